@@ -1,0 +1,128 @@
+"""The comparison: two sequences in key order, what S3 lists and what the state holds, to what must be written. Pure.
+
+Level-triggered: a verdict depends on the two rows alone, never on what an earlier run meant to do. Changed means
+another ETag or size, never another time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cloudindex_provider.sync.selection import SkipReason
+from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.state.records import ObjectRow
+from cloudindex_provider.sync.state.schema import Status
+from cloudindex_provider.sync.state.sweep import SweepWrites
+
+__all__ = ["Comparison"]
+
+_IN_FLIGHT = (Status.UPLOADING, Status.PROCESSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Compares blocks of one source.
+
+    :param select: (key, size, storage class) -> reason for a skip, or ``None``
+    """
+
+    source_id: int
+    select: Callable[[str, int, str], SkipReason | None]
+
+    def block(self, listed: Sequence[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
+        """What to write for one range of keys, given everything that S3 lists and the state holds in it."""
+        writes = SweepWrites()
+        at, end = 0, len(rows)
+        for item in listed:
+            while at < end and rows[at].key < item.key:
+                self._missing(rows[at], writes)
+                at += 1
+            row = None
+            if at < end and rows[at].key == item.key:
+                row = rows[at]
+                at += 1
+            self._listed(item, row, writes)
+        for row in rows[at:]:
+            self._missing(row, writes)
+        return writes
+
+    def _missing(self, row: ObjectRow, writes: SweepWrites) -> None:
+        if row.source_id != self.source_id:
+            return
+        if row.document_id:
+            writes.count("live")
+        if row.has_document:
+            writes.removed.append(row)
+            writes.count("removed")
+        else:
+            writes.forget.append(row)
+
+    def _listed(self, item: ListedObject, row: ObjectRow | None, writes: SweepWrites) -> None:
+        writes.count("listed")
+        if row is not None and row.source_id != self.source_id:
+            _skipped(writes, SkipReason.OWNED_BY_OTHER)
+            return
+        if row is not None and row.document_id:
+            writes.count("live")
+        reason = self.select(item.key, item.size, item.storage_class)
+        if row is None:
+            self._first_seen(item, reason, writes)
+        elif _is_indexed(item, row) and reason in (None, SkipReason.ARCHIVED):
+            # An archived object that is indexed already needs no reading.
+            _unchanged(item, row, writes)
+        elif reason is not None:
+            self._unselected(item, row, reason, writes)
+        else:
+            _wanted(item, row, writes)
+
+    def _first_seen(self, item: ListedObject, reason: SkipReason | None, writes: SweepWrites) -> None:
+        if reason is None:
+            writes.insert.append(item)
+            writes.count("new")
+        else:
+            writes.insert_skipped.append((item, reason))
+            _skipped(writes, reason)
+
+    def _unselected(self, item: ListedObject, row: ObjectRow, reason: SkipReason, writes: SweepWrites) -> None:
+        _skipped(writes, reason)
+        if row.has_document:
+            writes.count("excluded")  # was synced, is no longer selected: reported, never deleted by itself
+        settled = (
+            row.status == Status.SKIPPED and row.reason == reason and (row.etag, row.size) == (item.etag, item.size)
+        )
+        if not settled and row.status not in _IN_FLIGHT:
+            writes.skip.append((row, item, reason))
+
+
+def _is_indexed(item: ListedObject, row: ObjectRow) -> bool:
+    return row.document_id is not None and (row.indexed_etag, row.indexed_size) == (item.etag, item.size)
+
+
+def _unchanged(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
+    if row.status == Status.DELETING:
+        # A delete had begun: the document may be gone, so it is made again.
+        writes.requeue.append((row, item))
+        writes.count("new")
+        return
+    writes.count("unchanged")
+    if row.status not in (Status.INDEXED, *_IN_FLIGHT):
+        writes.restore.append((row, item))
+
+
+def _wanted(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
+    same = (row.etag, row.size) == (item.etag, item.size)
+    if same and row.status == Status.SKIPPED and row.reason == SkipReason.OPTED_OUT:
+        _skipped(writes, SkipReason.OPTED_OUT)  # the object said so itself; a new version is asked again
+        return
+    writes.count("changed" if row.indexed_etag is not None else "new")
+    if row.status in _IN_FLIGHT:
+        if not same:
+            writes.replace_wanted.append((row, item))
+    elif not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
+        writes.requeue.append((row, item))
+
+
+def _skipped(writes: SweepWrites, reason: SkipReason) -> None:
+    writes.count("skipped")
+    writes.count(f"skipped:{reason}")

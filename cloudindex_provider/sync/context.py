@@ -1,0 +1,77 @@
+"""What every step of a sync is given: settings, state, S3, CloudIndex, and who is running."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cloudindex_provider.api.models import Document, DocumentDetails, FilePart, UploadResult
+from cloudindex_provider.sync.errors import SyncError
+from cloudindex_provider.sync.settings import SyncSettings
+from cloudindex_provider.sync.source import S3Source
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import Owner, Run, RunName, Source
+from cloudindex_provider.sync.state.runs import find_run
+
+__all__ = ["DocumentListing", "DocumentsApi", "SyncContext"]
+
+
+class DocumentListing(AbstractContextManager["DocumentListing"], Protocol):
+    """All documents of a project, one at a time. ``complete`` is true only after an end that can be believed."""
+
+    complete: bool | None
+
+    def __iter__(self) -> Iterator[Document]: ...
+
+
+class DocumentsApi(Protocol):
+    """What the sync needs of a CloudIndex client."""
+
+    @property
+    def request_count(self) -> int: ...
+    def upload_documents(
+        self,
+        files: Sequence[FilePart],
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> UploadResult: ...
+    def iter_documents(self) -> DocumentListing: ...
+    def get_document(self, document_id: str) -> DocumentDetails: ...
+    def delete_document(self, document_id: str) -> bool: ...
+
+
+@dataclass(slots=True)
+class SyncContext:
+    """One task's view of a run. ``owner.name`` is unique to the task; worker threads get a suffix."""
+
+    settings: SyncSettings
+    db: Database
+    source: Source
+    s3: S3Source
+    client: DocumentsApi
+    name: RunName
+    owner: Owner
+    request_timeout: float = 120.0  # seconds a request may take, after which its outcome is unknown
+    lease: float = 120.0  # seconds a claim is valid without renewal
+    doubt_grace: float = 30.0  # seconds past the request timeout after which a cut request commits no more
+    poll_interval: float = 10.0  # seconds between two looks at what is processing, doubling to 120
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("cloudindex_provider.sync"))
+    sleep: Callable[[float], None] = time.sleep
+
+    def run(self) -> Run:
+        """The run that the detection began.
+
+        :raises SyncError: when there is none, so that nothing may be done in its name
+        """
+        found = find_run(self.db, self.source, self.name)
+        if found is None:
+            raise SyncError(
+                f"No detection has run for s3://{self.source.bucket}/{self.source.prefix} in this run.",
+                hint="Clear the run from its detection task on.",
+            )
+        return found

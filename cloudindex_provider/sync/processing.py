@@ -1,0 +1,120 @@
+"""Waiting until CloudIndex has processed what was uploaded. Only its word ``processed`` makes a key indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cloudindex_provider.api.errors import NotFoundError
+from cloudindex_provider.api.models import Document, Phase
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.doubt import look_once_more
+from cloudindex_provider.sync.state import outcomes, runs
+from cloudindex_provider.sync.state.outcomes import Failure
+from cloudindex_provider.sync.state.records import Run, WorkRow
+
+__all__ = ["Progress", "poll", "wait"]
+
+_SINGLE_GETS = 5  # documents up to which single gets are cheaper than a list of the whole project
+_BLOCK = 1000
+_LONGEST_POLL = 120.0  # seconds
+
+
+@dataclass(slots=True)
+class Progress:
+    """One look at what is processing. ``waited`` is seconds since the run's first look."""
+
+    waiting: int = 0
+    indexed: int = 0
+    failed: int = 0
+    waited: float = 0.0
+
+    def next_poll(self, interval: float) -> float:
+        """Seconds until the next look: the interval, doubling with the time waited, at most two minutes."""
+        return min(max(interval, self.waited / 2), max(interval, _LONGEST_POLL))
+
+
+def poll(ctx: SyncContext) -> Progress:
+    """Ask once about everything that is processing, and write what is decided.
+
+    :raises CloudIndexError: when the service doesn't answer; nothing is changed by that
+    """
+    run = ctx.run()
+    progress = Progress(waited=runs.mark_wait_started(ctx.db, run))
+    rows = _all_processing(ctx, run)
+    if rows:
+        for row, document in _look_up(ctx, rows):
+            _decide(ctx, run, row, document, progress)
+    if not progress.waiting:
+        look_once_more(ctx, run)
+    return progress
+
+
+def wait(ctx: SyncContext) -> Progress:
+    """Poll until nothing is processing or ``processing_timeout`` is over; what still processes then is deferred."""
+    while True:
+        progress = poll(ctx)
+        remaining = ctx.settings.limits.processing_timeout - progress.waited
+        if not progress.waiting or remaining <= 0:
+            return progress
+        ctx.sleep(min(progress.next_poll(ctx.poll_interval), remaining))
+
+
+def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
+    found: list[WorkRow] = []
+    while block := outcomes.processing_rows(ctx.db, run, after=found[-1].key if found else None, limit=_BLOCK):
+        found += block
+    return found
+
+
+def _look_up(ctx: SyncContext, rows: list[WorkRow]) -> Iterator[tuple[WorkRow, Document | None]]:
+    """(row, its document); ``None`` is a document that is proven to be gone. What isn't known isn't given."""
+    if len(rows) <= _SINGLE_GETS:
+        for row in rows:
+            yield row, _single(ctx, row)
+        return
+    by_id = {row.upload_document_id: row for row in rows}
+    with ctx.client.iter_documents() as documents:
+        for document in documents:
+            if document.id in by_id:
+                yield by_id.pop(document.id), document
+        complete = documents.complete
+    for row in by_id.values():
+        # Absent from a list that isn't complete, or was begun before the upload, is unknown.
+        yield row, _single(ctx, row) if complete else _unknown(row)
+
+
+def _single(ctx: SyncContext, row: WorkRow) -> Document | None:
+    try:
+        return ctx.client.get_document(str(row.upload_document_id)).document
+    except NotFoundError:
+        return None
+
+
+def _unknown(row: WorkRow) -> Document:
+    return Document(id=str(row.upload_document_id), file_name=row.file_name or "", status="unknown")
+
+
+def _decide(ctx: SyncContext, run: Run, row: WorkRow, document: Document | None, progress: Progress) -> None:
+    phase = Phase.GONE if document is None else document.phase
+    if phase is Phase.WAITING:
+        progress.waiting += 1
+        return
+    digest = document.content_hash if document else None
+    if phase is Phase.DONE and not _other_bytes(row, digest):
+        progress.indexed += 1
+        outcomes.record_processed(ctx.db, run, row, sha256=digest, version=document.version if document else None)
+        return
+    progress.failed += 1
+    reason = {
+        Phase.DONE: "CloudIndex indexed other bytes than were sent",
+        Phase.GONE: "the document vanished from CloudIndex while it was processed",
+        Phase.FAILED: f"CloudIndex couldn't process it: {(document and document.error_message) or 'no reason given'}",
+    }[phase]
+    limits = ctx.settings.limits
+    outcome = outcomes.record_failed(ctx.db, run, None, row, Failure(reason), max_attempts=limits.max_attempts)
+    ctx.log.error("s3://%s/%s %s: %s", ctx.settings.bucket, row.key, outcome, reason)
+
+
+def _other_bytes(row: WorkRow, digest: str | None) -> bool:
+    return bool(digest and row.upload_sha256 and digest != row.upload_sha256)

@@ -1,0 +1,123 @@
+"""Deleting from CloudIndex: superseded documents, and the documents of keys that S3 has no more.
+
+The last step of a run and the only one that deletes. Removals need a listing that reached its end, the guard's consent
+(given at detection) and S3's own 404 for each key; a doubt keeps the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.doubt import find_copies
+from cloudindex_provider.sync.errors import ClaimLostError, DeletesHeldError, S3IntegrationError
+from cloudindex_provider.sync.naming import file_name
+from cloudindex_provider.sync.state import removals, runs
+from cloudindex_provider.sync.state.records import Run
+from cloudindex_provider.sync.state.removals import Removal
+
+__all__ = ["RemovalSummary", "remove"]
+
+_BLOCK = 200
+_PROOFS = 8  # HEAD requests at once
+
+
+@dataclass(slots=True)
+class RemovalSummary:
+    """What one removal step did."""
+
+    deleted: int = 0  # keys
+    superseded: int = 0  # documents
+    held: int = 0
+    kept: int = 0  # keys that are back, or whose absence isn't proven
+
+
+def remove(ctx: SyncContext) -> RemovalSummary:
+    """Delete what may be deleted.
+
+    :raises DeletesHeldError: when the guard holds the removals and ``on_mass_delete`` is ``fail``
+    :raises CloudIndexError: when the service fails; what is left is deleted by the next try
+    """
+    run = ctx.run()
+    summary = RemovalSummary(superseded=_remove_superseded(ctx, run))
+    if ctx.settings.on_removed == "keep" or not run.complete:
+        return summary
+    if run.deletes_blocked:
+        summary.held = removals.record_held(ctx.db, run, run.deletes_blocked)
+        _say_held(ctx, run, summary.held)
+        return summary
+    after: str | None = None
+    while block := removals.removals(ctx.db, run, after=after, limit=_BLOCK):
+        after = block[-1].key
+        _remove_block(ctx, run, block, summary)
+    runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+    return summary
+
+
+def _say_held(ctx: SyncContext, run: Run, held: int) -> None:
+    if not held:
+        return
+    message = (
+        f"{held} documents of s3://{ctx.settings.bucket}/{ctx.settings.prefix} are not deleted: {run.deletes_blocked}."
+    )
+    if ctx.settings.on_mass_delete == "fail" and run.mass_delete:
+        raise DeletesHeldError(
+            message, hint="If they are really to go, raise the limit for one run; if not, look at the bucket first."
+        )
+    ctx.log.warning("%s", message)
+
+
+def _remove_superseded(ctx: SyncContext, run: Run) -> int:
+    number = 0
+    while documents := removals.superseded_documents(ctx.db, run, limit=_BLOCK):
+        for one in documents:
+            ctx.client.delete_document(one.document_id)
+            removals.forget_superseded(ctx.db, run, [one])
+            ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
+        number += len(documents)
+    return number
+
+
+def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> None:
+    gone = _proven_gone(ctx, run, block, summary)
+    unknown = {one.file_name or file_name(ctx.settings.bucket, one.key) for one in gone if one.doubtful}
+    copies = find_copies(ctx, unknown) if unknown else {}
+    for one in gone:
+        name = one.file_name or file_name(ctx.settings.bucket, one.key)
+        known = [one.document_id, one.upload_document_id, *removals.document_ids_of(ctx.db, run, one.key)]
+        ids = dict.fromkeys([i for i in known if i] + [copy.id for copy in copies.get(name, [])])
+        try:
+            begun = removals.record_deleting(ctx.db, run, one)
+        except ClaimLostError as error:
+            ctx.log.info("%s", error)
+            continue
+        for document_id in ids:
+            ctx.client.delete_document(document_id)
+        removals.record_deleted(ctx.db, run, begun, len(ids))
+        summary.deleted += 1
+
+
+def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> list[Removal]:
+    # A HEAD's 404 doesn't tell a missing key from a missing bucket, so the bucket is proven to be there first.
+    next(iter(ctx.s3.pages(ctx.settings.prefix, page_size=1)), None)
+    with ThreadPoolExecutor(max_workers=min(_PROOFS, len(block))) as pool:
+        verdicts = list(pool.map(lambda one: _absence(ctx, one.key), block))
+    gone = []
+    for one, why_not in zip(block, verdicts, strict=True):
+        if why_not is None:
+            gone.append(one)
+            continue
+        removals.record_kept(ctx.db, run, one.key, "kept", why_not)
+        ctx.log.warning("s3://%s/%s keeps its document: %s", ctx.settings.bucket, one.key, why_not)
+        summary.kept += 1
+    return gone
+
+
+def _absence(ctx: SyncContext, key: str) -> str | None:
+    """``None`` when S3 says 404; else why the document stays."""
+    try:
+        return None if ctx.s3.head(key) is None else "S3 has the object again"
+    except S3IntegrationError as error:
+        return str(error)

@@ -1,0 +1,64 @@
+"""Which listed objects are synced, and why the others aren't. Pure: decides by key, size and storage class alone."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+
+from cloudindex_provider.sync.naming import extension
+from cloudindex_provider.sync.settings import Selection
+
+__all__ = ["SkipReason", "selector"]
+
+# A restored object keeps its class, so these may be readable for a while; the next change of the object shows it.
+_ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+
+
+class SkipReason(StrEnum):
+    """Why an object is not synced; stored and shown as it is."""
+
+    FOLDER_MARKER = "folder_marker"
+    EMPTY = "empty"
+    EXCLUDED = "excluded"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    TOO_LARGE = "too_large"
+    ARCHIVED = "archived"
+    INVALID_KEY = "invalid_key"
+    OWNED_BY_OTHER = "owned_by_other"
+    OPTED_OUT = "opted_out"
+
+
+def _matcher(globs: Iterable[str]) -> Callable[[str], object] | None:
+    patterns = [fnmatch.translate(glob) for glob in globs]
+    return re.compile("|".join(patterns)).match if patterns else None
+
+
+def selector(selection: Selection) -> Callable[[str, int, str], SkipReason | None]:
+    """A function of (key, size in bytes, storage class) that gives the reason for a skip, or ``None``: selected."""
+    included, excluded = _matcher(selection.include), _matcher(selection.exclude)
+    types = frozenset(t.lower().lstrip(".") for t in selection.file_types)
+    all_types = "*" in types
+    largest = selection.max_file_size
+
+    def by_name(key: str) -> SkipReason | None:
+        if key.endswith("/"):
+            return SkipReason.FOLDER_MARKER
+        if (included and not included(key)) or (excluded and excluded(key)):
+            return SkipReason.EXCLUDED
+        if not all_types and extension(key) not in types:
+            return SkipReason.UNSUPPORTED_TYPE
+        return SkipReason.INVALID_KEY if "\0" in key else None
+
+    def decide(key: str, size: int, storage_class: str) -> SkipReason | None:
+        reason = by_name(key)
+        if reason is None and size == 0:
+            reason = SkipReason.EMPTY
+        if reason is None and size > largest:
+            reason = SkipReason.TOO_LARGE
+        if reason is None and storage_class in _ARCHIVED:
+            reason = SkipReason.ARCHIVED
+        return reason
+
+    return decide

@@ -1,0 +1,239 @@
+"""Reading S3 over an injected boto3 client: pages in key order, objects pinned to their ETag, and proofs of absence.
+
+Never writes to S3. A page is trusted only in order; an object's bytes only when length, ETag and (where it is one) MD5
+are what S3 announced, and the reader learns of a mismatch before it has passed on the object's end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from cloudindex_provider.sync.errors import (
+    NoSuchKeyError,
+    S3IntegrationError,
+    SourceChangedError,
+    SourceIntegrityError,
+    SourceOrderError,
+)
+from cloudindex_provider.sync.s3_errors import s3_errors
+
+__all__ = ["CHUNK", "ListedObject", "S3Client", "S3Object", "S3Source"]
+
+CHUNK = 1 << 20  # bytes read and passed on at a time
+_PLAIN_MD5 = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class S3Client(Protocol):
+    """What is used of a boto3 S3 client."""
+
+    def list_objects_v2(self, **kwargs: Any) -> Mapping[str, Any]: ...
+    def get_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
+    def head_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
+
+
+class ListedObject(NamedTuple):
+    """One row of a listing."""
+
+    key: str
+    etag: str  # without quotes
+    size: int  # bytes
+    last_modified: str  # ISO 8601 UTC, as listed
+    storage_class: str
+
+
+@dataclass(slots=True)
+class S3Object:
+    """An object opened for one pass over its bytes. ``sha256`` is set when ``chunks`` has ended without an error."""
+
+    key: str
+    etag: str
+    size: int
+    version_id: str | None
+    metadata: Mapping[str, str]
+    _body: Any
+    _md5: str | None
+    bucket: str
+    sha256: str | None = None
+    last_modified: str = ""
+    content_type: str = ""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, at most ``CHUNK`` at a time.
+
+        :raises SourceIntegrityError: at the end, when they aren't what S3 announced
+        :raises SourceUnavailableError: when S3 breaks off
+        """
+        sha256 = hashlib.sha256()
+        md5 = hashlib.md5(usedforsecurity=False) if self._md5 else None
+        seen = 0
+        try:
+            with s3_errors("GetObject", self.bucket, self.key):
+                while chunk := self._body.read(CHUNK):
+                    seen += len(chunk)
+                    sha256.update(chunk)
+                    if md5:
+                        md5.update(chunk)
+                    if seen > self.size:
+                        break
+                    yield chunk
+        finally:
+            self._body.close()
+        self._check(seen, md5.hexdigest() if md5 else None)
+        self.sha256 = sha256.hexdigest()
+
+    def close(self) -> None:
+        """Let go of the connection; harmless after the end."""
+        self._body.close()
+
+    def _check(self, seen: int, md5: str | None) -> None:
+        if seen != self.size:
+            raise SourceIntegrityError(
+                f"s3://{self.bucket}/{self.key} gave {seen} bytes of {self.size}.", code="LengthMismatch", key=self.key
+            )
+        if md5 != self._md5:
+            raise SourceIntegrityError(
+                f"s3://{self.bucket}/{self.key} gave bytes with another MD5 than its ETag.",
+                code="ChecksumMismatch",
+                key=self.key,
+            )
+
+
+@dataclass(slots=True)
+class S3Source:
+    """One bucket seen through one client. Thread-safe as boto3's clients are; ``calls`` counts requests."""
+
+    client: S3Client
+    bucket: str
+    calls: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def _count(self, operation: str) -> None:
+        with self._lock:
+            self.calls[operation] += 1
+
+    def take_calls(self) -> dict[str, int]:
+        """The requests since the last take, by operation."""
+        with self._lock:
+            taken = dict(self.calls)
+            self.calls.clear()
+        return taken
+
+    def pages(self, prefix: str = "", *, start_after: str = "", page_size: int = 1000) -> Iterator[list[ListedObject]]:
+        """Every object under ``prefix`` after ``start_after``, in key order, a page at a time.
+
+        :raises SourceOrderError: when two keys are out of order
+        :raises S3IntegrationError: when a page can't be had; nothing after it is known then
+        """
+        request: dict[str, Any] = {"Bucket": self.bucket, "Prefix": prefix, "MaxKeys": page_size}
+        if start_after:
+            request["StartAfter"] = start_after
+        last = start_after
+        while True:
+            self._count("ListObjectsV2")
+            with s3_errors("ListObjectsV2", self.bucket):
+                answer = self.client.list_objects_v2(**request)
+            page = [_row(item) for item in answer.get("Contents") or ()]
+            last = self._check_order(page, last)
+            if page:
+                yield page
+            if not answer.get("IsTruncated"):
+                return
+            token = answer.get("NextContinuationToken")
+            if not token or token == request.get("ContinuationToken"):
+                raise S3IntegrationError(
+                    f"bucket {self.bucket}: a listing says that it goes on, but not where.",
+                    code="ListingTokenMissing",
+                    hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
+                )
+            request["ContinuationToken"] = token
+
+    def _check_order(self, page: list[ListedObject], last: str) -> str:
+        for row in page:
+            # str compares by code point, which is the order of UTF-8 bytes.
+            if row.key <= last and last:
+                raise SourceOrderError(
+                    f"bucket {self.bucket} listed {row.key!r} after {last!r}.",
+                    code="ListingOrder",
+                    previous=last,
+                    key=row.key,
+                )
+            last = row.key
+        return last
+
+    def open(self, key: str, *, etag: str, size: int) -> S3Object:
+        """The object's bytes as of ``etag``.
+
+        :raises SourceChangedError: when it is no longer that object (also where the server ignores If-Match)
+        :raises NoSuchKeyError: when it is gone
+        """
+        self._count("GetObject")
+        with s3_errors("GetObject", self.bucket, key):
+            answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
+        got = str(answer.get("ETag", "")).strip('"')
+        length = int(answer.get("ContentLength", -1))
+        if got != etag or length != size:
+            answer["Body"].close()
+            raise SourceChangedError(
+                f"s3://{self.bucket}/{key} has changed since it was listed (ETag {got}, {length} bytes).",
+                code="ETagMismatch",
+                key=key,
+            )
+        return S3Object(
+            key=key,
+            etag=etag,
+            size=size,
+            version_id=answer.get("VersionId"),
+            metadata=answer.get("Metadata") or {},
+            _body=answer["Body"],
+            _md5=_md5_of(etag, answer),
+            bucket=self.bucket,
+            last_modified=_iso(answer.get("LastModified")),
+            content_type=str(answer.get("ContentType") or ""),
+        )
+
+    def head(self, key: str) -> ListedObject | None:
+        """The object as it is now; ``None`` is S3's 404, the only proof that it is gone.
+
+        :raises S3IntegrationError: for every other refusal or failure, which proves nothing
+        """
+        self._count("HeadObject")
+        try:
+            with s3_errors("HeadObject", self.bucket, key):
+                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+        except NoSuchKeyError as error:
+            if error.details.get("status") == 404:
+                return None
+            raise
+        return ListedObject(
+            key,
+            str(answer.get("ETag", "")).strip('"'),
+            int(answer["ContentLength"]),
+            _iso(answer.get("LastModified")),
+            str(answer.get("StorageClass") or "STANDARD"),
+        )
+
+
+def _row(item: Mapping[str, Any]) -> ListedObject:
+    return ListedObject(
+        item["Key"],
+        str(item.get("ETag", "")).strip('"'),
+        int(item["Size"]),
+        _iso(item.get("LastModified")),
+        str(item.get("StorageClass") or "STANDARD"),
+    )
+
+
+def _iso(value: Any) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if hasattr(value, "strftime") else str(value or "")
+
+
+def _md5_of(etag: str, answer: Mapping[str, Any]) -> str | None:
+    """The MD5 that the ETag is, or ``None``: ETags under SSE-KMS, DSSE and SSE-C look like one and aren't."""
+    encrypted = answer.get("ServerSideEncryption") not in (None, "AES256") or answer.get("SSECustomerAlgorithm")
+    return etag if _PLAIN_MD5.match(etag) and not encrypted else None

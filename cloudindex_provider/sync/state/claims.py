@@ -1,0 +1,212 @@
+"""Who works on which rows: claiming the next request's worth, the intent before a request, and what is in doubt.
+
+A claim is (owner, try, lease end by the database's clock). The same owner with a higher try takes over at once, anybody
+else after the lease. Every change of a claimed row names the claim; 0 rows changed means that it is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.sync.errors import ClaimLostError
+from cloudindex_provider.sync.plan import fit_request
+from cloudindex_provider.sync.settings import MAX_FILES_PER_REQUEST
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import Owner, Run, Source, WorkRow
+from cloudindex_provider.sync.state.schema import WORK
+
+__all__ = [
+    "backlog",
+    "claim_request",
+    "doubtful_uploads",
+    "live_documents",
+    "record_intent",
+    "release",
+    "renew",
+    "seconds_since_intent",
+    "withdraw",
+]
+
+_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
+# Free to take: nobody's, or run out, or an earlier try of the same task.
+FREE = "(claim_owner IS NULL OR claim_until < :now OR (claim_owner = :owner AND claim_try < :try))"
+MINE = "claim_owner = :owner AND claim_try = :try"
+_READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
+
+
+def claim_values(owner: Owner, **more: object) -> dict[str, object]:
+    """The bound values of ``FREE`` and ``MINE``."""
+    return {"owner": owner.name, "try": owner.attempt, **more}
+
+
+def backlog(db: Database, source: Source) -> tuple[int, int]:
+    """(documents, bytes) that are ready to be uploaded, and those whose upload is in doubt."""
+    with db.read() as connection:
+        row = connection.execute(
+            sa.text(
+                "SELECT count(*), coalesce(sum(size), 0) FROM object"
+                f" WHERE source_id = :source AND {WORK} AND (status = 'uploading' OR {_READY})"
+            ),
+            {"source": source.id, "now": db.now(connection)},
+        ).one()
+    return int(row[0]), int(row[1])
+
+
+def live_documents(db: Database, source: Source) -> int:
+    """How many documents of the source are live."""
+    with db.read() as connection:
+        statement = sa.text("SELECT count(document_id) FROM object WHERE source_id = :source")
+        return int(connection.execute(statement, {"source": source.id}).scalar_one())
+
+
+def claim_request(
+    db: Database, run: Run, owner: Owner, *, lease: float, max_request_size: int, max_documents: int | None
+) -> list[WorkRow]:
+    """The next rows for one upload request, in key order, claimed; empty when there is nothing to do.
+
+    Rows that this run has tried already are left to the next run; a key is counted in the run that claims it.
+    """
+    with db.write() as connection:
+        now = db.now(connection)
+        room = _room(connection, run, max_documents)
+        if room <= 0:
+            return []
+        skip_locked = "" if db.is_sqlite else " FOR UPDATE SKIP LOCKED"
+        values = claim_values(owner, source=run.source.id, run=run.id, now=now, room=room)
+        ready: list[WorkRow] = []
+        for status in ("failed", "pending"):  # one status a query: the index gives its rows in key order
+            rows = connection.execute(
+                sa.text(
+                    f"SELECT {_COLUMNS} FROM object WHERE source_id = :source AND status = '{status}' AND {WORK}"
+                    f" AND {_READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
+                    " WHERE run_id = :run AND run_key.key = object.key AND outcome IS NOT NULL)"
+                    f" ORDER BY key LIMIT :room{skip_locked}"
+                ),
+                values,
+            )
+            ready += [WorkRow(*row) for row in rows]
+        chosen = ready[: min(room, fit_request((row.size for row in ready), max_request_size))]
+        _take(connection, run, owner, chosen, now + lease)
+    return [_revised(row) for row in chosen]
+
+
+def _room(connection: Connection, run: Run, max_documents: int | None) -> int:
+    if max_documents is None:
+        return MAX_FILES_PER_REQUEST
+    statement = sa.text("SELECT count(*) FROM run_key WHERE run_id = :run AND class <> 'removed'")
+    return min(MAX_FILES_PER_REQUEST, max_documents - int(connection.execute(statement, {"run": run.id}).scalar_one()))
+
+
+def _revised(row: WorkRow) -> WorkRow:
+    return replace(row, revision=row.revision + 1)
+
+
+def _take(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow], until: float) -> None:
+    if not rows:
+        return
+    connection.execute(
+        sa.text(
+            "UPDATE object SET claim_owner = :owner, claim_try = :try, claim_until = :until, revision = revision + 1"
+            " WHERE scope_id = :scope AND key = :key"
+        ),
+        [claim_values(owner, until=until, scope=run.source.scope_id, key=row.key) for row in rows],
+    )
+    note_run_keys(connection, run, {row.key: "changed" if row.indexed_etag is not None else "new" for row in rows})
+
+
+def note_run_keys(connection: Connection, run: Run, classes: Mapping[str, str]) -> None:
+    """Say that this run deals with these keys (key -> class)."""
+    if classes:
+        connection.execute(
+            sa.text(
+                "INSERT INTO run_key (run_id, key, class) VALUES (:run, :key, :class)"
+                " ON CONFLICT (run_id, key) DO NOTHING"
+            ),
+            [{"run": run.id, "key": key, "class": cls} for key, cls in classes.items()],
+        )
+
+
+def renew(db: Database, owner: Owner, source: Source, lease: float) -> int:
+    """Prolong the owner's claims; gives how many there are."""
+    with db.write() as connection:
+        values = claim_values(owner, until=db.now(connection) + lease, source=source.id)
+        return connection.execute(
+            sa.text(
+                f"UPDATE object SET claim_until = :until WHERE source_id = :source AND {WORK}"
+                f" AND status IN ('pending', 'failed', 'uploading') AND {MINE}"
+            ),
+            values,
+        ).rowcount
+
+
+def release(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
+    """Give rows back that were claimed and not sent. One that is ``uploading`` stays: it must be looked up."""
+    _set_mine(db, run, owner, rows, "claim_owner = NULL", "AND status <> 'uploading'")
+
+
+def withdraw(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
+    """Take an intent back whose request is known to have done nothing; the claim stays."""
+    _set_mine(db, run, owner, rows, "status = 'pending'", "AND status = 'uploading'")
+
+
+def _set_mine(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], sets: str, guard: str) -> None:
+    statement = sa.text(
+        f"UPDATE object SET {sets}, revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE} {guard}"
+    )
+    if rows:
+        with db.write() as connection:
+            connection.execute(statement, [claim_values(owner, scope=run.source.scope_id, key=row.key) for row in rows])
+
+
+def record_intent(
+    db: Database, run: Run, owner: Owner, rows: Sequence[tuple[WorkRow, str, str | None]], *, lease: float
+) -> None:
+    """Write, before a request, what it is about to upload: (row, file name, SHA-256 where it is known already).
+
+    :raises ClaimLostError: when a row is claimed by somebody else by now; nothing is written then
+    """
+    with db.write() as connection:
+        now = db.now(connection)
+        for row, name, sha256 in rows:
+            values = claim_values(
+                owner, scope=run.source.scope_id, key=row.key, etag=row.etag, size=row.size, name=name, sha=sha256,
+                now=now, until=now + lease,
+            )  # fmt: skip
+            changed = connection.execute(
+                sa.text(
+                    "UPDATE object SET status = 'uploading',"
+                    " upload_etag = :etag, upload_size = :size, upload_sha256 = :sha,"
+                    " upload_document_id = NULL, file_name = :name, intent_at = :now, claim_until = :until,"
+                    f" revision = revision + 1 WHERE scope_id = :scope AND key = :key AND etag = :etag AND {MINE}"
+                ),
+                values,
+            ).rowcount
+            if changed != 1:
+                raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)
+
+
+def doubtful_uploads(db: Database, run: Run, owner: Owner, *, lease: float) -> list[WorkRow]:
+    """Claim the rows whose upload was begun by somebody who is gone, or by us with an unknown outcome."""
+    with db.write() as connection:
+        now = db.now(connection)
+        values = claim_values(owner, source=run.source.id, now=now)
+        rows = connection.execute(
+            sa.text(
+                f"SELECT {_COLUMNS} FROM object WHERE source_id = :source AND status = 'uploading' AND {WORK}"
+                f" AND ({FREE} OR ({MINE} AND doubtful = 1)) ORDER BY key"
+            ),
+            values,
+        )
+        found = [WorkRow(*row) for row in rows]
+        _take(connection, run, owner, found, now + lease)
+    return [_revised(row) for row in found]
+
+
+def seconds_since_intent(db: Database, rows: Sequence[WorkRow]) -> float:
+    """Seconds since the newest of these intents, by the database's clock."""
+    with db.read() as connection:
+        return db.now(connection) - max((row.intent_at or 0.0 for row in rows), default=0.0)

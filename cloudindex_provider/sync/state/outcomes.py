@@ -1,0 +1,242 @@
+"""What became of a claimed row: sent, adopted, indexed, failed or gone; with the run's outcome and counters beside it.
+
+A key's outcome is written in the transaction that changes its row, for every run that still waits for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.state.claims import MINE, claim_values, note_run_keys
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import Owner, Run, WorkRow
+from cloudindex_provider.sync.state.runs import add_counts, note_history
+from cloudindex_provider.sync.state.schema import WORK
+
+__all__ = [
+    "Failure",
+    "processing_rows",
+    "record_failed",
+    "record_gone",
+    "record_not_sent",
+    "record_processed",
+    "record_same_bytes",
+    "record_sent",
+    "record_skipped",
+    "record_unknown",
+]
+
+_NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"
+_DONE = "claim_owner = NULL, revision = revision + 1"
+_WORK_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a key failed. ``permanent``: the same bytes would fail again."""
+
+    reason: str
+    permanent: bool = False
+    delay: float = 60.0  # seconds until it may be tried again, doubled by every strike
+
+
+def _where(run: Run, owner: Owner, row: WorkRow, **more: object) -> dict[str, object]:
+    return claim_values(owner, scope=run.source.scope_id, key=row.key, **more)
+
+
+def _change(connection: Connection, sets: str, values: dict[str, object], guard: str) -> bool:
+    statement = f"UPDATE object SET {sets}, {_DONE} WHERE scope_id = :scope AND key = :key AND {guard}"
+    return connection.execute(sa.text(statement), values).rowcount == 1
+
+
+def _outcome(connection: Connection, run: Run, key: str, outcome: str, reason: str | None = None) -> None:
+    connection.execute(
+        sa.text(
+            "UPDATE run_key SET outcome = :outcome, reason = :reason WHERE key = :key AND outcome IS NULL"
+            " AND class <> 'removed' AND run_id IN (SELECT id FROM run WHERE source_id = :source)"
+        ),
+        {"outcome": outcome, "reason": reason, "key": key, "source": run.source.id},
+    )
+
+
+def _supersede(connection: Connection, run: Run, key: str, ids: Iterable[str], reason: str) -> None:
+    rows = [
+        {"scope": run.source.scope_id, "id": one, "source": run.source.id, "key": key, "reason": reason} for one in ids
+    ]
+    if rows:
+        connection.execute(
+            sa.text(
+                "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
+                " VALUES (:scope, :id, :source, :key, :reason) ON CONFLICT DO NOTHING"
+            ),
+            rows,
+        )
+
+
+def record_sent(
+    db: Database,
+    run: Run,
+    owner: Owner,
+    row: WorkRow,
+    *,
+    document_id: str,
+    version: int | None,
+    sha256: str | None,
+    adopted: bool = False,
+    extra_ids: Sequence[str] = (),
+) -> bool:
+    """The service has the bytes (``adopted``: found there) and processes them. False: the claim is lost."""
+    with db.write() as connection:
+        kept = _change(
+            connection,
+            "status = 'processing', upload_document_id = :id, document_version = coalesce(:version, document_version),"
+            " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL",
+            _where(run, owner, row, id=document_id, version=version, sha=sha256),
+            MINE,
+        )
+        if kept:
+            size = 0 if adopted else (row.upload_size or row.size)
+            add_counts(connection, run.id, {"adopted" if adopted else "uploaded": 1, "bytes": size})
+        # A document that no row points to would never be found again, so it is noted whatever became of the claim.
+        strays = [one for one in (*extra_ids, *(() if kept else (document_id,))) if one != row.document_id]
+        _supersede(connection, run, row.key, strays, "copy")
+    return kept
+
+
+def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256: str) -> None:
+    """Another ETag, the bytes that are indexed already: nothing to upload."""
+    with db.write() as connection:
+        if _change(
+            connection,
+            "status = 'indexed', indexed_etag = :etag, indexed_size = :size, indexed_sha256 = :sha, attempts = 0,"
+            f" reason = NULL, {_NO_UPLOAD}",
+            _where(run, owner, row, etag=row.etag, size=row.size, sha=sha256),
+            MINE,
+        ):
+            _outcome(connection, run, row.key, "indexed", "same bytes")
+            add_counts(connection, run.id, {"same_bytes": 1})
+
+
+def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str) -> None:
+    """The request's outcome is unknown: the rows stay ``uploading`` and ours until they are looked up."""
+    with db.write() as connection:
+        for row in rows:
+            connection.execute(
+                sa.text(
+                    "UPDATE object SET doubtful = 1, reason = :reason, revision = revision + 1"
+                    f" WHERE scope_id = :scope AND key = :key AND {MINE}"
+                ),
+                _where(run, owner, row, reason=reason),
+            )
+
+
+def record_not_sent(db: Database, run: Run, owner: Owner, row: WorkRow, *, extra_ids: Sequence[str] = ()) -> None:
+    """A doubtful upload isn't there: it may be sent again, and is looked at once more after it is processed."""
+    with db.write() as connection:
+        _change(
+            connection, f"status = 'pending', doubtful = 1, reason = NULL, {_NO_UPLOAD}", _where(run, owner, row), MINE
+        )
+        _supersede(connection, run, row.key, [one for one in extra_ids if one != row.document_id], "copy")
+
+
+def record_failed(
+    db: Database, run: Run, owner: Owner | None, row: WorkRow, failure: Failure, *, max_attempts: int
+) -> str:
+    """A strike: ``failed`` with a back-off, or ``quarantined`` when it was the last one. Gives the outcome.
+
+    Without an owner the row is nobody's (processing) and guarded by its revision.
+    """
+    attempts = row.attempts + 1
+    outcome = "quarantined" if failure.permanent or attempts >= max_attempts else "failed"
+    with db.write() as connection:
+        now = db.now(connection)
+        values: dict[str, object] = {
+            "status": outcome, "reason": failure.reason, "attempts": attempts,
+            "next": now + failure.delay * 2 ** (attempts - 1),
+        }  # fmt: skip
+        guard, where = _guard(run, owner, row)
+        if _change(
+            connection,
+            f"status = :status, reason = :reason, attempts = :attempts, next_attempt_at = :next, {_NO_UPLOAD}",
+            {**values, **where},
+            guard,
+        ):
+            if row.upload_document_id and row.upload_document_id != row.document_id:
+                _supersede(connection, run, row.key, [row.upload_document_id], "failed")
+            _outcome(connection, run, row.key, outcome, failure.reason)
+            note_history(db, connection, run, [(row.key, outcome, failure.reason)])
+    return outcome
+
+
+def _guard(run: Run, owner: Owner | None, row: WorkRow) -> tuple[str, dict[str, object]]:
+    if owner is not None:
+        return MINE, _where(run, owner, row)
+    return "revision = :seen", {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
+
+
+def record_gone(db: Database, run: Run, owner: Owner, row: WorkRow, now_there: ListedObject | None) -> None:
+    """S3 no longer has what was listed: the next sweep sees what it has."""
+    with db.write() as connection:
+        if now_there is None:
+            sets, values = f"status = 'pending', {_NO_UPLOAD}", _where(run, owner, row)
+        else:
+            sets = f"status = 'pending', etag = :etag, size = :size, last_modified = :at, attempts = 0, {_NO_UPLOAD}"
+            values = _where(run, owner, row, etag=now_there.etag, size=now_there.size, at=now_there.last_modified)
+        if _change(connection, sets, values, MINE):
+            _outcome(connection, run, row.key, "gone", "deleted since" if now_there is None else "changed since")
+
+
+def record_skipped(db: Database, run: Run, owner: Owner, row: WorkRow, reason: str) -> None:
+    """The object itself says that it isn't to be indexed. A document that it has already is kept and shown."""
+    with db.write() as connection:
+        if _change(
+            connection,
+            f"status = 'skipped', reason = :reason, {_NO_UPLOAD}",
+            _where(run, owner, row, reason=reason),
+            MINE,
+        ):
+            _outcome(connection, run, row.key, "skipped", reason)
+            note_history(db, connection, run, [(row.key, "skipped", reason)])
+
+
+def processing_rows(db: Database, run: Run, *, after: str | None = None, limit: int = 1000) -> list[WorkRow]:
+    """What the service has taken and not finished, in key order; this run answers for it from now on."""
+    with db.write() as connection:
+        rows = connection.execute(
+            sa.text(
+                f"SELECT {_WORK_COLUMNS} FROM object WHERE source_id = :source AND status = 'processing' AND {WORK}"
+                f"{' AND key > :after' if after is not None else ''} ORDER BY key LIMIT :limit"
+            ),
+            {"source": run.source.id, "after": after, "limit": limit},
+        ).all()
+        found = [WorkRow(*row) for row in rows]
+        note_run_keys(connection, run, {r.key: "changed" if r.indexed_etag is not None else "new" for r in found})
+    return found
+
+
+def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None, version: int | None) -> bool:
+    """The service has indexed the upload: it is the key's live document now, and an older one is superseded.
+
+    Where S3 has moved on meanwhile, the row is queued again at once.
+    """
+    with db.write() as connection:
+        sets = (
+            "document_id = upload_document_id, indexed_etag = upload_etag, indexed_size = upload_size,"
+            " indexed_sha256 = coalesce(:sha, upload_sha256), document_version = coalesce(:version, document_version),"
+            " attempts = 0, next_attempt_at = NULL, reason = NULL,"
+            f" status = CASE WHEN etag = upload_etag THEN 'indexed' ELSE 'pending' END, {_NO_UPLOAD}"
+        )
+        values: dict[str, object] = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
+        if not _change(connection, sets, {**values, "sha": sha256, "version": version}, "revision = :seen"):
+            return False
+        if row.document_id and row.document_id != row.upload_document_id:
+            _supersede(connection, run, row.key, [row.document_id], "replaced")
+        if row.etag == row.upload_etag:
+            _outcome(connection, run, row.key, "indexed")
+        note_history(db, connection, run, [(row.key, "indexed", None)])
+    return True

@@ -1,0 +1,209 @@
+"""The state's tables and their migrations. Nothing else in the project writes DDL.
+
+One ``object`` row per (project, bucket, key): its primary key is what makes every key have one owner (``source_id``),
+and because a prefix is a range of keys it is also the order in which the comparison reads. Migrations run once, in
+order, in one transaction each; a state that is newer than this code is refused.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import Connection
+
+__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "WORK", "Status", "metadata"]
+
+metadata = MetaData()
+
+# Keys are compared as UTF-8 bytes, S3's own order: SQLite does so by default, Postgres when told.
+_Key = Text().with_variant(Text(collation="C"), "postgresql")
+_Id = Integer().with_variant(BigInteger(), "postgresql")
+
+
+# The partial index of everything that isn't settled: SQLite uses it only for queries that repeat this very term.
+WORK = "status <> 'indexed'"
+
+
+class Status:
+    """What an object row is in. ``uploading`` is the intent, written before the request."""
+
+    PENDING = "pending"
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    INDEXED = "indexed"
+    FAILED = "failed"  # tried again after next_attempt_at
+    QUARANTINED = "quarantined"  # not tried again until its ETag changes or a person says so
+    SKIPPED = "skipped"
+    DELETING = "deleting"
+
+
+meta = Table("meta", metadata, Column("name", String(64), primary_key=True), Column("value", Text, nullable=False))
+
+scope = Table(
+    "scope",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("bucket", Text, nullable=False),
+    UniqueConstraint("project_id", "bucket"),
+)
+
+source = Table(
+    "source",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("scope_id", _Id, ForeignKey("scope.id"), nullable=False),
+    Column("prefix", _Key, nullable=False),
+    Column("sync_id", Text, nullable=False),
+    Column("fingerprint", Text),  # of the selection that the last complete listing was judged by
+    Column("last_sweep_at", Double),  # seconds since 1970, the database server's clock, as all times here
+    UniqueConstraint("scope_id", "prefix", "sync_id"),
+)
+
+object_ = Table(
+    "object",
+    metadata,
+    Column("scope_id", _Id, primary_key=True),
+    Column("key", _Key, primary_key=True),
+    Column("source_id", _Id, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    # what S3 has
+    Column("etag", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("last_modified", Text, nullable=False),
+    Column("storage_class", Text, nullable=False),
+    # what CloudIndex has, live
+    Column("document_id", Text),
+    Column("document_version", Integer),
+    Column("file_name", Text),
+    Column("indexed_etag", Text),
+    Column("indexed_size", BigInteger),
+    Column("indexed_sha256", Text),
+    # what is on its way there
+    Column("upload_etag", Text),
+    Column("upload_size", BigInteger),
+    Column("upload_sha256", Text),
+    Column("upload_document_id", Text),
+    Column("intent_at", Double),
+    Column("doubtful", Integer, nullable=False, server_default=text("0")),
+    # who works on it, and when it may be tried again
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_attempt_at", Double),
+    Column("claim_owner", Text),
+    Column("claim_try", Integer),
+    Column("claim_until", Double),
+    Column("queued_run", _Id),  # the run that found it new or changed
+    Column("revision", Integer, nullable=False, server_default=text("0")),
+    sqlite_with_rowid=False,
+)
+Index(
+    "object_work",
+    object_.c.source_id,
+    object_.c.status,
+    object_.c.key,
+    sqlite_where=text(WORK),
+    postgresql_where=text(WORK),
+)
+Index(
+    "object_claimed",
+    object_.c.claim_owner,
+    sqlite_where=text("claim_owner IS NOT NULL"),
+    postgresql_where=text("claim_owner IS NOT NULL"),
+)
+Index(
+    "object_doubtful",
+    object_.c.source_id,
+    sqlite_where=text("doubtful = 1"),
+    postgresql_where=text("doubtful = 1"),
+)
+
+# Documents of ours that a newer one replaces; deleted once their key is indexed or gone.
+superseded = Table(
+    "superseded",
+    metadata,
+    Column("scope_id", _Id, primary_key=True),
+    Column("document_id", Text, primary_key=True),
+    Column("source_id", _Id, nullable=False),
+    Column("key", _Key, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source_id", _Id, nullable=False),
+    Column("dag_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("task_id", Text, nullable=False),  # the task group's id, where the run is one
+    Column("started_at", Double, nullable=False),
+    Column("detected_at", Double),
+    Column("wait_started_at", Double),
+    Column("finished_at", Double),
+    Column("complete", Integer, nullable=False, server_default=text("0")),  # the listing reached its end
+    Column("deletes_blocked", Text),  # why this run may not delete
+    Column("mass_delete", Integer, nullable=False, server_default=text("0")),  # blocked for their number
+    UniqueConstraint("source_id", "dag_id", "run_id", "task_id"),
+)
+
+run_count = Table(
+    "run_count",
+    metadata,
+    Column("run_id", _Id, primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+run_key = Table(
+    "run_key",
+    metadata,
+    Column("run_id", _Id, primary_key=True),
+    Column("key", _Key, primary_key=True),
+    Column("class", String(16), nullable=False),
+    Column("outcome", String(16)),
+    Column("reason", Text),
+    sqlite_with_rowid=False,
+)
+Index("run_key_by_key", run_key.c.key)
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source_id", _Id, nullable=False),
+    Column("key", _Key, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("run_id", _Id),
+    Column("event", String(32), nullable=False),
+    Column("reason", Text),
+)
+Index("history_by_key", history.c.source_id, history.c.key)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until", Double, nullable=False),
+)
+
+
+def _create_all(connection: Connection) -> None:
+    metadata.create_all(connection)
+
+
+MIGRATIONS = (_create_all,)
+SCHEMA_VERSION = len(MIGRATIONS)

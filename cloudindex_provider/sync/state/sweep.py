@@ -1,0 +1,207 @@
+"""What a detection reads and writes: blocks of rows in key order, and the rows that differ from the listing.
+
+Unchanged keys are read and never written. Every write names the revision that the comparison saw; a row that somebody
+else changed meanwhile is left for the next sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.sync.plan import Hold
+from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.state.database import BLOCK, Database
+from cloudindex_provider.sync.state.records import ObjectRow, Run, Source
+from cloudindex_provider.sync.state.runs import add_counts, note_history
+
+__all__ = ["SweepWrites", "apply", "finish", "prefix_end", "read_block", "read_keys"]
+
+_COLUMNS = ", ".join(ObjectRow._fields)
+_IDLE = "revision = :seen AND (claim_owner IS NULL OR claim_until < :now)"
+
+
+@dataclass(slots=True)
+class SweepWrites:
+    """What one block of the comparison found out. Rows come with the revision that was seen."""
+
+    insert: list[ListedObject] = field(default_factory=list)  # new and selected
+    insert_skipped: list[tuple[ListedObject, str]] = field(default_factory=list)
+    requeue: list[tuple[ObjectRow, ListedObject]] = field(
+        default_factory=list
+    )  # another ETag: pending, strikes forgotten
+    replace_wanted: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # in flight with an older ETag
+    restore: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # what is indexed is what S3 has again
+    skip: list[tuple[ObjectRow, ListedObject, str]] = field(default_factory=list)
+    forget: list[ObjectRow] = field(default_factory=list)  # gone, and nothing of it was ever sent
+    removed: list[ObjectRow] = field(default_factory=list)  # gone, documents to delete
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def rows(self) -> int:
+        """How many rows a transaction would touch."""
+        lists: Sequence[Sequence[Any]] = (
+            self.insert, self.insert_skipped, self.requeue, self.replace_wanted, self.restore, self.skip,
+            self.forget, self.removed,
+        )  # fmt: skip
+        return sum(map(len, lists))
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + by
+
+
+def read_block(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[ObjectRow]:
+    """Up to ``limit`` rows of ``after < key <= upto`` in key order, whoever owns them; ``None``: the prefix's end."""
+    where = ["scope_id = :scope", "key > :after" if after is not None else "key >= :prefix"]
+    end = prefix_end(source.prefix)
+    if upto is not None:
+        where.append("key <= :upto")
+    elif end is not None:
+        where.append("key < :end")
+    sql = f"SELECT {_COLUMNS} FROM object WHERE {' AND '.join(where)} ORDER BY key LIMIT :limit"
+    values = {
+        "scope": source.scope_id, "after": after, "prefix": source.prefix, "upto": upto, "end": end, "limit": limit,
+    }  # fmt: skip
+    with db.read() as connection:
+        return [ObjectRow._make(row) for row in connection.execute(sa.text(sql), values)]
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The smallest string after every string that starts with ``prefix``; ``None`` where there is none."""
+    for at in range(len(prefix) - 1, -1, -1):
+        following = ord(prefix[at]) + 1
+        if following == 0xD800:  # surrogates are no characters of UTF-8
+            following = 0xE000
+        if following <= 0x10FFFF:
+            return prefix[:at] + chr(following)
+    return None
+
+
+def read_keys(db: Database, source: Source, keys: Iterable[str]) -> list[ObjectRow]:
+    """The rows of some keys, in key order."""
+    statement = sa.text(f"SELECT {_COLUMNS} FROM object WHERE scope_id = :scope AND key = :key")
+    found = []
+    with db.read() as connection:
+        for key in sorted(keys):
+            row = connection.execute(statement, {"scope": source.scope_id, "key": key}).one_or_none()
+            if row is not None:
+                found.append(ObjectRow._make(row))
+    return found
+
+
+def apply(db: Database, run: Run, writes: SweepWrites) -> None:
+    """Write one block's findings and count them, in one transaction."""
+    if writes.rows() > BLOCK * 2:
+        raise ValueError(f"{writes.rows()} rows are too many for one transaction")
+    with db.write() as connection:
+        now = db.now(connection)
+        _insert(connection, run, writes)
+        _update(connection, run, writes, now)
+        _gone(db, connection, run, writes, now)
+        add_counts(connection, run.id, writes.counts)
+
+
+def _insert(connection: Connection, run: Run, writes: SweepWrites) -> None:
+    rows = [_new(run, item, "pending", None) for item in writes.insert]
+    rows += [_new(run, item, "skipped", reason) for item, reason in writes.insert_skipped]
+    if rows:
+        connection.execute(
+            sa.text(
+                "INSERT INTO object (scope_id, key, source_id, status, reason, etag, size, last_modified,"
+                " storage_class, queued_run) VALUES (:scope_id, :key, :source_id, :status, :reason, :etag, :size,"
+                " :last_modified, :storage_class, :queued_run) ON CONFLICT (scope_id, key) DO NOTHING"
+            ),
+            rows,
+        )
+
+
+def _new(run: Run, item: ListedObject, status: str, reason: str | None) -> dict[str, Any]:
+    return {
+        **item._asdict(),
+        "scope_id": run.source.scope_id,
+        "source_id": run.source.id,
+        "status": status,
+        "reason": reason,
+        "queued_run": run.id,
+    }
+
+
+def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
+    wanted = "etag = :etag, size = :size, last_modified = :last_modified, storage_class = :storage_class"
+    fresh = "attempts = 0, next_attempt_at = NULL, reason = NULL"
+    # A row whose delete had begun may have lost its document: its hash must not pass for something indexed.
+    unsure = ", ".join(
+        f"{name} = CASE WHEN status = 'deleting' THEN NULL ELSE {name} END"
+        for name in ("indexed_etag", "indexed_sha256")
+    )
+    _many(
+        connection,
+        f"status = 'pending', {wanted}, {fresh}, {unsure}, queued_run = :run, claim_owner = NULL",
+        _IDLE,
+        [_seen(run, row, item, now) for row, item in writes.requeue],
+    )
+    # In flight: the upload goes on; when it is processed, the row sees that S3 has moved on and queues itself again.
+    _many(connection, wanted, "revision = :seen", [_seen(run, row, item, now) for row, item in writes.replace_wanted])
+    _many(
+        connection,
+        f"status = 'indexed', {wanted}, {fresh}, claim_owner = NULL",
+        _IDLE,
+        [_seen(run, row, item, now) for row, item in writes.restore],
+    )
+    _many(
+        connection,
+        f"status = 'skipped', {wanted}, reason = :reason, claim_owner = NULL",
+        _IDLE,
+        [{**_seen(run, row, item, now), "reason": reason} for row, item, reason in writes.skip],
+    )
+
+
+def _seen(run: Run, row: ObjectRow, item: ListedObject, now: float) -> dict[str, Any]:
+    return {**item._asdict(), "scope": run.source.scope_id, "seen": row.revision, "run": run.id, "now": now}
+
+
+def _many(connection: Connection, sets: str, where: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        statement = (
+            f"UPDATE object SET {sets}, revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {where}"
+        )
+        connection.execute(sa.text(statement), rows)
+
+
+def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
+    if writes.forget:
+        connection.execute(
+            sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key = :key AND {_IDLE}"),
+            [{"scope": run.source.scope_id, "key": r.key, "seen": r.revision, "now": now} for r in writes.forget],
+        )
+        note_history(
+            db, connection, run, [(row.key, "forgotten", "gone before it was uploaded") for row in writes.forget]
+        )
+    if writes.removed:
+        connection.execute(
+            sa.text(
+                "INSERT INTO run_key (run_id, key, class) VALUES (:run, :key, 'removed')"
+                " ON CONFLICT (run_id, key) DO NOTHING"
+            ),
+            [{"run": run.id, "key": row.key} for row in writes.removed],
+        )
+
+
+def finish(db: Database, run: Run, *, fingerprint: str | None, hold: Hold | None) -> None:
+    """Close a complete listing: only now may its removals be acted on."""
+    with db.write() as connection:
+        now = db.now(connection)
+        connection.execute(
+            sa.text(
+                "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass"
+                " WHERE id = :id"
+            ),
+            {"now": now, "why": hold.reason if hold else None, "mass": int(bool(hold and hold.mass)), "id": run.id},
+        )
+        connection.execute(
+            sa.text("UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now WHERE id = :id"),
+            {"fingerprint": fingerprint, "now": now, "id": run.source.id},
+        )

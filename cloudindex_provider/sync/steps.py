@@ -1,0 +1,53 @@
+"""A whole sync in one process: detect, upload, wait, remove, report; and the upload loops side by side."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.detect import Detection, detect
+from cloudindex_provider.sync.plan import upload_task_count
+from cloudindex_provider.sync.processing import wait
+from cloudindex_provider.sync.remove import remove
+from cloudindex_provider.sync.report import SyncReport, dry_report, make_report
+from cloudindex_provider.sync.state import runs
+from cloudindex_provider.sync.state.records import Owner
+from cloudindex_provider.sync.upload import UploadSummary, upload
+
+__all__ = ["synchronize", "upload_side_by_side"]
+
+
+def synchronize(ctx: SyncContext) -> SyncReport:
+    """Detect, upload, wait, remove and report.
+
+    :raises SyncError: or CloudIndexError, of the step that failed; the state holds what was done until then
+    """
+    requests_before = ctx.client.request_count
+    found = detect(ctx)
+    if ctx.settings.dry_run:
+        return dry_report(found, ctx.s3.take_calls())
+    ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in sorted(found.counts.items())))
+    try:
+        _work(ctx, found)
+    finally:
+        with ctx.db.write() as connection:
+            requests = ctx.client.request_count - requests_before
+            runs.add_counts(connection, ctx.run().id, {"requests": requests})
+    return make_report(ctx)
+
+
+def _work(ctx: SyncContext, found: Detection) -> None:
+    upload_side_by_side(ctx, upload_task_count(found.requests, ctx.settings.limits.upload_tasks))
+    if ctx.settings.wait_for_processing:
+        wait(ctx)
+    remove(ctx)
+
+
+def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:
+    """Run upload loops in threads, each an owner of its own; the first error of any is raised when all have ended."""
+    if loops <= 1:
+        return [upload(ctx)] if loops else []
+    owners = [Owner(f"{ctx.owner.name}/{number}", ctx.owner.attempt) for number in range(loops)]
+    with ThreadPoolExecutor(max_workers=loops) as pool:
+        return list(pool.map(lambda owner: upload(replace(ctx, owner=owner)), owners))
