@@ -16,9 +16,12 @@ DEFAULT_MAX_BYTES = 20_000_000  # "20MB" in the API's document; decimal is the s
 MAX_FILES_PER_REQUEST = 20  # documents.yaml: "Maximum 20 files per request"
 
 # documents.yaml, "Supported formats", with cs and rs for its CSHARP and RUST.
-DEFAULT_FILE_TYPES = tuple(
-    ["pdf", "doc", "docx", "rtf", "txt", "odt", "pages", "abw", "sxw", "stw", "sxg", "wpd", "wps", "lwp", "hwp", "html", "htm", "xml", "xls", "xlsx", "xlsm", "xlsb", "csv", "tsv", "ods", "fods", "numbers", "dif", "sylk", "dbf", "wks", "ppt", "pptx", "pptm", "pot", "potm", "potx", "odp", "key", "js", "jsx", "ts", "tsx", "py", "go", "java", "cs", "rs", "sql", "sh", "bash", "css", "scss", "sass", "ejs", "tmpl", "yaml", "yml", "env", "conf", "json", "md", "mdx"]
-)
+_FILE_TYPES = """
+    pdf doc docx rtf txt odt pages abw sxw stw sxg wpd wps lwp hwp html htm xml
+    xls xlsx xlsm xlsb csv tsv ods fods numbers dif sylk dbf wks ppt pptx pptm pot potm potx odp key
+    js jsx ts tsx py go java cs rs sql sh bash css scss sass ejs tmpl yaml yml env conf json md mdx
+"""
+DEFAULT_FILE_TYPES = tuple(_FILE_TYPES.split())
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]\Z")
 _ARN = re.compile(r"arn:[^:]+:s3[^:]*:[^:]*:[^:]*:.+\Z")
