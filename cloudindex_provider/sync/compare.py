@@ -68,6 +68,8 @@ class Comparison:
         reason = self.select(item.key, item.size, item.storage_class)
         if row is None:
             self._first_seen(item, reason, writes)
+        elif row.status in _IN_FLIGHT:
+            _in_flight(item, row, reason, writes)
         elif _is_indexed(item, row) and reason in (None, SkipReason.ARCHIVED):
             # An archived object that is indexed already needs no reading.
             _unchanged(item, row, writes)
@@ -80,6 +82,8 @@ class Comparison:
         if reason is None:
             writes.insert.append(item)
             writes.count("new")
+        elif reason == SkipReason.INVALID_KEY:
+            _skipped(writes, reason)  # no database can be trusted to store such a key
         else:
             writes.insert_skipped.append((item, reason))
             _skipped(writes, reason)
@@ -91,7 +95,7 @@ class Comparison:
         settled = (
             row.status == Status.SKIPPED and row.reason == reason and (row.etag, row.size) == (item.etag, item.size)
         )
-        if not settled and row.status not in _IN_FLIGHT:
+        if not settled:
             writes.skip.append((row, item, reason))
 
 
@@ -106,7 +110,7 @@ def _unchanged(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
         writes.count("new")
         return
     writes.count("unchanged")
-    if row.status not in (Status.INDEXED, *_IN_FLIGHT):
+    if row.status != Status.INDEXED:
         writes.restore.append((row, item))
 
 
@@ -115,12 +119,18 @@ def _wanted(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
     if same and row.status == Status.SKIPPED and row.reason == SkipReason.OPTED_OUT:
         _skipped(writes, SkipReason.OPTED_OUT)  # the object said so itself; a new version is asked again
         return
-    writes.count("changed" if row.indexed_etag is not None else "new")
-    if row.status in _IN_FLIGHT:
-        if not same:
-            writes.replace_wanted.append((row, item))
-    elif not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
+    # Where a delete had begun, nothing is known to be indexed any more.
+    known = row.indexed_etag is not None and row.status != Status.DELETING
+    writes.count("changed" if known else "new")
+    if not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
         writes.requeue.append((row, item))
+
+
+def _in_flight(item: ListedObject, row: ObjectRow, reason: SkipReason | None, writes: SweepWrites) -> None:
+    """An upload that has begun goes on and is this run's work, whatever S3 has or the selection says by now."""
+    writes.count("changed" if row.indexed_etag is not None else "new")
+    if reason is None and (row.etag, row.size) != (item.etag, item.size):
+        writes.replace_wanted.append((row, item))
 
 
 def _skipped(writes: SweepWrites, reason: SkipReason) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 from cloudindex_provider.api.models import Document, DocumentDetails, FilePart, UploadResult
@@ -20,12 +20,16 @@ from cloudindex_provider.sync.state.runs import find_run
 __all__ = ["DocumentListing", "DocumentsApi", "SyncContext"]
 
 
-class DocumentListing(AbstractContextManager["DocumentListing"], Protocol):
+class DocumentListing(Protocol):
     """All documents of a project, one at a time. ``complete`` is true only after an end that can be believed."""
 
-    complete: bool | None
-
+    @property
+    def complete(self) -> bool | None: ...
     def __iter__(self) -> Iterator[Document]: ...
+    def __enter__(self) -> DocumentListing: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
 
 
 class DocumentsApi(Protocol):

@@ -93,7 +93,8 @@ def _close(ctx: SyncContext, found: Detection) -> None:
         counts.setdefault(name, 0)
     live, listed = counts["live"], counts["listed"]
     if ctx.settings.keys is not None:
-        live, listed = claims.live_documents(ctx.db, ctx.source), 1  # named keys say nothing about an emptied prefix
+        listed = 1  # named keys say nothing about an emptied prefix
+        live = claims.live_documents(ctx.db, ctx.source) if counts["removed"] else 0  # reads every row
     found.hold = delete_guard(removed=counts["removed"], live=live, listed=listed, limits=ctx.settings.limits)
     changed = ctx.source.fingerprint not in (None, ctx.settings.selection.fingerprint())
     if found.hold is None and changed and counts["removed"]:

@@ -67,7 +67,9 @@ def make_report(ctx: SyncContext) -> SyncReport:
     """Account for the run and close it."""
     run = ctx.run()
     counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run)
-    report = SyncReport(counts=_counts(counted, tally), held_reason=run.deletes_blocked)
+    report = SyncReport(
+        counts=_counts(counted, tally, named=ctx.settings.keys is not None), held_reason=run.deletes_blocked
+    )
     report.skipped_by_reason = _named(counted, "skipped:")
     report.s3_requests = _named(counted, "s3:")
     report.failures = [{"key": key, "outcome": what, "reason": why} for key, what, why in tally.failures]
@@ -96,7 +98,7 @@ def _named(counted: dict[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): value for name, value in counted.items() if name.startswith(prefix)}
 
 
-def _counts(counted: dict[str, int], tally: Tally) -> dict[str, int]:
+def _counts(counted: dict[str, int], tally: Tally, *, named: bool) -> dict[str, int]:
     counts = {name: counted.get(name, 0) for name in COUNTS}
     for (cls, outcome), number in tally.outcomes.items():
         if cls == "removed":
@@ -109,7 +111,7 @@ def _counts(counted: dict[str, int], tally: Tally) -> dict[str, int]:
     for fate, number in tally.untouched.items():
         counts[fate] += number
     counts["stale"] = tally.stale
-    if tally.overlapping:
+    if tally.overlapping or named:  # a run of named keys works on the backlog that others left, too
         _share_with_other_runs(counts)
     return counts
 

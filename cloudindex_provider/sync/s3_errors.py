@@ -44,7 +44,8 @@ _BY_STATUS: dict[int, type[S3IntegrationError]] = {
 _BAD_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 
 _UNREACHABLE = (
-    boto.HTTPClientError,  # connect, read and proxy errors, closed connections, TLS
+    boto.HTTPClientError,  # read and proxy errors, closed connections, TLS
+    boto.ConnectionError,  # no connection: refused, unknown host, timeout
     boto.ResponseStreamingError,
     boto.IncompleteReadError,
 )

@@ -43,13 +43,15 @@ def selector(selection: Selection) -> Callable[[str, int, str], SkipReason | Non
     largest = selection.max_file_size
 
     def by_name(key: str) -> SkipReason | None:
+        if "\0" in key:
+            return SkipReason.INVALID_KEY  # Postgres stores no U+0000, so this comes before every other reason
         if key.endswith("/"):
             return SkipReason.FOLDER_MARKER
         if (included and not included(key)) or (excluded and excluded(key)):
             return SkipReason.EXCLUDED
         if not all_types and extension(key) not in types:
             return SkipReason.UNSUPPORTED_TYPE
-        return SkipReason.INVALID_KEY if "\0" in key else None
+        return None
 
     def decide(key: str, size: int, storage_class: str) -> SkipReason | None:
         reason = by_name(key)

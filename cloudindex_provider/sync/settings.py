@@ -10,7 +10,7 @@ from typing import Any
 
 from cloudindex_provider.sync.errors import SettingsError
 
-__all__ = ["DEFAULT_FILE_TYPES", "DEFAULT_MAX_BYTES", "Limits", "Selection", "SyncSettings"]
+__all__ = ["DEFAULT_FILE_TYPES", "DEFAULT_LIMITS", "DEFAULT_MAX_BYTES", "Limits", "Selection", "SyncSettings"]
 
 DEFAULT_MAX_BYTES = 20_000_000  # "20MB" in the API's document; decimal is the strict reading
 MAX_FILES_PER_REQUEST = 20  # documents.yaml: "Maximum 20 files per request"
@@ -19,7 +19,7 @@ MAX_FILES_PER_REQUEST = 20  # documents.yaml: "Maximum 20 files per request"
 _FILE_TYPES = """
     pdf doc docx rtf txt odt pages abw sxw stw sxg wpd wps lwp hwp html htm xml
     xls xlsx xlsm xlsb csv tsv ods fods numbers dif sylk dbf wks ppt pptx pptm pot potm potx odp key
-    js jsx ts tsx py go java cs rs sql sh bash css scss sass ejs tmpl yaml yml env conf json md mdx
+    js jsx ts tsx py go java cs rs sql sh bash css scss sass ejs tmpl yaml env conf md mdx
 """
 DEFAULT_FILE_TYPES = tuple(_FILE_TYPES.split())
 
@@ -57,6 +57,9 @@ class Limits:
     processing_timeout: float = 60 * 60.0  # seconds, from the first wait
     upload_tasks: int = 4
     max_attempts: int = 3  # strikes of one ETag before quarantine
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,12 @@ def _check_prefix(prefix: Any) -> None:
         )
     if len(prefix.encode("utf-8", "surrogatepass")) > 1024:
         raise SettingsError("prefix is longer than 1024 bytes, the longest key S3 has.", field="prefix")
-    if "\0" in prefix:
-        raise SettingsError("prefix holds U+0000, which no listing can show.", field="prefix")
+    if not _is_storable(prefix):
+        raise SettingsError("prefix holds U+0000 or half a surrogate pair, which can't be stored.", field="prefix")
+
+
+def _is_storable(text: str) -> bool:
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -128,18 +135,23 @@ def _check_keys(keys: tuple[str, ...] | None, prefix: str) -> None:
     for key in keys or ():
         if not isinstance(key, str) or not key or not key.startswith(prefix):
             raise SettingsError(f"key {key!r} isn't under the prefix {prefix!r}.", field="keys")
+        if not _is_storable(key):
+            raise SettingsError(f"key {key!r} holds U+0000 or half a surrogate pair.", field="keys")
 
 
 def _check_selection(selection: Selection) -> None:
     for name in ("include", "exclude", "file_types"):
-        for item in getattr(selection, name):
+        items = getattr(selection, name)
+        if isinstance(items, str):
+            raise SettingsError(f"{name} is one string, not a list of them.", field=name, hint=f"Use [{items!r}].")
+        for item in items:
             if not isinstance(item, str) or not item:
                 raise SettingsError(f"{name} holds {item!r}, not a string.", field=name)
     if not selection.file_types:
         raise SettingsError(
             "file_types is empty, so nothing could be synced.", field="file_types", hint='["*"] is all.'
         )
-    _check_number("max_file_size", selection.max_file_size, low=1)
+    _check_number("max_file_size", selection.max_file_size, low=1, whole=True)
 
 
 def _check_limits(limits: Limits) -> None:
@@ -148,13 +160,15 @@ def _check_limits(limits: Limits) -> None:
         value = getattr(limits, item.name)
         if value is None and item.name in ("max_documents_per_run", "max_run_time"):
             continue
-        _check_number(item.name, value, low=lows.get(item.name, 0))
+        _check_number(item.name, value, low=lows.get(item.name, 0), whole="int" in str(item.type))
     if limits.max_delete_percent > 100:
         raise SettingsError("max_delete_percent is over 100.", field="max_delete_percent")
     if limits.upload_tasks > 64:
         raise SettingsError("upload_tasks is over 64.", field="upload_tasks", hint="4 fill 100 requests a minute.")
 
 
-def _check_number(name: str, value: Any, *, low: float) -> None:
+def _check_number(name: str, value: Any, *, low: float, whole: bool) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= low:
         raise SettingsError(f"{name} is {value!r}, not a number of at least {low}.", field=name)
+    if whole and isinstance(value, float) and not value.is_integer() and value != float("inf"):  # inf: no limit
+        raise SettingsError(f"{name} is {value!r}, not a whole number.", field=name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 from cloudindex_provider.sync.context import SyncContext
@@ -15,7 +17,7 @@ from cloudindex_provider.sync.state import runs
 from cloudindex_provider.sync.state.records import Owner
 from cloudindex_provider.sync.upload import UploadSummary, upload
 
-__all__ = ["synchronize", "upload_side_by_side"]
+__all__ = ["record_requests", "synchronize", "upload_side_by_side"]
 
 
 def synchronize(ctx: SyncContext) -> SyncReport:
@@ -23,18 +25,26 @@ def synchronize(ctx: SyncContext) -> SyncReport:
 
     :raises SyncError: or CloudIndexError, of the step that failed; the state holds what was done until then
     """
-    requests_before = ctx.client.request_count
     found = detect(ctx)
     if ctx.settings.dry_run:
         return dry_report(found, ctx.s3.take_calls())
     ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in sorted(found.counts.items())))
-    try:
+    with record_requests(ctx):
         _work(ctx, found)
-    finally:
-        with ctx.db.write() as connection:
-            requests = ctx.client.request_count - requests_before
-            runs.add_counts(connection, ctx.run().id, {"requests": requests})
     return make_report(ctx)
+
+
+@contextmanager
+def record_requests(ctx: SyncContext) -> Iterator[None]:
+    """Count the block's requests to CloudIndex in the run's counters, also when it fails."""
+    before = ctx.client.request_count
+    try:
+        yield
+    finally:
+        run = runs.find_run(ctx.db, ctx.source, ctx.name)
+        if run is not None and ctx.client.request_count > before:
+            with ctx.db.write() as connection:
+                runs.add_counts(connection, run.id, {"requests": ctx.client.request_count - before})
 
 
 def _work(ctx: SyncContext, found: Detection) -> None:

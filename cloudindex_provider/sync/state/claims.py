@@ -68,7 +68,8 @@ def claim_request(
 ) -> list[WorkRow]:
     """The next rows for one upload request, in key order, claimed; empty when there is nothing to do.
 
-    Rows that this run has tried already are left to the next run; a key is counted in the run that claims it.
+    Rows that this run has tried already, or found removed, are left to the next run; a key is counted in the run that
+    claims it.
     """
     with db.write() as connection:
         now = db.now(connection)
@@ -83,15 +84,21 @@ def claim_request(
                 sa.text(
                     f"SELECT {_COLUMNS} FROM object WHERE source_id = :source AND status = '{status}' AND {WORK}"
                     f" AND {_READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
-                    " WHERE run_id = :run AND run_key.key = object.key AND outcome IS NOT NULL)"
+                    " WHERE run_id = :run AND run_key.key = object.key AND (outcome IS NOT NULL OR class = 'removed'))"
                     f" ORDER BY key LIMIT :room{skip_locked}"
                 ),
                 values,
             )
             ready += [WorkRow(*row) for row in rows]
         chosen = ready[: min(room, fit_request((row.size for row in ready), max_request_size))]
+        chosen.sort(key=_key)
         _take(connection, run, owner, chosen, now + lease)
     return [_revised(row) for row in chosen]
+
+
+def _key(row: WorkRow) -> str:
+    # Several rows are always changed in key order: transactions that lock the same rows can't wait for each other.
+    return row.key
 
 
 def _room(connection: Connection, run: Run, max_documents: int | None) -> int:
@@ -133,14 +140,14 @@ def note_run_keys(connection: Connection, run: Run, classes: Mapping[str, str]) 
 def renew(db: Database, owner: Owner, source: Source, lease: float) -> int:
     """Prolong the owner's claims; gives how many there are."""
     with db.write() as connection:
-        values = claim_values(owner, until=db.now(connection) + lease, source=source.id)
-        return connection.execute(
-            sa.text(
-                f"UPDATE object SET claim_until = :until WHERE source_id = :source AND {WORK}"
-                f" AND status IN ('pending', 'failed', 'uploading') AND {MINE}"
-            ),
-            values,
-        ).rowcount
+        values = claim_values(owner, until=db.now(connection) + lease, scope=source.scope_id, source=source.id)
+        mine = (
+            f"source_id = :source AND {WORK} AND status IN ('pending', 'failed', 'uploading')"
+            f" AND claim_owner IS NOT NULL AND {MINE}"
+        )
+        if not db.is_sqlite:  # locked in key order first
+            mine = f"scope_id = :scope AND key IN (SELECT key FROM object WHERE {mine} ORDER BY key FOR UPDATE)"
+        return connection.execute(sa.text(f"UPDATE object SET claim_until = :until WHERE {mine}"), values).rowcount
 
 
 def release(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
@@ -159,7 +166,8 @@ def _set_mine(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], set
     )
     if rows:
         with db.write() as connection:
-            connection.execute(statement, [claim_values(owner, scope=run.source.scope_id, key=row.key) for row in rows])
+            keys = sorted(row.key for row in rows)
+            connection.execute(statement, [claim_values(owner, scope=run.source.scope_id, key=key) for key in keys])
 
 
 def record_intent(
@@ -167,21 +175,24 @@ def record_intent(
 ) -> None:
     """Write, before a request, what it is about to upload: (row, file name, SHA-256 where it is known already).
 
-    :raises ClaimLostError: when a row is claimed by somebody else by now; nothing is written then
+    A row may name a newer ETag than the listing did, as long as nobody has changed it since it was claimed.
+
+    :raises ClaimLostError: when a row is claimed by somebody else or wants another ETag by now; nothing is written then
     """
     with db.write() as connection:
         now = db.now(connection)
-        for row, name, sha256 in rows:
+        for row, name, sha256 in sorted(rows, key=lambda item: _key(item[0])):
             values = claim_values(
                 owner, scope=run.source.scope_id, key=row.key, etag=row.etag, size=row.size, name=name, sha=sha256,
-                now=now, until=now + lease,
+                at=row.last_modified, seen=row.revision, now=now, until=now + lease,
             )  # fmt: skip
             changed = connection.execute(
                 sa.text(
-                    "UPDATE object SET status = 'uploading',"
+                    "UPDATE object SET status = 'uploading', etag = :etag, size = :size, last_modified = :at,"
                     " upload_etag = :etag, upload_size = :size, upload_sha256 = :sha,"
                     " upload_document_id = NULL, file_name = :name, intent_at = :now, claim_until = :until,"
-                    f" revision = revision + 1 WHERE scope_id = :scope AND key = :key AND etag = :etag AND {MINE}"
+                    " revision = revision + 1 WHERE scope_id = :scope AND key = :key"
+                    f" AND (etag = :etag OR revision = :seen) AND {MINE}"
                 ),
                 values,
             ).rowcount

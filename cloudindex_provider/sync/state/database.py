@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cloudindex_provider.sync.errors import StateError
-from cloudindex_provider.sync.state.schema import MIGRATIONS, SCHEMA_VERSION, metadata
+from cloudindex_provider.sync.state.schema import MIGRATIONS, SCHEMA_VERSION
+from cloudindex_provider.sync.state.sqlite_file import DAMAGE_HINT, prepare_sqlite_file
 
 __all__ = ["BLOCK", "Database"]
 
 BLOCK = 5000  # rows a writing transaction holds at most
 _BUSY_TIMEOUT = 30.0  # seconds
-# File systems on which SQLite's locks or its shared memory don't work between machines.
-_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "fuse.s3fs", "fuse.sshfs"}
 # One migration at a time, whatever starts at once.
 _MIGRATION_LOCK = 0x436C6F75
 
@@ -49,7 +49,7 @@ class Database:
         self.url = make_url(url)
         self._write_lock = threading.Lock()
         if self.is_sqlite:
-            _prepare_sqlite_file(self.url)
+            prepare_sqlite_file(self.url)
         self._engine = _engine(self.url)
         try:
             self._migrate()
@@ -80,7 +80,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot for reading."""
-        with self._errors(), self._engine.connect().execution_options(cloudindex_read=True) as connection:
+        options = {"cloudindex_read": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self._errors(), self._engine.connect().execution_options(**options) as connection:
             yield connection
 
     def now(self, connection: Connection) -> float:
@@ -96,49 +97,62 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
             raise StateUnavailableError(f"The state in {self.name} can't be used now: {_cause(error)}.") from None
         except DatabaseError as error:
             if _is_damage(error):
-                raise StateError(
-                    f"The state in {self.name} is damaged: {_cause(error)}.",
-                    hint="Nothing was changed. Restore a backup of the file, or move it away to begin anew.",
-                ) from None
-            raise
+                raise StateError(f"The state in {self.name} is damaged: {_cause(error)}.", hint=DAMAGE_HINT) from None
+            raise StateError(
+                f"The state in {self.name} refused a statement: {_cause(error)}.",
+                hint="Check that the database is the state's own, and that its user may create tables there.",
+            ) from None
 
     def _migrate(self) -> None:
+        with self.read() as connection:
+            if self._version(connection) == SCHEMA_VERSION:
+                return
         with self.write() as connection:
             if not self.is_sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
-            version = self._version(connection)
-            if version > SCHEMA_VERSION:
-                raise StateError(
-                    f"The state in {self.name} has schema {version}; this version knows {SCHEMA_VERSION} at most.",
-                    hint="Install the version of airflow-provider-cloudindex that wrote it, or a newer one.",
-                )
-            for migrate in MIGRATIONS[version:]:
+            for migrate in MIGRATIONS[self._version(connection) :]:
                 migrate(connection)
-            if version < SCHEMA_VERSION:
-                connection.execute(
-                    sa.text(
-                        "INSERT INTO meta (name, value) VALUES ('schema', :v)"
-                        " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-                    ),
-                    {"v": str(SCHEMA_VERSION)},
-                )
+            connection.execute(
+                sa.text(
+                    "INSERT INTO meta (name, value) VALUES ('schema', :v)"
+                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+                ),
+                {"v": str(SCHEMA_VERSION)},
+            )
 
     def _version(self, connection: Connection) -> int:
-        tables = set(sa.inspect(connection).get_table_names())
-        if "meta" in tables:
-            found = connection.execute(sa.text("SELECT value FROM meta WHERE name = 'schema'")).scalar()
-            if found is not None:
-                return int(found)
-        if tables & set(metadata.tables):
+        """The schema that is there, 0 in an empty database."""
+        if not self.is_sqlite:
+            encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
+            if encoding != "UTF8":
+                raise StateError(f"The database of {self.name} stores {encoding}; keys need UTF8.")
+        tables = sa.inspect(connection).get_table_names()
+        if not tables:
+            return 0
+        version = _stored_version(connection) if "meta" in tables else None
+        if version is None:
             raise StateError(
                 f"The state in {self.name} has tables but no schema version, so it isn't ours or is damaged.",
                 hint="Nothing was changed. Point the state at an empty database of its own.",
             )
-        return 0
+        if version > SCHEMA_VERSION:
+            raise StateError(
+                f"The state in {self.name} has schema {version}; this version knows {SCHEMA_VERSION} at most.",
+                hint="Install the version of airflow-provider-cloudindex that wrote it, or a newer one.",
+            )
+        return version
+
+
+def _stored_version(connection: Connection) -> int | None:
+    columns = {column["name"] for column in sa.inspect(connection).get_columns("meta")}
+    if not {"name", "value"} <= columns:
+        return None
+    found = connection.execute(sa.text("SELECT value FROM meta WHERE name = 'schema'")).scalar()
+    return int(found) if isinstance(found, str) and found.isdecimal() else None
 
 
 @contextmanager
@@ -148,14 +162,16 @@ def _no_lock() -> Iterator[None]:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True)
+        # psycopg2's own executemany makes a round trip of every row; psycopg 3 sends them in one pipeline.
+        batched = {"executemany_mode": "values_plus_batch"} if url.get_driver_name() == "psycopg2" else {}
+        return sa.create_engine(url, pool_pre_ping=True, **batched)
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
     def _on_connect(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.isolation_level = None  # the driver begins nothing by itself
         cursor = dbapi_connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")  # in WAL a power cut may lose the last commits, never the file
         cursor.close()
 
@@ -167,34 +183,17 @@ def _engine(url: URL) -> Engine:
     return engine
 
 
-def _prepare_sqlite_file(url: URL) -> None:
-    if not url.database or url.database == ":memory:":
-        raise StateError("The state can't be in memory: it must outlive the process.", hint="Give a file's path.")
-    path = Path(url.database).absolute()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StateError(f"The state's folder {path.parent} can't be made: {error.strerror}.") from None
-    kind = _file_system(path.parent)
-    if kind in _NETWORK_FILE_SYSTEMS:
-        raise StateError(
-            f"The state {path} lies on a network file system ({kind}), where SQLite's locks don't hold.",
-            hint="Set [cloudindex] state_conn_id to a Postgres connection, or use a local disk.",
-        )
-
-
-def _file_system(folder: Path) -> str:
-    """The type of the file system that holds ``folder``; ``""`` where the system doesn't tell."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    best, kind = "", ""
-    for line in mounts:
-        _, point, found, *_ = line.split(" ")
-        if folder.is_relative_to(point.replace("\\040", " ")) and len(point) >= len(best):
-            best, kind = point, found
-    return kind
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    # The busy timeout doesn't cover the switch of a new file, which several first openings may try at once.
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _is_damage(error: SQLAlchemyError) -> bool:

@@ -113,8 +113,8 @@ def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256
     with db.write() as connection:
         if _change(
             connection,
-            "status = 'indexed', indexed_etag = :etag, indexed_size = :size, indexed_sha256 = :sha, attempts = 0,"
-            f" reason = NULL, {_NO_UPLOAD}",
+            "status = 'indexed', etag = :etag, size = :size, indexed_etag = :etag, indexed_size = :size,"
+            f" indexed_sha256 = :sha, attempts = 0, next_attempt_at = NULL, reason = NULL, {_NO_UPLOAD}",
             _where(run, owner, row, etag=row.etag, size=row.size, sha=sha256),
             MINE,
         ):
@@ -125,7 +125,7 @@ def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256
 def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str) -> None:
     """The request's outcome is unknown: the rows stay ``uploading`` and ours until they are looked up."""
     with db.write() as connection:
-        for row in rows:
+        for row in sorted(rows, key=lambda one: one.key):
             connection.execute(
                 sa.text(
                     "UPDATE object SET doubtful = 1, reason = :reason, revision = revision + 1"
@@ -201,6 +201,7 @@ def record_skipped(db: Database, run: Run, owner: Owner, row: WorkRow, reason: s
             MINE,
         ):
             _outcome(connection, run, row.key, "skipped", reason)
+            add_counts(connection, run.id, {f"skipped:{reason}": 1})
             note_history(db, connection, run, [(row.key, "skipped", reason)])
 
 

@@ -88,7 +88,9 @@ def record_deleting(db: Database, run: Run, removal: Removal) -> Removal:
     with db.write() as connection:
         changed = connection.execute(
             sa.text(
-                "UPDATE object SET status = 'deleting', revision = revision + 1"
+                # What an upload in doubt may have left is still unknown when this try dies before its deletes.
+                "UPDATE object SET doubtful = CASE WHEN status = 'uploading' THEN 1 ELSE doubtful END,"
+                " status = 'deleting', revision = revision + 1"
                 f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND {_FREE}"
             ),
             {"scope": run.source.scope_id, "key": removal.key, "seen": removal.revision, "now": db.now(connection)},
@@ -136,14 +138,14 @@ def record_held(db: Database, run: Run, reason: str) -> int:
 
 
 def superseded_documents(db: Database, run: Run, *, limit: int) -> list[Superseded]:
-    """Documents that may go: their key is indexed by another one or gone, or they are failed copies."""
+    """Documents that may go: replaced by a live one, failed copies, or their key is indexed by another one or gone."""
     with db.read() as connection:
         rows = connection.execute(
             sa.text(
                 "SELECT superseded.key, superseded.document_id, superseded.reason FROM superseded LEFT JOIN object"
                 " ON object.scope_id = superseded.scope_id AND object.key = superseded.key"
                 " WHERE superseded.source_id = :source"
-                " AND (superseded.reason = 'failed' OR object.key IS NULL OR object.status = 'indexed')"
+                " AND (superseded.reason IN ('failed', 'replaced') OR object.key IS NULL OR object.status = 'indexed')"
                 " AND coalesce(object.document_id, '') <> superseded.document_id"
                 " AND coalesce(object.upload_document_id, '') <> superseded.document_id"
                 " ORDER BY superseded.key, superseded.document_id LIMIT :limit"

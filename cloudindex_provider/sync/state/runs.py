@@ -133,7 +133,8 @@ def finish_run(db: Database, run: Run) -> None:
 
 def add_counts(connection: Connection, run_id: int, values: Mapping[str, int]) -> None:
     """Add to the run's counters, in the transaction of the rows that they count."""
-    rows = [{"run_id": run_id, "name": name, "value": value} for name, value in values.items() if value]
+    # In one order, so that two transactions never wait for each other's counters.
+    rows = [{"run_id": run_id, "name": name, "value": value} for name, value in sorted(values.items()) if value]
     if rows:
         connection.execute(
             sa.text(
@@ -184,9 +185,9 @@ def note_history(db: Database, connection: Connection, run: Run, events: Iterabl
 
 
 def prune(db: Database, source: Source, *, days: float, keep: int = 5, block: int = 5000) -> int:
-    """Forget history older than ``days``, but never a key's last ``keep`` events; a block a call, gives how many.
+    """Forget history older than ``days``, but never a key's last ``keep`` events, and the keys of runs as old.
 
-    A run's keys go with it when it is as old; its counters stay.
+    A block of each a call; gives how many rows went, 0 when nothing is left to forget. A run's counters stay.
     """
     with db.write() as connection:
         before = db.now(connection) - days * 86400
@@ -198,11 +199,11 @@ def prune(db: Database, source: Source, *, days: float, keep: int = 5, block: in
             ),
             {"source_id": source.id, "before": before, "keep": keep, "block": block},
         ).rowcount
-        connection.execute(
+        keys = connection.execute(
             sa.text(
-                "DELETE FROM run_key WHERE run_id IN"
-                " (SELECT id FROM run WHERE source_id = :source_id AND started_at < :before)"
+                "DELETE FROM run_key WHERE (run_id, key) IN (SELECT run_id, key FROM run_key WHERE run_id IN"
+                " (SELECT id FROM run WHERE source_id = :source_id AND started_at < :before) LIMIT :block)"
             ),
-            {"source_id": source.id, "before": before},
-        )
-    return int(deleted)
+            {"source_id": source.id, "before": before, "block": block},
+        ).rowcount
+    return int(deleted) + int(keys)

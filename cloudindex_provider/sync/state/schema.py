@@ -140,6 +140,7 @@ superseded = Table(
     Column("key", _Key, nullable=False),
     Column("reason", Text, nullable=False),
 )
+Index("superseded_by_key", superseded.c.scope_id, superseded.c.key)
 
 run = Table(
     "run",

@@ -63,10 +63,16 @@ def read_block(db: Database, source: Source, *, after: str | None, upto: str | N
         where.append("key < :end")
     sql = f"SELECT {_COLUMNS} FROM object WHERE {' AND '.join(where)} ORDER BY key LIMIT :limit"
     values = {
-        "scope": source.scope_id, "after": after, "prefix": source.prefix, "upto": upto, "end": end, "limit": limit,
+        "scope": source.scope_id, "after": _storable(after), "prefix": source.prefix, "upto": _storable(upto),
+        "end": end, "limit": limit,
     }  # fmt: skip
     with db.read() as connection:
         return [ObjectRow._make(row) for row in connection.execute(sa.text(sql), values)]
+
+
+def _storable(bound: str | None) -> str | None:
+    # Postgres takes no U+0000, and no stored key has one: those up to "a\0b" are those up to "a".
+    return bound if bound is None else bound.partition("\0")[0]
 
 
 def prefix_end(prefix: str) -> str | None:
@@ -98,13 +104,15 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
         raise ValueError(f"{writes.rows()} rows are too many for one transaction")
     with db.write() as connection:
         now = db.now(connection)
-        _insert(connection, run, writes)
+        taken = _insert(connection, run, writes)
         _update(connection, run, writes, now)
         _gone(db, connection, run, writes, now)
         add_counts(connection, run.id, writes.counts)
+        add_counts(connection, run.id, {"new": -taken, "skipped": taken, "skipped:owned_by_other": taken})
 
 
-def _insert(connection: Connection, run: Run, writes: SweepWrites) -> None:
+def _insert(connection: Connection, run: Run, writes: SweepWrites) -> int:
+    """Add the new keys; gives how many of them another sync has made its own since the comparison read the state."""
     rows = [_new(run, item, "pending", None) for item in writes.insert]
     rows += [_new(run, item, "skipped", reason) for item, reason in writes.insert_skipped]
     if rows:
@@ -116,6 +124,19 @@ def _insert(connection: Connection, run: Run, writes: SweepWrites) -> None:
             ),
             rows,
         )
+    return _taken_by_others(connection, run, writes.insert)
+
+
+def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObject]) -> int:
+    if not items:
+        return 0
+    others = connection.execute(
+        sa.text(
+            "SELECT key FROM object WHERE scope_id = :scope AND key >= :low AND key <= :high AND source_id <> :source"
+        ),
+        {"scope": run.source.scope_id, "low": items[0].key, "high": items[-1].key, "source": run.source.id},
+    ).scalars()
+    return len({item.key for item in items} & set(others))
 
 
 def _new(run: Run, item: ListedObject, status: str, reason: str | None) -> dict[str, Any]:
@@ -153,7 +174,7 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
     )
     _many(
         connection,
-        f"status = 'skipped', {wanted}, reason = :reason, claim_owner = NULL",
+        f"status = 'skipped', {wanted}, reason = :reason, {unsure}, claim_owner = NULL",
         _IDLE,
         [{**_seen(run, row, item, now), "reason": reason} for row, item, reason in writes.skip],
     )

@@ -20,6 +20,8 @@ _UNTOUCHED = (
     " AND coalesce(queued_run, 0) <= :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
+# Seconds after which a run without an end is taken to have died; it would excuse every later imbalance otherwise.
+_LONGEST_RUN = 86400
 
 
 @dataclass(slots=True)
@@ -99,6 +101,7 @@ def _stale(connection: Connection, values: dict[str, Any]) -> int:
 def _overlapping(connection: Connection, values: dict[str, Any]) -> bool:
     statement = sa.text(
         "SELECT count(*) FROM run AS other JOIN run AS this ON this.id = :run WHERE other.source_id = :source"
-        " AND other.id <> this.id AND (other.finished_at IS NULL OR other.finished_at >= this.started_at)"
+        " AND other.id <> this.id AND (other.finished_at >= this.started_at"
+        f" OR (other.finished_at IS NULL AND other.started_at >= this.started_at - {_LONGEST_RUN}))"
     )
     return bool(connection.execute(statement, values).scalar_one())

@@ -1,0 +1,334 @@
+"""The Airflow connection of CloudIndex: what it may hold, the client made from it, and errors that name it.
+
+Owns the reading and checking of the connection. The API key goes from the connection into the client and nowhere else:
+it is in no setting, message, ``repr`` or serialised argument.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from cloudindex_provider.api.client import CloudIndexClient, normalize_base_url
+from cloudindex_provider.api.errors import (
+    AuthenticationError,
+    CloudIndexError,
+    ConfigurationError,
+    InvalidAnswerError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from cloudindex_provider.api.ratelimit import Pacer
+
+__all__ = ["AUTH_SCHEMES", "CloudIndexHook", "CloudIndexSettings", "checked_ids"]
+
+AUTH_SCHEMES = ("ApiKey", "Bearer")
+
+
+@dataclass(frozen=True, slots=True)
+class CloudIndexSettings:
+    """What a connection says, checked; the API key is deliberately not among it."""
+
+    base_url: str
+    project_id: str | None = None
+    auth_scheme: str = "ApiKey"
+    connect_timeout: float = 10.0  # seconds
+    read_timeout: float = 120.0  # seconds
+    max_file_size: int = DEFAULT_MAX_FILE_SIZE  # bytes
+    max_request_size: int = DEFAULT_MAX_REQUEST_SIZE  # bytes, all files of a request together
+    max_concurrency: int = 5  # requests at the same time, per client
+
+    @classmethod
+    def from_connection(cls, connection: Connection) -> CloudIndexSettings:
+        """The checked settings of an Airflow connection.
+
+        :raises ConfigurationError: naming the connection, the field, its value and what to write instead
+        """
+        conn_id = connection.conn_id
+        try:
+            base_url = normalize_base_url(connection.host, connection.schema, connection.port)
+        except (CloudIndexError, ValueError) as error:
+            message = f"the host of connection {conn_id!r} is no usable base URL: {error}"
+            raise ConfigurationError(message, hint=_HOST_HINT) from error
+        extra = _Extra(conn_id, _extra_of(connection))
+        given = {
+            "project_id": extra.text("project_id"),
+            "auth_scheme": extra.choice("auth_scheme", AUTH_SCHEMES),
+            "connect_timeout": extra.seconds("connect_timeout"),
+            "read_timeout": extra.seconds("read_timeout"),
+            "max_file_size": extra.count("max_file_size"),
+            "max_request_size": extra.count("max_request_size"),
+            "max_concurrency": extra.count("max_concurrency"),
+        }
+        return cls(base_url, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each value was checked by its reader above
+
+
+class CloudIndexHook(BaseHook):
+    """Access to CloudIndex through an Airflow connection of type ``cloudindex``.
+
+    Host is the base URL, password the API key; the extras are those of :class:`CloudIndexSettings`. Nothing is read
+    before it is needed. Build the hook in ``execute``: an HTTP client doesn't survive the fork of a worker.
+
+    :param cloudindex_conn_id: id of the connection
+    :param project_id: the project; default: the connection's ``project_id``
+    """
+
+    conn_name_attr = "cloudindex_conn_id"
+    default_conn_name = "cloudindex_default"
+    conn_type = "cloudindex"
+    hook_name = "CloudIndex"
+
+    def __init__(self, cloudindex_conn_id: str = default_conn_name, project_id: str | None = None) -> None:
+        super().__init__()
+        self.cloudindex_conn_id = cloudindex_conn_id
+        self._project_id = project_id
+        self._connection: Connection | None = None
+        self._settings: CloudIndexSettings | None = None
+        self._client: CloudIndexClient | None = None
+
+    @property
+    def settings(self) -> CloudIndexSettings:
+        """The connection's settings, checked.
+
+        :raises ConfigurationError: a field of the connection is wrong
+        """
+        if self._settings is None:
+            self._settings = CloudIndexSettings.from_connection(self._load())
+        return self._settings
+
+    @property
+    def project_id(self) -> str:
+        """The project: the hook's argument, else the connection's extra.
+
+        :raises ConfigurationError: neither names one
+        """
+        project_id = self._project_id or self.settings.project_id
+        if not project_id:
+            message = f"no project: neither the task nor connection {self.cloudindex_conn_id!r} names one."
+            raise ConfigurationError(message, hint="Set project_id on the task, or in the extras of the connection.")
+        return project_id
+
+    async def aload(self) -> None:
+        """Read the connection without blocking the event loop; for triggers, before anything else."""
+        if self._connection is None:
+            self._connection = await self.aget_connection(self.cloudindex_conn_id)
+
+    def create_client(self, *, pacer: Pacer | None = None) -> CloudIndexClient:
+        """A new client, for the caller to close.
+
+        :param pacer: what spaces the requests; default: the client's own
+        :raises ConfigurationError: the connection is wrong or has no API key
+        """
+        settings = self.settings
+        api_key = (self._load().password or "").strip()
+        if not api_key:
+            message = f"connection {self.cloudindex_conn_id!r} has no API key."
+            raise ConfigurationError(message, hint="Put the API key of CloudIndex into the connection's password.")
+        try:
+            return CloudIndexClient(
+                settings.base_url,
+                api_key,
+                project_id=self._project_id or settings.project_id,
+                auth_scheme=settings.auth_scheme,
+                connect_timeout=settings.connect_timeout,
+                read_timeout=settings.read_timeout,
+                max_concurrency=settings.max_concurrency,
+                pacer=pacer,
+            )
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"connection {self.cloudindex_conn_id!r}: {error.message}", hint=error.hint
+            ) from error
+
+    def get_conn(self) -> CloudIndexClient:
+        """The hook's own client, made at the first call; :meth:`close` ends it."""
+        if self._client is None:
+            self._client = self.create_client()
+        return self._client
+
+    def close(self) -> None:
+        """Close the hook's own client; a later :meth:`get_conn` makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    @contextmanager
+    def session(self) -> Iterator[CloudIndexClient]:
+        """The hook's client for a ``with`` block: closed at its end, and every error of it names the connection."""
+        try:
+            yield self.get_conn()
+        except CloudIndexError as error:
+            named = self.name_error(error)
+            if named is error:
+                raise
+            raise named from error
+        finally:
+            self.close()
+
+    def name_error(self, error: CloudIndexError) -> CloudIndexError:
+        """The same error, of the same type and with the same fields, whose message names this connection.
+
+        A ``ConfigurationError`` comes back as it is: what makes one names what has to change.
+        """
+        if isinstance(error, ConfigurationError):
+            return error
+        problem, remedy = self._diagnose(error)
+        fields = error.fields() | {"message": f"connection {self.cloudindex_conn_id!r}: {problem}", "hint": remedy}
+        return type(error)(fields.pop("message"), **fields)
+
+    def describe_error(self, error: CloudIndexError) -> str:
+        """One sentence for people: what is wrong, with which connection, and what to do."""
+        named = self.name_error(error)
+        facts = [str(named.status)] if named.status else []
+        facts += [f"request {named.request_id}"] if named.request_id else []
+        subject = named.message.removesuffix(".") + (f" ({', '.join(facts)})" if facts else "")
+        remedy = named.hint[:1].lower() + named.hint[1:] if named.hint else ""
+        sentence = "; ".join(part for part in (subject, remedy) if part)
+        return sentence[:1].upper() + sentence[1:]
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask CloudIndex once, for the connection form's Test button. Never raises for a wrong connection."""
+        try:
+            project_id = self.project_id
+            self.get_conn().check(project_id=project_id)
+        except CloudIndexError as error:
+            return False, self.describe_error(error)
+        except AirflowNotFoundException:
+            return False, f"Connection {self.cloudindex_conn_id!r} is not defined; add it with the type CloudIndex."
+        finally:
+            self.close()
+        return True, f"CloudIndex at {self.settings.base_url} accepts the API key for project {project_id}."
+
+    def _load(self) -> Connection:
+        # A missing connection stays Airflow's own AirflowNotFoundException, which is retried: Airflow raises it also
+        # where a secrets backend could not be asked.
+        if self._connection is None:
+            self._connection = self.get_connection(self.cloudindex_conn_id)
+        return self._connection
+
+    def _diagnose(self, error: CloudIndexError) -> tuple[str, str]:
+        """What is wrong, and what to do about it."""
+        base_url = self.settings.base_url
+        project = self._project_id or self.settings.project_id
+        if isinstance(error, AuthenticationError):
+            return (
+                f"CloudIndex at {base_url} refused the API key.",
+                "Put a valid key into the connection's password, or try the other auth_scheme (ApiKey, Bearer).",
+            )
+        if isinstance(error, PermissionDeniedError):
+            return (
+                f"the API key may not do this in project {project!r}.",
+                "Use a key of this project, or ask for the permission.",
+            )
+        if isinstance(error, NotFoundError) and error.operation in _NEED_ONLY_A_PROJECT:
+            return (
+                f"CloudIndex at {base_url} does not know project {project!r}.",
+                "Correct the project_id, and check that the host ends in the API's path.",
+            )
+        if isinstance(error, InvalidAnswerError):
+            return f"what answers at {base_url} is not the CloudIndex API. {error.message}", _HOST_HINT
+        return error.message, error.hint
+
+
+_NEED_ONLY_A_PROJECT = ("list documents", "upload documents")  # operations whose 404 can mean nothing else
+_HOST_HINT = "Set the connection's host to the base URL of the API, such as https://api.cloudindex.ai/public/v1."
+
+
+def _extra_of(connection: Connection) -> Mapping[str, Any]:
+    # Not extra_dejson: it turns broken JSON into no settings at all, and its masking blocks inside a trigger.
+    try:
+        extra = json.loads(connection.extra) if connection.extra else {}
+    except ValueError as error:
+        message = f"the extras of connection {connection.conn_id!r} are not JSON."
+        raise ConfigurationError(message, hint='Write an object, such as {"project_id": "..."}.') from error
+    if not isinstance(extra, dict):
+        message = f"the extras of connection {connection.conn_id!r} are not a JSON object."
+        raise ConfigurationError(message, hint='Write an object, such as {"project_id": "..."}.')
+    return extra
+
+
+@dataclass(frozen=True, slots=True)
+class _Extra:
+    """Reads single extras; absent, null and an empty form field are the same, ``None``.
+
+    Numbers may come as text: every extra of a connection that is written as a URI does.
+    """
+
+    conn_id: str
+    values: Mapping[str, Any]
+
+    def text(self, name: str) -> str | None:
+        value = self.values.get(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise self._wrong(name, value, "Write it as text.")
+        return value.strip() or None
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+        value = self.values.get(name)
+        if value is None or value == "" or value in choices:
+            return value or None
+        raise self._wrong(name, value, f"Write {' or '.join(choices)}.")
+
+    def seconds(self, name: str) -> float | None:
+        value = self._number(name, float)
+        if value is None or 0 < value < float("inf"):
+            return value
+        raise self._wrong(name, value, "Write a number of seconds above 0.")
+
+    def count(self, name: str) -> int | None:
+        value = self._number(name, int)
+        if value is None or value > 0:
+            return None if value is None else int(value)
+        raise self._wrong(name, value, "Write a whole number above 0.")
+
+    def _number(self, name: str, kind: type[int] | type[float]) -> float | None:
+        value = self.values.get(name)
+        if value is None or value == "":
+            return None
+        remedy = f"Write a {'whole ' if kind is int else ''}number above 0."
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise self._wrong(name, value, remedy)
+        try:
+            number = kind(value)
+        except (ValueError, OverflowError) as error:
+            raise self._wrong(name, value, remedy) from error
+        if isinstance(value, float) and number != value:
+            raise self._wrong(name, value, remedy)
+        return number
+
+    def _wrong(self, name: str, value: object, remedy: str) -> ConfigurationError:
+        return ConfigurationError(f"the extra {name} of connection {self.conn_id!r} is {value!r}.", hint=remedy)
+
+
+def checked_ids(value: object, *, at_most: int | None = None) -> list[str]:
+    """Document ids as a task got them after templating: one id or a sequence of ids, without doubles, in order.
+
+    :raises ConfigurationError: another type, an empty id, too many, or a list that a template turned into text
+    """
+    ids = [value] if isinstance(value, str) else value
+    if not isinstance(ids, list | tuple) or not all(isinstance(one, str) and one.strip() for one in ids):
+        raise ConfigurationError(f"document_ids is {value!r}.", hint="Give one document id, or a list of them.")
+    if any(one.lstrip().startswith("[") for one in ids):
+        raise ConfigurationError(
+            f"document_ids is the text {value!r}.",
+            hint="Pass the list itself: an upstream task's output, or a template with render_template_as_native_obj.",
+        )
+    unique = list(dict.fromkeys(ids))
+    if at_most is not None and len(unique) > at_most:
+        raise ConfigurationError(
+            f"{len(unique)} document ids are too many.", hint=f"Give at most {at_most} to one task."
+        )
+    return unique

@@ -1,0 +1,259 @@
+"""What every operator of a sync shares: its settings as arguments, and its session with S3, CloudIndex and the state.
+
+Nothing is connected before ``execute``: task workers are forked, and neither HTTP clients nor databases survive that.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.sdk import BaseOperator
+from botocore.config import Config
+
+from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.operators import arguments
+from cloudindex_provider.retry import CloudIndexRetryPolicy
+from cloudindex_provider.state_location import resolve_state_url
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.errors import S3IntegrationError
+from cloudindex_provider.sync.settings import DEFAULT_LIMITS, Limits, Selection, SyncSettings
+from cloudindex_provider.sync.source import S3Source
+from cloudindex_provider.sync.state import runs
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import Owner, RunName
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, RetryPolicy
+
+__all__ = ["BaseS3ToCloudIndexOperator"]
+
+_UNSET = (None, "", "None")  # a template of nothing renders to text
+_S3_CONNECTIONS = 50  # the readers of several upload loops share one client
+
+
+class BaseS3ToCloudIndexOperator(BaseOperator):
+    """Arguments of a sync. Those that are text, lists or numbers may be templates.
+
+    :param bucket: the S3 bucket's name
+    :param prefix: only keys that start with it
+    :param project_id: the CloudIndex project; default: ``project_id`` of the CloudIndex connection
+    :param aws_conn_id: the AWS connection; ``None`` uses boto3's own credentials
+    :param cloudindex_conn_id: the CloudIndex connection
+    :param state_conn_id: a Postgres connection for the state, instead of ``[cloudindex] state_conn_id``
+    :param state_url: a database URL for the state, without a password; not templated
+    :param sync_id: tells two syncs of one prefix apart
+    :param keys: only these keys, looked up one by one instead of listing the prefix
+    :param include: globs of whole keys; ``*`` crosses ``/``; none: everything
+    :param exclude: globs of whole keys
+    :param file_types: extensions; default: all that CloudIndex documents; ``["*"]``: any
+    :param max_file_size: bytes; default: the CloudIndex connection's
+    :param max_request_size: bytes of files in one upload; default: the CloudIndex connection's
+    :param on_removed: ``delete`` or ``keep`` the documents of keys that S3 has no more
+    :param on_mass_delete: ``fail`` the run or ``skip`` the removals when there are more than the limits allow
+    :param max_delete_documents: removals are held when they are more than this and more than ``max_delete_percent``
+    :param max_delete_percent: share of the live documents, 0 to 100
+    :param max_delete_absolute: removals are held when they are more than this
+    :param max_failed_documents: failures of one run that leave it green
+    :param wait_for_processing: wait until CloudIndex has processed what was uploaded
+    :param processing_timeout: seconds or timedelta; what still processes then is left to the next run
+    :param max_run_time: seconds or timedelta after which no upload is begun; ``None``: no limit
+    :param max_documents_per_run: uploads of one run; ``None``: no limit
+    :param upload_tasks: uploads at the same time, as mapped tasks or threads
+    :param dry_run: compare and report, write nothing
+    """
+
+    template_fields: Sequence[str] = (
+        "bucket", "prefix", "project_id", "aws_conn_id", "cloudindex_conn_id", "sync_id", "keys", "include", "exclude",
+        "file_types", "max_file_size", "max_request_size", "on_removed", "on_mass_delete", "max_delete_documents",
+        "max_delete_percent", "max_delete_absolute", "max_failed_documents", "max_documents_per_run", "dry_run",
+    )  # fmt: skip
+    ui_color = "#d7e8ff"
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        prefix: str = "",
+        project_id: str | None = None,
+        aws_conn_id: str | None = "aws_default",
+        cloudindex_conn_id: str = CloudIndexHook.default_conn_name,
+        state_conn_id: str | None = None,
+        state_url: str | None = None,
+        sync_id: str = "",
+        keys: arguments.StringList = None,
+        include: arguments.StringList = None,
+        exclude: arguments.StringList = None,
+        file_types: arguments.StringList = None,
+        max_file_size: int | str | None = None,
+        max_request_size: int | str | None = None,
+        on_removed: str = "delete",
+        on_mass_delete: str = "fail",
+        max_delete_documents: int | str = DEFAULT_LIMITS.max_delete_documents,
+        max_delete_percent: float | str = DEFAULT_LIMITS.max_delete_percent,
+        max_delete_absolute: int | str = DEFAULT_LIMITS.max_delete_absolute,
+        max_failed_documents: int | str = DEFAULT_LIMITS.max_failed_documents,
+        wait_for_processing: bool = True,
+        processing_timeout: float | timedelta = DEFAULT_LIMITS.processing_timeout,
+        max_run_time: float | timedelta | None = DEFAULT_LIMITS.max_run_time,
+        max_documents_per_run: int | str | None = None,
+        upload_tasks: int = DEFAULT_LIMITS.upload_tasks,
+        dry_run: bool | str = False,
+        run_scope: str | None = None,
+        retries: int | None = 5,
+        retry_delay: timedelta | float = timedelta(seconds=60),
+        retry_policy: RetryPolicy | None = CloudIndexRetryPolicy(),  # noqa: B008 - frozen, so it can be shared
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retries=retries, retry_delay=retry_delay, retry_policy=retry_policy, **kwargs)
+        self.bucket = bucket
+        self.prefix = prefix
+        self.project_id = project_id
+        self.aws_conn_id = aws_conn_id
+        self.cloudindex_conn_id = cloudindex_conn_id
+        self.state_conn_id = state_conn_id
+        self.state_url = state_url
+        self.sync_id = sync_id
+        self.keys = keys
+        self.include = include
+        self.exclude = exclude
+        self.file_types = file_types
+        self.max_file_size = max_file_size
+        self.max_request_size = max_request_size
+        self.on_removed = on_removed
+        self.on_mass_delete = on_mass_delete
+        self.max_delete_documents = max_delete_documents
+        self.max_delete_percent = max_delete_percent
+        self.max_delete_absolute = max_delete_absolute
+        self.max_failed_documents = max_failed_documents
+        self.wait_for_processing = wait_for_processing
+        self.processing_timeout = processing_timeout
+        self.max_run_time = max_run_time
+        self.max_documents_per_run = max_documents_per_run
+        self.upload_tasks = upload_tasks
+        self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # the field's word; Airflow's own is unused
+        self.run_scope = run_scope
+
+    # Settings
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether nothing may be written."""
+        return arguments.flag("dry_run", self.dry_run)
+
+    def _settings(self, hook: CloudIndexHook) -> SyncSettings:
+        selection = Selection(
+            include=arguments.strings("include", self.include),
+            exclude=arguments.strings("exclude", self.exclude),
+            file_types=arguments.file_types(self.file_types),
+            max_file_size=self._size("max_file_size", self.max_file_size, hook.settings.max_file_size),
+        )
+        return SyncSettings(
+            project_id=hook.project_id,
+            bucket=self.bucket,
+            prefix=self.prefix or "",
+            sync_id=self.sync_id or "",
+            selection=selection,
+            limits=self._limits(hook),
+            keys=arguments.keys(self.keys),
+            on_removed=self.on_removed,
+            on_mass_delete=self.on_mass_delete,
+            wait_for_processing=self.wait_for_processing,
+            dry_run=self.is_dry_run,
+        ).validate()
+
+    def _limits(self, hook: CloudIndexHook) -> Limits:
+        most = self.max_documents_per_run
+        return Limits(
+            max_request_size=self._size("max_request_size", self.max_request_size, hook.settings.max_request_size),
+            max_delete_documents=arguments.whole("max_delete_documents", self.max_delete_documents),
+            max_delete_percent=arguments.number("max_delete_percent", self.max_delete_percent),
+            max_delete_absolute=arguments.whole("max_delete_absolute", self.max_delete_absolute),
+            max_failed_documents=arguments.whole("max_failed_documents", self.max_failed_documents),
+            max_documents_per_run=None if most in _UNSET else arguments.whole("max_documents_per_run", most),
+            max_run_time=None if self.max_run_time is None else arguments.seconds("max_run_time", self.max_run_time),
+            processing_timeout=arguments.seconds("processing_timeout", self.processing_timeout),
+            upload_tasks=self.upload_tasks,
+        )
+
+    @staticmethod
+    def _size(field: str, value: int | str | None, default: int) -> int:
+        return default if value in _UNSET else arguments.whole(field, value)
+
+    # Session
+
+    @contextmanager
+    def _session(self, context: Context | Mapping[str, Any]) -> Iterator[SyncContext]:
+        """Everything connected, for one step; closed, counted and its errors named at the end."""
+        hook = CloudIndexHook(self.cloudindex_conn_id, project_id=self.project_id)
+        settings = self._settings(hook)
+        db = self._open_state()
+        try:
+            with self._named_errors(), hook.session() as client:
+                ctx = SyncContext(
+                    settings=settings,
+                    db=db,
+                    source=runs.open_source(
+                        db,
+                        project_id=settings.project_id,
+                        bucket=settings.bucket,
+                        prefix=settings.prefix,
+                        sync_id=settings.sync_id,
+                    ),
+                    s3=S3Source(self._s3_client(), settings.bucket),
+                    client=client,
+                    name=self._run_name(context),
+                    owner=self._owner(context),
+                    request_timeout=hook.settings.read_timeout,
+                )
+                yield ctx
+        finally:
+            db.close()
+
+    def _open_state(self) -> Database:
+        db = Database(resolve_state_url(state_url=self.state_url, state_conn_id=self.state_conn_id))
+        if self.state_url or self.state_conn_id:
+            self.log.warning("The state is in %s, as this task's argument says, not where [cloudindex] says.", db.name)
+        return db
+
+    def _s3_client(self) -> Any:
+        hook = S3Hook(aws_conn_id=self.aws_conn_id)
+        pool = Config(max_pool_connections=_S3_CONNECTIONS)
+        own = hook.config
+        return S3Hook(aws_conn_id=self.aws_conn_id, config=pool.merge(own) if own else pool).get_conn()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except S3IntegrationError as error:
+            name = repr(self.aws_conn_id) if self.aws_conn_id else "of boto3's own credentials"
+            raise type(error)(
+                f"AWS connection {name}: {error.message}",
+                code=error.code,
+                details=error.details,
+                key=error.key,
+                hint=error.hint,
+                retry_after=error.retry_after,
+            ) from None
+
+    # Who is running. Outside a run (execute({})) every call is a run of its own.
+
+    def _run_name(self, context: Context | Mapping[str, Any]) -> RunName:
+        ti = context.get("ti")
+        if ti is None:
+            return RunName("", f"manual__{uuid.uuid4()}", self.task_id)
+        scope = self.run_scope or self.task_id
+        if ti.map_index is not None and ti.map_index >= 0 and self.run_scope is None:
+            scope = f"{scope}[{ti.map_index}]"
+        return RunName(ti.dag_id, ti.run_id, scope)
+
+    def _owner(self, context: Context | Mapping[str, Any]) -> Owner:
+        ti = context.get("ti")
+        if ti is None:
+            return Owner(f"manual|{uuid.uuid4()}", 1)
+        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), ti.try_number)

@@ -1,0 +1,125 @@
+"""S3 to CloudIndex: a whole sync in one task, and the same as a group of tasks with mapped uploads.
+
+from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
+
+with DAG("handbook", schedule="@hourly", max_active_runs=1):
+    s3_to_cloudindex(bucket="company-docs", prefix="handbook/")
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
+from airflow.sdk import TaskGroup, TriggerRule, XComArg
+
+from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.cloudindex_sync import (
+    CloudIndexDeleteRemovedOperator,
+    CloudIndexDetectChangesOperator,
+    CloudIndexSyncReportOperator,
+    CloudIndexUploadChangesOperator,
+    CloudIndexWaitForSyncOperator,
+)
+from cloudindex_provider.sync.errors import DeletesHeldError
+from cloudindex_provider.sync.report import SyncReport, judge, make_report
+from cloudindex_provider.sync.steps import synchronize
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["S3ToCloudIndexOperator", "s3_to_cloudindex"]
+
+
+class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
+    """Keeps a CloudIndex project in step with an S3 prefix, or with some keys of it, in a single task.
+
+    ``execute({})`` works outside a run too, with connections from ``AIRFLOW_CONN_...``. Returns the report: the counts
+    ``listed, unchanged, new, changed, removed, skipped, uploaded, adopted, indexed, failed, quarantined, deferred,
+    gone, elsewhere, held, excluded, stale, deleted, bytes, requests``, and the first failures and skips with key and
+    reason. For the arguments see :class:`BaseS3ToCloudIndexOperator`.
+
+    :raises SyncFailedError: when more documents failed than ``max_failed_documents``
+    :raises DeletesHeldError: when a mass delete is held and ``on_mass_delete`` is ``fail``
+    """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with self._session(context) as ctx:
+            try:
+                report = synchronize(ctx)
+            except DeletesHeldError:
+                self._tell(make_report(ctx))
+                raise
+        self._tell(report)
+        if not report.dry_run:
+            judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
+        return report.as_dict()
+
+    def _tell(self, report: SyncReport) -> None:
+        self.log.info("%s: %s", "Dry run" if report.dry_run else "Report", report.summary())
+        for row in report.failures:
+            self.log.error("%s %s: %s", row["outcome"], row["key"], row["reason"])
+
+
+def s3_to_cloudindex(
+    *,
+    bucket: str,
+    prefix: str = "",
+    group_id: str = "s3_to_cloudindex",
+    wait_for_documents: bool = False,
+    sensor_timeout: float = 60.0,
+    sensor_poke_interval: float = 20.0,
+    pool: str | None = None,
+    upload_tasks: int = 4,
+    poll_interval: float = 10.0,
+    deferrable: bool = True,
+    retries: int = 5,
+    retry_delay: timedelta = timedelta(seconds=60),
+    **settings: Any,
+) -> TaskGroup:
+    """A sync as tasks: detect_changes, upload_documents (mapped), wait_until_processed, delete_removed, report.
+
+    :param wait_for_documents: begin with an S3KeySensor for any key of the prefix. It skips softly after
+        ``sensor_timeout`` seconds, and detection runs after a skip too: an emptied prefix must not hide removals
+    :param pool: the pool of the upload tasks
+    :param settings: every other argument of :class:`BaseS3ToCloudIndexOperator`
+    """
+    shared: dict[str, Any] = {
+        "bucket": bucket, "prefix": prefix, "upload_tasks": upload_tasks, "retries": retries,
+        "retry_delay": retry_delay, **settings,
+    }  # fmt: skip
+    with TaskGroup(group_id, tooltip="S3 prefix to CloudIndex project") as group:
+        shared["run_scope"] = group.group_id
+        found = CloudIndexDetectChangesOperator(
+            task_id="detect_changes", trigger_rule=TriggerRule.NONE_FAILED, **shared
+        )
+        if wait_for_documents:
+            S3KeySensor(
+                task_id="wait_for_documents",
+                bucket_name=bucket,
+                bucket_key=f"{prefix}*",
+                wildcard_match=True,
+                aws_conn_id=settings.get("aws_conn_id", "aws_default"),
+                timeout=sensor_timeout,
+                poke_interval=sensor_poke_interval,
+                soft_fail=True,
+            ).set_downstream(found)
+        uploads = CloudIndexUploadChangesOperator.partial(
+            task_id="upload_documents", **({"pool": pool} if pool else {}), **shared
+        ).expand(worker=XComArg(found))
+        processed = CloudIndexWaitForSyncOperator(
+            task_id="wait_until_processed",
+            trigger_rule=TriggerRule.NONE_FAILED,
+            poll_interval=poll_interval,
+            deferrable=deferrable,
+            **shared,
+        )
+        deleted = CloudIndexDeleteRemovedOperator(
+            task_id="delete_removed", trigger_rule=TriggerRule.NONE_FAILED, **shared
+        )
+        report = CloudIndexSyncReportOperator(
+            task_id="report", trigger_rule=TriggerRule.ALL_DONE, **{**shared, "retries": 2}
+        )
+        found >> uploads >> processed >> deleted >> report
+    return group

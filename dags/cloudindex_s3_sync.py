@@ -1,0 +1,66 @@
+"""Keep a CloudIndex project in step with an S3 prefix: sensor, detection, mapped uploads, waiting, removals, report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, Param
+
+from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
+
+DOC = """
+### S3 to CloudIndex
+
+Makes every object under an S3 prefix searchable in a CloudIndex project, follows every change, and removes what S3 no
+longer has. What a run has done is in the log and the return value of its `report` task.
+
+**Prerequisites**
+* the connection `cloudindex_default` (host: the API's base URL, password: an API key, extra `project_id`),
+* the connection `aws_default`, whose identity has this policy:
+
+```json
+{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::YOUR-BUCKET",
+     "Condition": {"StringLike": {"s3:prefix": ["documents/*"]}}},
+    {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::YOUR-BUCKET/documents/*"}
+  ]
+}
+```
+
+`s3:ListBucket` belongs to the bucket and `s3:GetObject` to its objects. Without `s3:ListBucket` S3 answers 403 instead
+of 404 for a missing key, and then nothing is ever deleted. No write permission is used.
+
+**Settings** are the DAG's params: `bucket`, `prefix`, `file_types` (empty: all that CloudIndex documents).
+
+**Reading the result.** `listed = unchanged + new + changed + skipped`, and every new or changed key ends as exactly one
+of `indexed, failed, quarantined, deferred, gone, elsewhere`. The run is red when a task or a document failed; the
+`report` task names what. `deferred` keys are left to the next run. `held` removals are more than the limits allow:
+look at the bucket, then raise `max_delete_documents` for one run, or leave things as they are.
+
+The sensor only waits for a first document. It skips after a minute, and detection runs after a skip too, because an
+emptied prefix must not hide removals.
+"""
+
+with DAG(
+    dag_id="cloudindex_s3_sync",
+    schedule="@hourly",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"owner": "data"},
+    params={
+        "bucket": Param("your-bucket", type="string", minLength=3, description="S3 bucket, its name alone"),
+        "prefix": Param("documents/", type="string", description="Only keys that start with this"),
+        "file_types": Param([], type="array", items={"type": "string"}, description="Extensions; empty: all supported"),
+    },
+    tags=["cloudindex", "s3"],
+    doc_md=DOC,
+) as dag:
+    s3_to_cloudindex(
+        bucket="{{ params.bucket }}",
+        prefix="{{ params.prefix }}",
+        file_types="{{ params.file_types | tojson }}",
+        wait_for_documents=True,
+    )

@@ -1,0 +1,98 @@
+"""What the package tells Airflow is what Airflow accepts, and what it names is there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.resources
+import json
+from importlib.metadata import distribution, entry_points
+from pathlib import Path
+
+import pytest
+
+import cloudindex_provider
+from cloudindex_provider.get_provider_info import get_provider_info
+
+pytestmark = pytest.mark.usefixtures("airflow_home")
+INFO = get_provider_info()
+CONNECTION = INFO["connection-types"][0]
+
+
+def schema(name):
+    return json.loads(importlib.resources.files("airflow").joinpath(name).read_text())
+
+
+def named_modules():
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for entry in INFO[kind]:
+            yield from entry["python-modules"]
+    yield from (entry["python-module"] for entry in INFO["transfers"])
+
+
+@pytest.mark.parametrize("name", ["provider_info.schema.json", "provider.yaml.schema.json"])
+def test_airflows_schemas_accept_it(name):
+    import jsonschema
+
+    rules = schema(name)
+    if name == "provider.yaml.schema.json":
+        rules = {key: rules["properties"][key] for key in ("connection-types", "config", "integrations")}
+        for key, rule in rules.items():
+            jsonschema.validate(INFO[key], rule | {"definitions": schema(name).get("definitions", {})})
+    else:
+        jsonschema.validate(INFO, rules)
+
+
+def test_the_entry_point_leads_here_and_names_the_distribution():
+    found = [point for point in entry_points(group="apache_airflow_provider") if "cloudindex" in point.value]
+    assert [point.load() for point in found] == [get_provider_info]
+    assert distribution(INFO["package-name"]).metadata["Name"] == INFO["package-name"]
+
+
+def test_the_version_is_the_packages():
+    assert INFO["versions"][0] == cloudindex_provider.__version__
+
+
+@pytest.mark.parametrize("name", ["get_provider_info.py", "__init__.py"])
+def test_discovery_imports_nothing(name):
+    tree = ast.parse(Path(cloudindex_provider.__file__).with_name(name).read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@pytest.mark.parametrize("module", sorted(named_modules()))
+def test_every_named_module_imports(module):
+    assert importlib.import_module(module).__all__
+
+
+def test_the_hook_class_says_the_same_as_the_connection_type():
+    module, name = CONNECTION["hook-class-name"].rsplit(".", 1)
+    hook = getattr(importlib.import_module(module), name)
+    assert (hook.conn_type, hook.hook_name) == (CONNECTION["connection-type"], CONNECTION["hook-name"])
+    assert hook.conn_name_attr == "cloudindex_conn_id"
+    assert "get_ui_field_behaviour" not in vars(hook)  # deprecated since Airflow 3.2
+
+
+def test_the_form_shows_exactly_the_settings_of_the_hook():
+    from cloudindex_provider.hooks.cloudindex import AUTH_SCHEMES, CloudIndexSettings
+
+    fields = CONNECTION["conn-fields"]
+    assert set(fields) == set(CloudIndexSettings.__dataclass_fields__) - {"base_url"}
+    assert tuple(fields["auth_scheme"]["schema"]["enum"]) == AUTH_SCHEMES
+    assert fields["auth_scheme"]["schema"]["default"] == CloudIndexSettings("x").auth_scheme
+    for name in ("connect_timeout", "read_timeout", "max_file_size", "max_request_size", "max_concurrency"):
+        assert f"Default {round(getattr(CloudIndexSettings('x'), name)):,}." in fields[name]["description"]
+
+
+def test_airflow_finds_provider_form_and_section():
+    from airflow.providers_manager import ProvidersManager
+    from airflow.sdk.configuration import conf
+
+    manager = ProvidersManager()
+    manager.initialize_providers_list()
+    assert manager.providers[INFO["package-name"]].version == cloudindex_provider.__version__
+    assert dict(manager.hooks)["cloudindex"].hook_name == "CloudIndex"
+    assert manager.field_behaviours["cloudindex"]["hidden_fields"] == ["schema", "login", "port"]
+    assert "extra__cloudindex__project_id" in manager.connection_form_widgets
+    assert conf.get("cloudindex", "state_path") == ""
+    assert conf.get("cloudindex", "state_conn_id") == ""
+    assert conf.getint("cloudindex", "history_days") == 90
