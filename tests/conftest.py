@@ -6,10 +6,11 @@ migrated only when a test asks for ``airflow_db`` or ``run_dag``, once per proce
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 _HOME = Path(tempfile.mkdtemp(prefix="cloudindex-airflow-"))
 _DAGS = _HOME / "dags"
 _DAGS.mkdir()
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))]:
     del os.environ[_name]
@@ -34,10 +36,9 @@ os.environ.update(
 
 
 @pytest.fixture(scope="session")
-def airflow_home() -> Iterator[Path]:
+def airflow_home() -> Path:
     """The temporary AIRFLOW_HOME of this process."""
-    yield _HOME
-    shutil.rmtree(_HOME, ignore_errors=True)
+    return _HOME
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +52,7 @@ def airflow_db(airflow_home: Path) -> Path:
 
 @pytest.fixture
 def retry_waits() -> list[float | None]:
-    """Seconds that a policy asked for before each retry under ``run_dag``; ``None`` is the task's own ``retry_delay``."""
+    """Seconds that a policy asked for before each retry under ``run_dag``; ``None``: the task's own ``retry_delay``."""
     return []
 
 
@@ -59,7 +60,7 @@ def retry_waits() -> list[float | None]:
 def run_dag(
     airflow_db: Path, retry_waits: list[float | None], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Any], dict[tuple[str, int], tuple[str, int]]]:
-    """Runs a DAG object in this process, retries without delay, and returns ``{(task_id, map_index): (state, tries)}``."""
+    """Runs a DAG object in this process, retries without delay: ``{(task_id, map_index): (state, tries)}``."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
     from airflow.models.taskinstance import TaskInstance

@@ -83,7 +83,7 @@ class CloudIndexUploadDocumentsOperator(_CloudIndexOperator):
 
     Returns ``{"project_id", "document_ids", "documents": [{"id", "file_name", "status", "version"}], "errors":
     [{"file_name", "message", "code", "category", "retryable"}]}``. An uploaded document is not processed yet: see
-    ``CloudIndexProcessingSensor``.
+    ``CloudIndexProcessingSensor``, which takes ``upload.output["document_ids"]``.
 
     The first try uploads whatever it is given. A later try first looks for files that are there already, with the same
     name and the same bytes, and sends only the others: nothing is uploaded twice after a broken request.
@@ -114,9 +114,10 @@ class CloudIndexUploadDocumentsOperator(_CloudIndexOperator):
         metadata: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         allow_file_errors: bool = False,
+        multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         self.files = files
         self.file_names = file_names
         self.project_id = project_id

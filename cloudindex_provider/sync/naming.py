@@ -32,7 +32,7 @@ def file_name(bucket: str, key: str) -> str:
     """The name under which an object's bytes are uploaded, at most 150 bytes.
 
     >>> file_name("b", "docs/Prices + fees.csv")
-    'docs-Prices-fees-0eab3a71e4f85e0cfb6b2a1f.csv'
+    'docs-Prices-fees-438be2a10e26b1863182b4d6.csv'
     """
     digest = hashlib.sha256(f"{bucket}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
     match = _EXTENSION.search(key.rpartition("/")[2])

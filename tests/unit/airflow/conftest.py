@@ -62,14 +62,16 @@ class Service:
             return self.always
         if authorization != f"ApiKey {KEY}":
             return Answer(401, {"error": "Unauthorized", "code": "api_key/invalid"})
+        if path.startswith(BASE):
+            return self._documents(method, path[len(BASE) :].strip("/"), body)
+        return self._elsewhere(path, body)
+
+    def _elsewhere(self, path: str, body: bytes) -> Answer:
         if path == "/public/v1/query":
             return Answer(200, {"scored_chunks": [_CHUNK], "metadata": {}})
         if path == "/public/v1/integrations":
-            sent = json.loads(body)
-            return Answer(200, {"id": "int-1", "status": "active", "credentials": sent["credentials"]})
-        if not path.startswith(BASE):
-            return Answer(404, {"error": "Project not found", "code": "project/not_found"})
-        return self._documents(method, path[len(BASE) :].strip("/"), body)
+            return Answer(200, {"id": "int-1", "status": "active", "credentials": json.loads(body)["credentials"]})
+        return Answer(404, {"error": "Project not found", "code": "project/not_found"})
 
     def _documents(self, method: str, document_id: str, body: bytes) -> Answer:
         if method == "POST":
@@ -155,7 +157,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def connect(service: Service, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Defines the connection ``cloudindex_default``; keyword arguments replace its fields or, unknown ones, its extras."""
+    """Defines the connection ``cloudindex_default``; keyword arguments replace its fields or extras."""
 
     def define(conn_id: str = "cloudindex_default", **changes: Any) -> None:
         fields: dict[str, Any] = {"conn_type": "cloudindex", "host": service.url, "password": KEY}

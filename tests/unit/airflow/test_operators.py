@@ -135,7 +135,7 @@ def test_a_document_is_deleted_and_a_missing_one_is_fine(service):
 
 def test_a_missing_document_can_be_an_error_after_all_were_tried(service):
     service.add("b")
-    with pytest.raises(errors.NotFoundError, match="'cloudindex_default'.* has no document a"):
+    with pytest.raises(errors.NotFoundError, match=r"'cloudindex_default'.* has no document a"):
         CloudIndexDeleteDocumentOperator(task_id="t", document_ids=["a", "b"], ignore_missing=False).execute({})
     assert service.documents == {}
 
@@ -155,7 +155,9 @@ def test_an_empty_question_is_not_asked(service):
 
 
 def configure(**more):
-    return CloudIndexConfigureIntegrationOperator(task_id="t", settings={"bucket": "b"}, region_name="eu-west-1", **more)
+    return CloudIndexConfigureIntegrationOperator(
+        task_id="t", settings={"bucket": "b"}, region_name="eu-west-1", **more
+    )
 
 
 def aws(monkeypatch, **more):

@@ -162,7 +162,9 @@ def test_a_foreign_error_comes_back_without_its_text_unless_it_is_airflows(servi
     assert "cloudindex_default" in str(error_from_event(event_of(trigger(service, ["a"]))))
 
 
-@pytest.mark.parametrize("event", [None, {}, {"status": "error"}, {"status": "error", "error": "type"}, {"error": {"type": 7}}])
+@pytest.mark.parametrize(
+    "event", [None, {}, {"status": "error"}, {"status": "error", "error": "type"}, {"error": {"type": 7}}]
+)
 def test_an_event_that_says_nothing_is_no_success(event):
     with pytest.raises(RuntimeError):
         sensor(["a"]).execute_complete({}, event)

@@ -12,7 +12,7 @@ from cloudindex_provider.api import errors
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 
 
-class Foreign(Exception):
+class ForeignError(Exception):
     def __init__(self, message: str = "", **fields: object) -> None:
         super().__init__(message)
         self.__dict__.update(fields)
@@ -55,45 +55,40 @@ def test_the_servers_time_is_kept_exactly(asked, waited):
 
 @pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), 1e30, "soon", True, None])
 def test_a_time_that_means_nothing_leaves_the_tasks_own_delay(nonsense):
-    decision = decide(Foreign(retryable=True, retry_after=nonsense))
+    decision = decide(ForeignError(retryable=True, retry_after=nonsense))
     assert (decision.action, decision.retry_delay) == (RetryAction.RETRY, None)
 
 
 def test_the_first_of_the_causes_that_says_something_decides():
-    try:
-        try:
-            try:
-                raise errors.RateLimitedError("inner", retry_after=9)
-            except Exception as error:
-                raise Foreign(retryable=False) from error
-        except Exception as error:
-            raise RuntimeError("outer") from error
-    except RuntimeError as error:
-        assert decide(error).action is RetryAction.FAIL
+    outer, middle, inner = (
+        RuntimeError("outer"),
+        ForeignError(retryable=False),
+        errors.RateLimitedError("x", retry_after=9),
+    )
+    outer.__cause__, middle.__cause__ = middle, inner
+    assert decide(outer).action is RetryAction.FAIL
 
 
 def test_what_was_merely_being_handled_does_not_decide():
-    try:
-        try:
-            raise errors.AuthenticationError("inner")
-        except errors.AuthenticationError:
-            raise RuntimeError("a bug while cleaning up")  # noqa: B904 - no cause is what is tested
-    except RuntimeError as error:
-        assert decide(error).action is RetryAction.DEFAULT
+    bug = RuntimeError("a bug while cleaning up")
+    bug.__context__ = errors.AuthenticationError("handled")
+    assert decide(bug).action is RetryAction.DEFAULT
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), Foreign(retryable="yes"), Foreign(retryable=None)])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyboardInterrupt(), ForeignError(retryable="yes"), ForeignError(retryable=None)]
+)
 def test_an_exception_that_says_nothing_changes_nothing(error):
     assert decide(error).action is RetryAction.DEFAULT
 
 
 def test_a_property_that_raises_and_a_ring_of_causes_do_no_harm():
-    class Broken(Exception):
+    class BrokenError(Exception):
         @property
         def retryable(self) -> bool:
             raise RuntimeError
 
-    first, second = Broken(), Broken()
+    first, second = BrokenError(), BrokenError()
     first.__cause__, second.__cause__ = second, first
     assert decide(first).action is RetryAction.DEFAULT
 

@@ -1,0 +1,34 @@
+# Every command sets up what it needs in .venv. `make demo` and `make test` are the two to know; see README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test lint soak bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,postgres]' --group dev
+	touch $@
+
+# make demo KEEP=1 leaves Airflow's UI up until Ctrl-C.
+demo: install
+	$(BIN)/python -m tests.demo.demo $(if $(KEEP),--keep)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: install
+	$(BIN)/python -m tests.soak.crash --kills $(or $(KILLS),200)
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,129 @@
+"""botocore's exceptions become ours by code and status: type, code, key, details, and nothing of the request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore import exceptions as boto
+from botocore.client import Config
+from botocore.stub import Stubber
+
+from cloudindex_provider.sync import errors
+from cloudindex_provider.sync.s3_errors import s3_errors
+from cloudindex_provider.sync.source import S3Source
+
+
+def refusal(code: str, status: int) -> boto.ClientError:
+    answer = {
+        "Error": {"Code": code, "Message": "secret words of the server"},
+        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "R1"},
+    }
+    return boto.ClientError(answer, "GetObject")
+
+
+def caught(error: Exception, *, key: str | None = "a/b") -> errors.S3IntegrationError:
+    with pytest.raises(errors.S3IntegrationError) as info, s3_errors("GetObject", "docs", key):
+        raise error
+    return info.value
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("NoSuchKey", 404, errors.NoSuchKeyError),
+        ("NoSuchVersion", 404, errors.NoSuchKeyError),
+        ("404", 404, errors.NoSuchKeyError),  # HEAD has no body, so botocore makes the code of the status
+        ("NoSuchBucket", 404, errors.NoSuchBucketError),
+        ("AccessDenied", 403, errors.AccessDeniedError),
+        ("403", 403, errors.AccessDeniedError),
+        ("AllAccessDisabled", 403, errors.AccessDeniedError),
+        ("InvalidAccessKeyId", 403, errors.AccessDeniedError),
+        ("SignatureDoesNotMatch", 403, errors.AccessDeniedError),
+        ("ExpiredToken", 400, errors.AccessDeniedError),
+        ("Unauthorized", 401, errors.AccessDeniedError),
+        ("InvalidObjectState", 403, errors.InvalidObjectStateError),
+        ("PreconditionFailed", 412, errors.SourceChangedError),
+        ("412", 412, errors.SourceChangedError),
+        ("SlowDown", 503, errors.SourceUnavailableError),
+        ("503", 503, errors.SourceUnavailableError),
+        ("InternalError", 500, errors.SourceUnavailableError),
+        ("RequestTimeout", 400, errors.SourceUnavailableError),
+        ("TooManyRequests", 429, errors.SourceUnavailableError),
+        ("Unheard", 599, errors.SourceUnavailableError),
+        ("PermanentRedirect", 301, errors.S3IntegrationError),
+        ("Unheard", 400, errors.S3IntegrationError),
+    ],
+)
+def test_an_answer_becomes_a_type(code: str, status: int, expected: type[errors.S3IntegrationError]) -> None:
+    """Every refusal has a type of its own kind, with S3's code, the key and the request's id."""
+    error = caught(refusal(code, status))
+    assert type(error) is expected
+    assert (error.code, error.key) == (code, "a/b")
+    assert error.details == {"bucket": "docs", "operation": "GetObject", "status": status, "request_id": "R1"}
+    assert "secret words" not in str(error)
+    assert error.__cause__ is None
+    assert error.__suppress_context__
+
+
+def test_a_404_without_a_key_is_about_the_bucket() -> None:
+    """A listing that isn't found has no bucket."""
+    assert type(caught(refusal("404", 404), key=None)) is errors.NoSuchBucketError
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"])
+def test_bad_credentials_are_told_from_missing_rights(code: str) -> None:
+    """Where S3 doesn't accept the credentials, the hint speaks of them and not of policies."""
+    assert "credentials" in caught(refusal(code, 403)).hint
+    assert "s3:ListBucket" in caught(refusal("AccessDenied", 403)).hint
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (boto.EndpointConnectionError(endpoint_url="https://s3"), errors.SourceUnavailableError),
+        (boto.ConnectTimeoutError(endpoint_url="https://s3"), errors.SourceUnavailableError),
+        (boto.ReadTimeoutError(endpoint_url="https://s3"), errors.SourceUnavailableError),
+        (boto.ConnectionClosedError(endpoint_url="https://s3"), errors.SourceUnavailableError),
+        (boto.SSLError(endpoint_url="https://s3", error="x"), errors.SourceUnavailableError),
+        (boto.ProxyConnectionError(proxy_url="http://user:pw@proxy"), errors.SourceUnavailableError),
+        (boto.ResponseStreamingError(error="cut"), errors.SourceUnavailableError),
+        (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), errors.SourceUnavailableError),
+        (boto.NoCredentialsError(), errors.AccessDeniedError),
+        (boto.PartialCredentialsError(provider="env", cred_var="x"), errors.AccessDeniedError),
+        (boto.CredentialRetrievalError(provider="role", error_msg="x"), errors.AccessDeniedError),
+        (boto.ParamValidationError(report="x"), errors.S3IntegrationError),
+        (boto.InvalidEndpointDiscoveryConfigurationError(config_value="x"), errors.S3IntegrationError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_what_never_got_an_answer_becomes_a_type(error: Exception, expected: type[errors.S3IntegrationError]) -> None:
+    """Network and credentials are told apart, with a hint, and no URL or password is shown."""
+    mapped = caught(error)
+    assert type(mapped) is expected
+    assert (mapped.code, mapped.key) == (type(error).__name__, "a/b")
+    assert mapped.hint
+    assert "pw@" not in str(mapped)
+
+
+def test_other_exceptions_pass() -> None:
+    """What isn't botocore's is nobody's business here."""
+    with pytest.raises(ZeroDivisionError), s3_errors("GetObject", "docs"):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [(403, "403", errors.AccessDeniedError), (500, "500", errors.SourceUnavailableError)],
+)
+def test_a_real_client_s_refusals_are_mapped(status: int, code: str, expected: type[Exception]) -> None:
+    """What botocore itself raises for a HEAD's status arrives as our type."""
+    client: Any = boto3.client(
+        "s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y",
+        config=Config(retries={"total_max_attempts": 1}),
+    )  # fmt: skip
+    with Stubber(client) as stub:
+        stub.add_client_error("head_object", service_error_code=code, http_status_code=status)
+        with pytest.raises(expected):
+            S3Source(client, "docs").head("a")
