@@ -124,6 +124,8 @@ def _wanted(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
     writes.count("changed" if known else "new")
     if not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
         writes.requeue.append((row, item))
+    elif row.status != Status.QUARANTINED:
+        writes.waiting.append((row, item))
 
 
 def _in_flight(item: ListedObject, row: ObjectRow, reason: SkipReason | None, writes: SweepWrites) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cloudindex_provider.sync.compare import Comparison
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.plan import Hold, delete_guard, request_estimate
+from cloudindex_provider.sync.plan_items import PlanChangedError, PlanHash, PlanItem, plan_items
 from cloudindex_provider.sync.selection import selector
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state import claims, runs, sweep
+from cloudindex_provider.sync.state.approvals import find_approval
 from cloudindex_provider.sync.state.database import BLOCK
-from cloudindex_provider.sync.state.records import ObjectRow
+from cloudindex_provider.sync.state.records import ObjectRow, Run
 
-__all__ = ["Detection", "detect"]
+__all__ = ["Detection", "detect", "preview"]
 
 _EXAMPLES = 20  # keys that a dry run shows of each class
 
@@ -24,7 +26,7 @@ Block = tuple[list[ListedObject], list[ObjectRow]]
 
 @dataclass(slots=True)
 class Detection:
-    """What a detection found. ``examples`` is filled by a dry run only."""
+    """What a detection found. ``examples`` and ``plan_hash`` are filled where nothing was written."""
 
     counts: dict[str, int] = field(default_factory=dict)
     backlog: int = 0  # documents to upload, those of earlier runs included
@@ -32,30 +34,72 @@ class Detection:
     requests: int = 0  # about how many upload requests that is
     hold: Hold | None = None  # why removals won't be acted on
     examples: dict[str, list[str]] = field(default_factory=dict)
+    plan_hash: str = ""
 
 
 def detect(ctx: SyncContext) -> Detection:
-    """Compare S3 with the state and queue what is new or changed.
+    """Compare S3 with the state and queue what is new or changed; a dry run only looks.
 
     :raises S3IntegrationError: when the listing doesn't reach its end; nothing is removed then
+    :raises PlanChangedError: when the run is bound to a plan and would do something else
     """
-    run = None if ctx.settings.dry_run else runs.start_run(ctx.db, ctx.source, ctx.name)
+    if ctx.settings.dry_run:
+        return preview(ctx)
+    if ctx.settings.plan_hash:
+        _check_plan(ctx, preview(ctx).plan_hash)
+    run = runs.start_run(ctx.db, ctx.source, ctx.name)
+    found, digest = Detection(), PlanHash()
+    for writes in _compared(ctx, found):
+        sweep.apply(ctx.db, run, writes)
+        if ctx.settings.plan_hash:
+            _feed(digest, writes)
+    if ctx.settings.plan_hash:  # S3 may have changed since the look above; nothing is uploaded before this
+        _check_plan(ctx, digest.hexdigest())
+    verdict = _verdict(ctx, found, run)
+    found.hold = verdict.hold
+    sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict)
+    runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+    found.backlog, found.backlog_bytes = claims.backlog(ctx.db, ctx.source)
+    found.requests = request_estimate(found.backlog, found.backlog_bytes, ctx.settings.limits.max_request_size)
+    return found
+
+
+def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
+    """What a run would find and do. Writes nothing; ``show`` is given every item of the plan, in key order."""
+    found, digest = Detection(), PlanHash()
+    for writes in _compared(ctx, found):
+        _remember(found, writes)
+        for item in _feed(digest, writes):
+            if show is not None:
+                show(item)
+    found.hold = _verdict(ctx, found, None).hold
+    found.plan_hash = digest.hexdigest()
+    return found
+
+
+def _compared(ctx: SyncContext, found: Detection) -> Iterator[sweep.SweepWrites]:
+    """Every block's findings, counted."""
     comparison = Comparison(ctx.source.id, selector(ctx.settings.selection))
-    found = Detection()
     for listed, rows in _named(ctx) if ctx.settings.keys is not None else _swept(ctx):
         writes = comparison.block(listed, rows)
-        if run is None:
-            _remember(found, writes)
-        elif writes.rows() or writes.counts:
-            sweep.apply(ctx.db, run, writes)
         _add(found.counts, writes.counts)
-    _close(ctx, found)
-    if run is not None:
-        sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), hold=found.hold)
-        runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
-        found.backlog, found.backlog_bytes = claims.backlog(ctx.db, ctx.source)
-        found.requests = request_estimate(found.backlog, found.backlog_bytes, ctx.settings.limits.max_request_size)
-    return found
+        yield writes
+    for name in ("listed", "new", "changed", "unchanged", "skipped", "removed", "excluded", "live"):
+        found.counts.setdefault(name, 0)
+
+
+def _feed(digest: PlanHash, writes: sweep.SweepWrites) -> list[PlanItem]:
+    items = list(plan_items(writes))
+    for item in items:
+        digest.add(item)
+    return items
+
+
+def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
+    if plan_hash != ctx.settings.plan_hash:
+        raise PlanChangedError(
+            f"This run is bound to the plan {ctx.settings.plan_hash}, but would do the plan {plan_hash}."
+        )
 
 
 def _swept(ctx: SyncContext) -> Iterator[Block]:
@@ -87,18 +131,23 @@ def _named(ctx: SyncContext) -> Iterator[Block]:
         yield [item for key in some if (item := ctx.s3.head(key))], sweep.read_keys(ctx.db, ctx.source, some)
 
 
-def _close(ctx: SyncContext, found: Detection) -> None:
-    counts = found.counts
-    for name in ("listed", "new", "changed", "unchanged", "skipped", "removed", "excluded", "live"):
-        counts.setdefault(name, 0)
-    live, listed = counts["live"], counts["listed"]
+def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:
+    """Whether the removals may be acted on. An approval lifts the guard, up to its ceiling."""
+    removed, live, listed = found.counts["removed"], found.counts["live"], found.counts["listed"]
     if ctx.settings.keys is not None:
         listed = 1  # named keys say nothing about an emptied prefix
-        live = claims.live_documents(ctx.db, ctx.source) if counts["removed"] else 0  # reads every row
-    found.hold = delete_guard(removed=counts["removed"], live=live, listed=listed, limits=ctx.settings.limits)
+        live = claims.live_documents(ctx.db, ctx.source) if removed else 0  # reads every row
+    hold = delete_guard(removed=removed, live=live, listed=listed, limits=ctx.settings.limits)
+    approval = find_approval(ctx.db, run, removed) if hold and run else None
+    if approval is not None:
+        ctx.log.warning(
+            "%s, but %s has approved up to %d.", hold and hold.reason, approval.approved_by, approval.ceiling
+        )
+        hold = None
     changed = ctx.source.fingerprint not in (None, ctx.settings.selection.fingerprint())
-    if found.hold is None and changed and counts["removed"]:
-        found.hold = Hold("the selection has changed since the last run, so removals wait for the next one", mass=False)
+    if hold is None and changed and removed:
+        hold = Hold("the selection has changed since the last run, so removals wait for the next one", mass=False)
+    return sweep.Verdict(removed, live, hold, approval)
 
 
 def _fingerprint(ctx: SyncContext) -> str | None:
@@ -113,7 +162,7 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
 
 def _remember(found: Detection, writes: sweep.SweepWrites) -> None:
     keys = {
-        "upload": [item.key for item in writes.insert] + [item.key for _, item in writes.requeue],
+        "upload": [item.key for item in writes.insert] + [item.key for _, item in (*writes.requeue, *writes.waiting)],
         "skip": [item.key for item, _ in writes.insert_skipped] + [item.key for _, item, _ in writes.skip],
         "delete": [row.key for row in writes.removed],
     }

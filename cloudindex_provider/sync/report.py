@@ -39,7 +39,8 @@ class SyncReport:
     held_reason: str | None = None
     imbalance: str | None = None
     dry_run: bool = False
-    plan: dict[str, list[str]] = field(default_factory=dict)  # keys, of a dry run
+    plan: dict[str, list[str]] = field(default_factory=dict)  # the first keys, of a dry run
+    plan_hash: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-able dict; the counts are its own keys."""
@@ -54,6 +55,7 @@ class SyncReport:
             "imbalance": self.imbalance,
             "dry_run": self.dry_run,
             "plan": self.plan,
+            "plan_hash": self.plan_hash,
         }
 
     def summary(self) -> str:
@@ -91,6 +93,7 @@ def dry_report(found: Detection, s3_requests: dict[str, int]) -> SyncReport:
         held_reason=found.hold.reason if found.hold else None,
         dry_run=True,
         plan=found.examples,
+        plan_hash=found.plan_hash,
     )
 
 

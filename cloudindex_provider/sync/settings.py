@@ -74,9 +74,10 @@ class SyncSettings:
     limits: Limits = field(default_factory=Limits)
     keys: tuple[str, ...] | None = None  # only these keys, instead of a listing
     on_removed: str = "delete"  # or "keep"
-    on_mass_delete: str = "fail"  # or "skip"
+    on_mass_delete: str = "fail"  # or "skip", or "approve"
     wait_for_processing: bool = True
     dry_run: bool = False
+    plan_hash: str | None = None  # do this plan or nothing
 
     def validate(self) -> SyncSettings:
         """Itself, or a ``SettingsError`` naming the first setting that can't work."""
@@ -89,7 +90,7 @@ class SyncSettings:
             )
         _check_prefix(self.prefix)
         _one_of("on_removed", self.on_removed, ("delete", "keep"))
-        _one_of("on_mass_delete", self.on_mass_delete, ("fail", "skip"))
+        _one_of("on_mass_delete", self.on_mass_delete, ("fail", "skip", "approve"))
         _check_keys(self.keys, self.prefix)
         _check_selection(self.selection)
         _check_limits(self.limits)

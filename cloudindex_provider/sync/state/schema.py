@@ -193,6 +193,42 @@ history = Table(
 )
 Index("history_by_key", history.c.source_id, history.c.key)
 
+# Removals that wait for a person; one open row a source, for as long as each run finds them too many.
+hold = Table(
+    "hold",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source_id", _Id, nullable=False),
+    Column("run_id", _Id, nullable=False),  # the last run that was held
+    Column("removed", BigInteger, nullable=False),
+    Column("live", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("asked_at", Double),  # a person was asked
+    Column("ended_at", Double),
+)
+Index(
+    "hold_open",
+    hold.c.source_id,
+    unique=True,
+    sqlite_where=text("ended_at IS NULL"),
+    postgresql_where=text("ended_at IS NULL"),
+)
+
+# A person's word that up to ``ceiling`` documents may go, for one run.
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source_id", _Id, nullable=False),
+    Column("ceiling", BigInteger, nullable=False),
+    Column("approved_by", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("run_id", _Id),  # the run that used it
+)
+Index("approval_by_source", approval.c.source_id)
+
 lease = Table(
     "lease",
     metadata,

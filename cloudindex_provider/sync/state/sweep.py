@@ -15,11 +15,12 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.sync.plan import Hold
 from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.state.approvals import Approval, record_verdict
 from cloudindex_provider.sync.state.database import BLOCK, Database
 from cloudindex_provider.sync.state.records import ObjectRow, Run, Source
 from cloudindex_provider.sync.state.runs import add_counts, note_history
 
-__all__ = ["SweepWrites", "apply", "finish", "prefix_end", "read_block", "read_keys"]
+__all__ = ["SweepWrites", "Verdict", "apply", "finish", "prefix_end", "read_block", "read_keys"]
 
 _COLUMNS = ", ".join(ObjectRow._fields)
 _IDLE = "revision = :seen AND (claim_owner IS NULL OR claim_until < :now)"
@@ -31,14 +32,13 @@ class SweepWrites:
 
     insert: list[ListedObject] = field(default_factory=list)  # new and selected
     insert_skipped: list[tuple[ListedObject, str]] = field(default_factory=list)
-    requeue: list[tuple[ObjectRow, ListedObject]] = field(
-        default_factory=list
-    )  # another ETag: pending, strikes forgotten
+    requeue: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # another ETag: strikes forgotten
     replace_wanted: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # in flight with an older ETag
     restore: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # what is indexed is what S3 has again
     skip: list[tuple[ObjectRow, ListedObject, str]] = field(default_factory=list)
     forget: list[ObjectRow] = field(default_factory=list)  # gone, and nothing of it was ever sent
     removed: list[ObjectRow] = field(default_factory=list)  # gone, documents to delete
+    waiting: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # queued already: no write
     counts: dict[str, int] = field(default_factory=dict)
 
     def rows(self) -> int:
@@ -51,6 +51,16 @@ class SweepWrites:
 
     def count(self, name: str, by: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + by
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a complete listing's removals may be acted on, and by whose word."""
+
+    removed: int = 0
+    live: int = 0
+    hold: Hold | None = None
+    approval: Approval | None = None
 
 
 def read_block(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[ObjectRow]:
@@ -211,10 +221,13 @@ def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, n
         )
 
 
-def finish(db: Database, run: Run, *, fingerprint: str | None, hold: Hold | None) -> None:
+def finish(db: Database, run: Run, *, fingerprint: str | None, verdict: Verdict) -> None:
     """Close a complete listing: only now may its removals be acted on."""
     with db.write() as connection:
         now = db.now(connection)
+        hold = verdict.hold
+        held = (verdict.removed, verdict.live, hold.reason) if hold and hold.mass else None
+        record_verdict(connection, run, now=now, held=held, used=verdict.approval)
         connection.execute(
             sa.text(
                 "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass"
