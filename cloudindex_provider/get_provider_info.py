@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, object]:
             }
         ],
         "triggers": [{"integration-name": "CloudIndex", "python-modules": ["cloudindex_provider.triggers.cloudindex"]}],
+        "cli": ["cloudindex_provider.cli.definition.get_cloudindex_cli_commands"],
         "connection-types": [
             {
                 "connection-type": "cloudindex",

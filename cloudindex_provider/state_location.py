@@ -45,25 +45,44 @@ def resolve_state_url(*, state_url: str | None = None, state_conn_id: str | None
 def _given(state_url: str) -> URL:
     try:
         url = make_url(state_url)
-    except ArgumentError:
+    except (
+        ArgumentError,
+        ValueError,
+    ):  # ValueError: its port is no number. The text stays untold: it may hold a secret
+        url = None
+    if url is None or url.get_backend_name() not in ("sqlite", "postgresql"):
         raise SettingsError(
-            "state_url is no database URL.", field="state_url", hint="e.g. sqlite:////path/state.db."
-        ) from None
-    if url.password:
+            "state_url is no URL of a SQLite or Postgres database.",
+            field="state_url",
+            hint="Write sqlite:////path/state.db or postgresql://user@host/database.",
+        )
+    if url.password or any("password" in name.lower() for name in url.query):
         raise SettingsError(
             "state_url holds a password, which would show in the DAG's code and the UI.",
             field="state_url",
             hint="Put it into a connection and name that as state_conn_id.",
         )
+    if url.get_backend_name() == "sqlite" and url.database:
+        _check_absolute("state_url", Path(url.database))
     return url
 
 
 def _default_path() -> Path:
     configured = conf.get(SECTION, "state_path", fallback="")
     if configured:
-        return Path(configured).expanduser()
+        return _check_absolute("[cloudindex] state_path", Path(configured).expanduser())
     home = os.environ.get("AIRFLOW_HOME") or "~/airflow"  # Airflow's own default
     return Path(home).expanduser() / "cloudindex" / "state.db"
+
+
+def _check_absolute(field: str, path: Path) -> Path:
+    if not path.is_absolute() and str(path) != ":memory:":
+        raise SettingsError(
+            f"{field} is the relative path {str(path)!r}, which is another file in every working directory.",
+            field=field,
+            hint="Write the whole path: /path/state.db, as a URL with four slashes (sqlite:////path/state.db).",
+        )
+    return path
 
 
 def _postgres(conn_id: str) -> URL:

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from cloudindex_provider.sync.errors import SettingsError
 from cloudindex_provider.sync.settings import DEFAULT_FILE_TYPES
 
-__all__ = ["file_types", "flag", "keys", "number", "seconds", "strings", "whole"]
+__all__ = ["file_types", "flag", "is_unset", "keys", "number", "optional", "seconds", "strings", "whole"]
 
 StringList = str | Sequence[str] | None
+
+T = TypeVar("T")
+
+
+def is_unset(value: Any) -> bool:
+    """Whether an argument says nothing; a template of ``None`` renders to the text ``None``."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+
+
+def optional(read: Callable[[str, Any], T], field: str, value: Any) -> T | None:
+    """``read``, or ``None`` for what says nothing."""
+    return None if is_unset(value) else read(field, value)
 
 
 def strings(field: str, value: StringList) -> tuple[str, ...]:
     """A list, a JSON list, or text with one item a line or between commas."""
-    if value is None:
+    if is_unset(value):
         return ()
-    if isinstance(value, str):
-        text = value.strip()
-        if text.startswith("["):
-            return strings(field, _json_list(field, text))
-        return tuple(item.strip() for item in text.replace("\n", ",").split(",") if item.strip())
-    return tuple(value)
-
-
-def _json_list(field: str, text: str) -> list[str]:
-    try:
-        found = json.loads(text.replace("'", '"') if '"' not in text else text)  # a rendered Python list has '
-    except ValueError:
-        found = None
-    if not isinstance(found, list):
-        raise SettingsError(f"{field} is no list: {text!r}.", field=field, hint='Write ["a", "b"] or a,b.')
-    return found
+    if not isinstance(value, str):
+        return _texts(field, value)
+    text = value.strip()
+    if _is_list(text):
+        return _texts(field, _parsed_list(field, text))
+    return tuple(item.strip() for item in text.replace("\n", ",").split(",") if item.strip())
 
 
 def file_types(value: StringList) -> tuple[str, ...]:
@@ -43,19 +47,47 @@ def file_types(value: StringList) -> tuple[str, ...]:
 
 
 def keys(value: StringList) -> tuple[str, ...] | None:
-    """Whole keys; text is a JSON list or one key, because keys may hold commas and line breaks."""
+    """Whole keys, ``None`` for the whole prefix. Text is a list or one key, because keys may hold commas and newlines.
+
+    :raises SettingsError: also for the text ``None``: a template without a value must not sync the whole prefix
+    """
     if value is None or value == "":
         return None
-    if isinstance(value, str):
-        return tuple(json_or_one(value))
-    return tuple(value)
+    if not isinstance(value, str):
+        return _texts("keys", value)
+    if value == "None":
+        raise SettingsError(
+            "keys is a template that rendered to None.",
+            field="keys",
+            hint='Let it give a list, [] for no key; or leave keys out for the whole prefix. A key None is ["None"].',
+        )
+    return _texts("keys", _parsed_list("keys", value)) if _is_list(value.strip()) else (value,)
 
 
-def json_or_one(text: str) -> list[str]:
-    """A JSON list of keys, or the text as one key."""
-    if text.lstrip().startswith("["):
-        return _json_list("keys", text)
-    return [text]
+def _is_list(text: str) -> bool:
+    return text.startswith("[") and text.endswith("]")  # [a-z]*.md is a glob
+
+
+def _parsed_list(field: str, text: str) -> list[Any]:
+    """A JSON list, or a Python list as a template renders one."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list):
+            return found
+    raise SettingsError(f"{field} is no list: {text[:200]!r}.", field=field, hint='Write ["a", "b"].')
+
+
+def _texts(field: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, dict | bytes) or not hasattr(value, "__iter__"):
+        raise SettingsError(f"{field} is {value!r}, not a list.", field=field, hint='Write ["a", "b"].')
+    items = tuple(value)
+    for item in items:
+        if not isinstance(item, str) or not item:
+            raise SettingsError(f"{field} holds {item!r}, not a text.", field=field, hint='Write ["a", "b"].')
+    return items
 
 
 def flag(field: str, value: Any) -> bool:
@@ -70,17 +102,20 @@ def flag(field: str, value: Any) -> bool:
 
 
 def number(field: str, value: Any) -> float:
-    """A number."""
-    if isinstance(value, bool):
-        raise SettingsError(f"{field} is {value!r}, not a number.", field=field)
+    """A number, also as text."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise SettingsError(f"{field} is {value!r}, not a number.", field=field) from None
+        found = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = float("nan")
+    if math.isnan(found):
+        raise SettingsError(f"{field} is {value!r}, not a number.", field=field)
+    return found
 
 
 def whole(field: str, value: Any) -> int:
     """A whole number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
     found = number(field, value)
     if not found.is_integer():
         raise SettingsError(f"{field} is {value!r}, not a whole number.", field=field)

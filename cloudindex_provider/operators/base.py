@@ -11,19 +11,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.sdk import BaseOperator
-from botocore.config import Config
 
+from cloudindex_provider.api.errors import CloudIndexError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.operators import arguments
 from cloudindex_provider.retry import CloudIndexRetryPolicy
-from cloudindex_provider.state_location import resolve_state_url
+from cloudindex_provider.session import open_state, sync_session
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import S3IntegrationError
 from cloudindex_provider.sync.settings import DEFAULT_LIMITS, Limits, Selection, SyncSettings
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.state import runs
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import Owner, RunName
 
@@ -32,12 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BaseS3ToCloudIndexOperator"]
 
-_UNSET = (None, "", "None")  # a template of nothing renders to text
-_S3_CONNECTIONS = 50  # the readers of several upload loops share one client
-
 
 class BaseS3ToCloudIndexOperator(BaseOperator):
-    """Arguments of a sync. Those that are text, lists or numbers may be templates.
+    """Arguments of a sync. All but ``state_conn_id`` and ``state_url`` may be templates.
 
     :param bucket: the S3 bucket's name
     :param prefix: only keys that start with it
@@ -70,7 +63,8 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "bucket", "prefix", "project_id", "aws_conn_id", "cloudindex_conn_id", "sync_id", "keys", "include", "exclude",
         "file_types", "max_file_size", "max_request_size", "on_removed", "on_mass_delete", "max_delete_documents",
-        "max_delete_percent", "max_delete_absolute", "max_failed_documents", "max_documents_per_run", "dry_run",
+        "max_delete_percent", "max_delete_absolute", "max_failed_documents", "wait_for_processing",
+        "processing_timeout", "max_run_time", "max_documents_per_run", "upload_tasks", "dry_run",
     )  # fmt: skip
     ui_color = "#d7e8ff"
 
@@ -97,11 +91,11 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         max_delete_percent: float | str = DEFAULT_LIMITS.max_delete_percent,
         max_delete_absolute: int | str = DEFAULT_LIMITS.max_delete_absolute,
         max_failed_documents: int | str = DEFAULT_LIMITS.max_failed_documents,
-        wait_for_processing: bool = True,
-        processing_timeout: float | timedelta = DEFAULT_LIMITS.processing_timeout,
-        max_run_time: float | timedelta | None = DEFAULT_LIMITS.max_run_time,
+        wait_for_processing: bool | str = True,
+        processing_timeout: float | timedelta | str = DEFAULT_LIMITS.processing_timeout,
+        max_run_time: float | timedelta | str | None = DEFAULT_LIMITS.max_run_time,
         max_documents_per_run: int | str | None = None,
-        upload_tasks: int = DEFAULT_LIMITS.upload_tasks,
+        upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
         dry_run: bool | str = False,
         run_scope: str | None = None,
         retries: int | None = 5,
@@ -162,84 +156,59 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
             keys=arguments.keys(self.keys),
             on_removed=self.on_removed,
             on_mass_delete=self.on_mass_delete,
-            wait_for_processing=self.wait_for_processing,
+            wait_for_processing=arguments.flag("wait_for_processing", self.wait_for_processing),
             dry_run=self.is_dry_run,
         ).validate()
 
     def _limits(self, hook: CloudIndexHook) -> Limits:
-        most = self.max_documents_per_run
         return Limits(
             max_request_size=self._size("max_request_size", self.max_request_size, hook.settings.max_request_size),
             max_delete_documents=arguments.whole("max_delete_documents", self.max_delete_documents),
             max_delete_percent=arguments.number("max_delete_percent", self.max_delete_percent),
             max_delete_absolute=arguments.whole("max_delete_absolute", self.max_delete_absolute),
             max_failed_documents=arguments.whole("max_failed_documents", self.max_failed_documents),
-            max_documents_per_run=None if most in _UNSET else arguments.whole("max_documents_per_run", most),
-            max_run_time=None if self.max_run_time is None else arguments.seconds("max_run_time", self.max_run_time),
+            max_documents_per_run=arguments.optional(
+                arguments.whole, "max_documents_per_run", self.max_documents_per_run
+            ),
+            max_run_time=arguments.optional(arguments.seconds, "max_run_time", self.max_run_time),
             processing_timeout=arguments.seconds("processing_timeout", self.processing_timeout),
-            upload_tasks=self.upload_tasks,
+            upload_tasks=arguments.whole("upload_tasks", self.upload_tasks),
         )
 
     @staticmethod
     def _size(field: str, value: int | str | None, default: int) -> int:
-        return default if value in _UNSET else arguments.whole(field, value)
+        given = arguments.optional(arguments.whole, field, value)
+        return default if given is None else given
 
     # Session
 
     @contextmanager
     def _session(self, context: Context | Mapping[str, Any]) -> Iterator[SyncContext]:
         """Everything connected, for one step; closed, counted and its errors named at the end."""
-        hook = CloudIndexHook(self.cloudindex_conn_id, project_id=self.project_id)
+        project_id = None if arguments.is_unset(self.project_id) else self.project_id
+        hook = CloudIndexHook(self.cloudindex_conn_id, project_id=project_id)
         settings = self._settings(hook)
         db = self._open_state()
         try:
-            with self._named_errors(), hook.session() as client:
-                ctx = SyncContext(
-                    settings=settings,
-                    db=db,
-                    source=runs.open_source(
-                        db,
-                        project_id=settings.project_id,
-                        bucket=settings.bucket,
-                        prefix=settings.prefix,
-                        sync_id=settings.sync_id,
-                    ),
-                    s3=S3Source(self._s3_client(), settings.bucket),
-                    client=client,
-                    name=self._run_name(context),
-                    owner=self._owner(context),
-                    request_timeout=hook.settings.read_timeout,
-                )
+            with sync_session(
+                settings,
+                db,
+                hook=hook,
+                aws_conn_id=self.aws_conn_id,
+                name=self._run_name(context),
+                owner=self._owner(context),
+            ) as ctx:
                 yield ctx
+        except CloudIndexError as error:
+            raise error from None  # one sentence in the log: its cause is the same without the connection's name
         finally:
             db.close()
 
     def _open_state(self) -> Database:
-        db = Database(resolve_state_url(state_url=self.state_url, state_conn_id=self.state_conn_id))
+        db = open_state(state_url=self.state_url, state_conn_id=self.state_conn_id)
         if self.state_url or self.state_conn_id:
             self.log.warning("The state is in %s, as this task's argument says, not where [cloudindex] says.", db.name)
         return db
-
-    def _s3_client(self) -> Any:
-        hook = S3Hook(aws_conn_id=self.aws_conn_id)
-        pool = Config(max_pool_connections=_S3_CONNECTIONS)
-        own = hook.config
-        return S3Hook(aws_conn_id=self.aws_conn_id, config=pool.merge(own) if own else pool).get_conn()
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except S3IntegrationError as error:
-            name = repr(self.aws_conn_id) if self.aws_conn_id else "of boto3's own credentials"
-            raise type(error)(
-                f"AWS connection {name}: {error.message}",
-                code=error.code,
-                details=error.details,
-                key=error.key,
-                hint=error.hint,
-                retry_after=error.retry_after,
-            ) from None
 
     # Who is running. Outside a run (execute({})) every call is a run of its own.
 

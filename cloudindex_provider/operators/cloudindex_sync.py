@@ -6,6 +6,7 @@ next is in the state.
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.telling import tell_detection, tell_report
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect import detect
 from cloudindex_provider.sync.errors import SyncFailedError
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 COUNTS = "counts"  # XCom: what a detection counted; a dry run's whole report
+_QUICK_LOOKS = 3  # before the first deferral, after 1, 2 and 3 seconds
 _SHORTEST_TRIGGER = 10.0  # seconds; Airflow 3.3 may fail a task falsely whose trigger fires at once
 
 
@@ -49,16 +52,14 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
         with self._session(context) as ctx, record_requests(ctx):
             found = detect(ctx)
             s3_requests = ctx.s3.take_calls()
-        self.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in sorted(found.counts.items())))
-        if self.is_dry_run:
+        if ctx.settings.dry_run:
             report = dry_report(found, s3_requests)
-            self.log.info("Dry run, nothing is written: %s", report.summary())
-            for what, keys in report.plan.items():
-                self.log.info("Would %s, among others: %s", what, ", ".join(map(repr, keys)) or "nothing")
+            tell_report(self.log, ctx.settings, report)
             context["ti"].xcom_push(COUNTS, report.as_dict())
             return []
+        tell_detection(self.log, ctx.settings, found)
         context["ti"].xcom_push(COUNTS, {**found.counts, "backlog": found.backlog})
-        return list(range(upload_task_count(found.requests, self.upload_tasks)))
+        return list(range(upload_task_count(found.requests, ctx.settings.limits.upload_tasks)))
 
 
 class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):
@@ -74,14 +75,19 @@ class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):
     def execute(self, context: Context) -> dict[str, int]:
         with self._session(context) as ctx, record_requests(ctx):
             done = upload(ctx)
-        self.log.info("Uploaded %d documents in %d requests; %d failed.", done.documents, done.requests, done.failed)
+        if done.requests or done.failed:
+            counts = (done.documents, done.requests, done.failed)
+            self.log.info("Uploaded %d documents in %d requests; %d failed.", *counts)
+        else:
+            self.log.info("Nothing was left to upload: the other upload tasks have taken it.")
         return {"documents": done.documents, "requests": done.requests, "failed": done.failed}
 
 
 class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
     """Waits until CloudIndex has processed what was uploaded, or ``processing_timeout`` is over.
 
-    Looks a few times by itself, because most documents take seconds; then gives its slot back between looks.
+    Looks a few times by itself, because most documents take seconds; then gives its slot back between looks. No key,
+    id or state goes to the triggerer: the trigger is Airflow's own clock.
 
     :param poll_interval: seconds between two looks, growing to 120
     :param deferrable: free the worker slot between looks
@@ -95,34 +101,46 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
     def execute(self, context: Context) -> dict[str, int]:
         if self.is_dry_run:
             raise AirflowSkipException("A dry run uploads nothing, so there is nothing to wait for.")
-        with self._session(context) as ctx, record_requests(ctx):
-            return self._wait(ctx)
+        return self._wait(context, quick_looks=_QUICK_LOOKS, indexed=0, failed=0)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, int]:
+    def execute_complete(
+        self, context: Context, event: Any = None, *, indexed: int = 0, failed: int = 0
+    ) -> dict[str, int]:
         """Look again after a trigger; everything that counts is in the state."""
-        return self.execute(context)
+        return self._wait(context, quick_looks=0, indexed=indexed, failed=failed)
 
-    def _wait(self, ctx: SyncContext) -> dict[str, int]:
-        indexed = failed = looks = 0
-        while True:
-            seen = poll(ctx)
-            looks += 1
-            indexed, failed = indexed + seen.indexed, failed + seen.failed
-            remaining = ctx.settings.limits.processing_timeout - seen.waited
-            if not seen.waiting or remaining <= 0 or not self.wait_for_processing:
-                break
-            self.log.info("%d documents are still processing.", seen.waiting)
-            self._pause(ctx, seen, remaining, looks)
-        if seen.waiting:
-            self.log.warning("%d documents still process; the next run goes on with them.", seen.waiting)
+    def _wait(self, context: Context, *, quick_looks: int, indexed: int, failed: int) -> dict[str, int]:
+        with self._session(context) as ctx, record_requests(ctx):
+            for look in itertools.count(1):
+                seen = poll(ctx)
+                indexed, failed = indexed + seen.indexed, failed + seen.failed
+                remaining = ctx.settings.limits.processing_timeout - seen.waited
+                if not seen.waiting or remaining <= 0 or not ctx.settings.wait_for_processing:
+                    break
+                pause = min(seen.next_poll(self.poll_interval), remaining)
+                if self.deferrable and look > quick_looks:
+                    pause = max(_SHORTEST_TRIGGER, pause)
+                    self.log.info("%d documents are still processing; looking again in %.0f s.", seen.waiting, pause)
+                    self.defer(
+                        trigger=TimeDeltaTrigger(timedelta(seconds=pause)),
+                        method_name="execute_complete",
+                        kwargs={"indexed": indexed, "failed": failed},
+                    )
+                ctx.sleep(min(float(look), remaining) if self.deferrable else pause)
+        self._tell(ctx, seen, indexed, failed)
         return {"indexed": indexed, "failed": failed, "processing": seen.waiting}
 
-    def _pause(self, ctx: SyncContext, seen: Progress, remaining: float, looks: int) -> None:
-        pause = seen.next_poll(self.poll_interval)
-        if self.deferrable and looks > 3:
-            delta = timedelta(seconds=max(_SHORTEST_TRIGGER, min(pause, remaining)))
-            self.defer(trigger=TimeDeltaTrigger(delta), method_name="execute_complete")
-        ctx.sleep(min(1.0 * looks if self.deferrable else pause, remaining))
+    def _tell(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
+        self.log.info("CloudIndex has processed %d documents; %d failed.", indexed + failed, failed)
+        if seen.waiting and ctx.settings.wait_for_processing:
+            limit = ctx.settings.limits.processing_timeout
+            self.log.warning(
+                "%d documents still process after %.0f s (processing_timeout); the next run goes on with them.",
+                seen.waiting,
+                limit,
+            )
+        elif seen.waiting:
+            self.log.info("%d documents still process; wait_for_processing is off.", seen.waiting)
 
 
 class CloudIndexDeleteRemovedOperator(BaseS3ToCloudIndexOperator):
@@ -144,39 +162,39 @@ class CloudIndexSyncReportOperator(BaseS3ToCloudIndexOperator):
         super().__init__(retries=retries, **kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        failed = self._failed_upstream(context)
+        states = self._upstream_states(context)
+        failed = [name for name, state in states.items() if state == "failed"]
+        failed = failed or [name for name, state in states.items() if state == "upstream_failed"]
         if self.is_dry_run:
             if failed:
                 raise _failed_steps(failed, None)
-            raise AirflowSkipException("A dry run's report is that of its detection.")
-        if any(name.endswith("detect_changes") for name in failed):
+            raise AirflowSkipException("A dry run's report is in the log of its detect_changes task.")
+        if not any(state == "success" and _is_detection(name) for name, state in states.items()):
             raise _failed_steps(failed, None)
         with self._session(context) as ctx:
             report = make_report(ctx)
-        self.log.info("Report: %s", report.summary())
-        for row in report.failures:
-            self.log.error("%s %s: %s", row["outcome"], row["key"], row["reason"])
-        if report.quarantined:
-            self.log.warning("%d keys are quarantined, the first: %s", len(report.quarantined), report.quarantined[0])
+        tell_report(self.log, ctx.settings, report)
         if failed:
             raise _failed_steps(failed, report.as_dict())
         judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
         return report.as_dict()
 
-    def _failed_upstream(self, context: Context) -> list[str]:
-        ti = context["ti"]
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=sorted(self.upstream_names()))
-        found = states.get(ti.run_id, {})
-        return sorted(name for name, state in found.items() if state in ("failed", "upstream_failed"))
+    def _upstream_states(self, context: Context) -> dict[str, str | None]:
+        """The states of all tasks before this one, by name, mapped ones as ``task[2]``."""
+        ti, names = context["ti"], self.get_flat_relative_ids(upstream=True)
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=sorted(names)).get(ti.run_id, {})
+        return {
+            name if name in names else "{}[{}]".format(*name.rsplit("_", 1)): states[name] for name in sorted(states)
+        }
 
-    def upstream_names(self) -> set[str]:
-        """Every step before this one."""
-        return self.get_flat_relative_ids(upstream=True)
+
+def _is_detection(name: str) -> bool:
+    return name.rpartition(".")[2] == "detect_changes"
 
 
 def _failed_steps(failed: list[str], report: dict[str, Any] | None) -> SyncFailedError:
     return SyncFailedError(
-        f"The sync isn't complete, because these tasks failed: {', '.join(failed)}.",
+        f"The sync isn't complete, because of {', '.join(failed) or 'a detection that did not run'}.",
         report=report,
-        hint="Their logs say why. What was done is kept, and the next run goes on from there.",
+        hint="The log there says why. What was done is kept, and the next run goes on from there.",
     )

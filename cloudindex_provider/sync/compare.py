@@ -6,14 +6,15 @@ another ETag or size, never another time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloudindex_provider.sync.selection import SkipReason
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.records import ObjectRow
 from cloudindex_provider.sync.state.schema import Status
-from cloudindex_provider.sync.state.sweep import SweepWrites
+from cloudindex_provider.sync.state.sweep import SETTLED, Digest, SweepWrites
 
 __all__ = ["Comparison"]
 
@@ -29,6 +30,39 @@ class Comparison:
 
     source_id: int
     select: Callable[[str, int, str], SkipReason | None]
+    select_all: Callable[[Sequence[str], Sequence[int]], bool] = lambda _keys, _sizes: False  # see block_selector
+
+    def settled(self, listed: Sequence[ListedObject], digests: Sequence[Digest]) -> tuple[Counter[str], set[str]]:
+        """The counts of those keys of a range that are as they were, and all its other keys: ``block``'s work.
+
+        Compares the range as a whole, in C, and looks at single keys only where it differs.
+        """
+        seen: list[Digest] = [(item[0], item[1], item[2], SETTLED) for item in listed]
+        rest: set[str] = set()
+        counts: Counter[str] = Counter()
+        same = listed
+        if seen != digests:
+            rest = {row[0] for row in set(seen).symmetric_difference(digests)}
+            same = [item for item in listed if item[0] not in rest]
+            counts = self._skipped_again(listed, {row[0]: row for row in digests if row[3]}, rest)
+        if not self.select_all([item[0] for item in same], [item[2] for item in same]):
+            fine = (None, SkipReason.ARCHIVED)
+            rest.update(item[0] for item in same if self.select(item[0], item[2], item[4]) not in fine)
+            same = [item for item in same if item[0] not in rest]
+        counts.update(listed=len(same), unchanged=len(same), live=len(same))
+        return counts, rest
+
+    def _skipped_again(
+        self, listed: Sequence[ListedObject], before: Mapping[str, Digest], rest: set[str]
+    ) -> Counter[str]:
+        """Count, and take out of ``rest``, what was skipped before and still is for the same reason."""
+        counts: Counter[str] = Counter()
+        for item in listed if before else ():
+            row = before.get(item[0])
+            if row and row[1:3] == item[1:3] and row[3] == self.select(item[0], item[2], item[4]):
+                rest.discard(item[0])
+                counts.update(("listed", "skipped", f"skipped:{row[3]}"))
+        return counts
 
     def block(self, listed: Sequence[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
         """What to write for one range of keys, given everything that S3 lists and the state holds in it."""

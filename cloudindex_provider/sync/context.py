@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ class DocumentsApi(Protocol):
 
 @dataclass(slots=True)
 class SyncContext:
-    """One task's view of a run. ``owner.name`` is unique to the task; worker threads get a suffix."""
+    """One task's view of a run. ``owner.name`` is unique to the task; its threads are workers of it."""
 
     settings: SyncSettings
     db: Database
@@ -66,6 +67,12 @@ class SyncContext:
     poll_interval: float = 10.0  # seconds between two looks at what is processing, doubling to 120
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("cloudindex_provider.sync"))
     sleep: Callable[[float], None] = time.sleep
+    stop: threading.Event = field(default_factory=threading.Event)  # set: begin no further request
+
+    @property
+    def grace(self) -> float:
+        """Seconds after the beginning of a request from which on it commits no more."""
+        return self.request_timeout + self.doubt_grace
 
     def run(self) -> Run:
         """The run that the detection began.

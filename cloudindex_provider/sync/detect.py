@@ -10,18 +10,16 @@ from cloudindex_provider.sync.compare import Comparison
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.plan import Hold, delete_guard, request_estimate
 from cloudindex_provider.sync.plan_items import PlanChangedError, PlanHash, PlanItem, plan_items
-from cloudindex_provider.sync.selection import selector
+from cloudindex_provider.sync.selection import block_selector, selector
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state import claims, runs, sweep
 from cloudindex_provider.sync.state.approvals import find_approval
 from cloudindex_provider.sync.state.database import BLOCK
-from cloudindex_provider.sync.state.records import ObjectRow, Run
+from cloudindex_provider.sync.state.records import Run
 
 __all__ = ["Detection", "detect", "preview"]
 
 _EXAMPLES = 20  # keys that a dry run shows of each class
-
-Block = tuple[list[ListedObject], list[ObjectRow]]
 
 
 @dataclass(slots=True)
@@ -49,10 +47,15 @@ def detect(ctx: SyncContext) -> Detection:
         _check_plan(ctx, preview(ctx).plan_hash)
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
     found, digest = Detection(), PlanHash()
+    pending = sweep.SweepWrites()
     for writes in _compared(ctx, found):
-        sweep.apply(ctx.db, run, writes)
         if ctx.settings.plan_hash:
             _feed(digest, writes)
+        if pending.rows() + writes.rows() > BLOCK:
+            sweep.apply(ctx.db, run, pending)
+            pending = sweep.SweepWrites()
+        pending.add(writes)
+    sweep.apply(ctx.db, run, pending)
     if ctx.settings.plan_hash:  # S3 may have changed since the look above; nothing is uploaded before this
         _check_plan(ctx, digest.hexdigest())
     verdict = _verdict(ctx, found, run)
@@ -79,9 +82,9 @@ def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) ->
 
 def _compared(ctx: SyncContext, found: Detection) -> Iterator[sweep.SweepWrites]:
     """Every block's findings, counted."""
-    comparison = Comparison(ctx.source.id, selector(ctx.settings.selection))
-    for listed, rows in _named(ctx) if ctx.settings.keys is not None else _swept(ctx):
-        writes = comparison.block(listed, rows)
+    selection = ctx.settings.selection
+    comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection))
+    for writes in _named(ctx, comparison) if ctx.settings.keys is not None else _swept(ctx, comparison):
         _add(found.counts, writes.counts)
         yield writes
     for name in ("listed", "new", "changed", "unchanged", "skipped", "removed", "excluded", "live"):
@@ -102,33 +105,48 @@ def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
         )
 
 
-def _swept(ctx: SyncContext) -> Iterator[Block]:
-    """The whole prefix in blocks: what S3 lists in a range of keys, and the rows of the same range."""
+def _swept(ctx: SyncContext, comparison: Comparison) -> Iterator[sweep.SweepWrites]:
+    """The findings of the whole prefix, in blocks: what S3 lists in a range of keys, against the rows of the range."""
     after: str | None = None
     for page in ctx.s3.pages(ctx.settings.prefix):
         start = 0
         while True:
-            rows = sweep.read_block(ctx.db, ctx.source, after=after, upto=page[-1].key, limit=BLOCK)
-            if len(rows) < BLOCK:
+            digests = sweep.read_digests(ctx.db, ctx.source, after=after, upto=page[-1].key, limit=BLOCK)
+            if len(digests) < BLOCK:
                 break
             # More rows than fit: take the page's keys up to the last of them, then go on within the page.
-            after = rows[-1].key
+            after = digests[-1][0]
             end = bisect.bisect_right(page, after, key=lambda item: item.key)
-            yield page[start:end], rows
+            yield _block(ctx, comparison, page[start:end], digests)
             start = end
-        yield page[start:], rows
+        yield _block(ctx, comparison, page[start:], digests)
         after = page[-1].key
     while rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=None, limit=BLOCK):
-        yield [], rows
+        yield comparison.block([], rows)
         after = rows[-1].key
 
 
-def _named(ctx: SyncContext) -> Iterator[Block]:
-    """The named keys alone, each looked up by HEAD; a 404 counts as removed."""
+def _block(
+    ctx: SyncContext, comparison: Comparison, listed: list[ListedObject], digests: list[sweep.Digest]
+) -> sweep.SweepWrites:
+    """One range's findings. Whole rows are read of those keys alone that aren't settled."""
+    counts, rest = comparison.settled(listed, digests)
+    writes = sweep.SweepWrites()
+    if rest:
+        known = [row[0] for row in digests if row[0] in rest]
+        rows = sweep.read_keys(ctx.db, ctx.source, known) if known else []
+        writes = comparison.block([item for item in listed if item.key in rest], rows)
+    _add(writes.counts, counts)
+    return writes
+
+
+def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[sweep.SweepWrites]:
+    """The findings of the named keys alone, each looked up by HEAD; a 404 counts as removed."""
     keys = sorted(set(ctx.settings.keys or ()))
     for start in range(0, len(keys), 100):
         some = keys[start : start + 100]
-        yield [item for key in some if (item := ctx.s3.head(key))], sweep.read_keys(ctx.db, ctx.source, some)
+        listed = [item for key in some if (item := ctx.s3.head(key))]
+        yield comparison.block(listed, sweep.read_keys(ctx.db, ctx.source, some))
 
 
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:

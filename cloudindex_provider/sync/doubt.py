@@ -8,18 +8,23 @@ once the key is indexed.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
+from cloudindex_provider.api.errors import NotFoundError
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.errors import S3IntegrationError, SourceUnavailableError, SyncError
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.state import outcomes, removals
+from cloudindex_provider.sync.state import claims, outcomes, removals
 from cloudindex_provider.sync.state.leases import lease
+from cloudindex_provider.sync.state.outcomes import Failure
 from cloudindex_provider.sync.state.records import Run, WorkRow
+from cloudindex_provider.sync.state.removals import Doubtful
 
 __all__ = ["find_copies", "look_once_more", "settle"]
 
-_LIST_SECONDS = 600.0  # the longest that a list of all documents may take
+_TOGETHER = 600.0  # seconds; a service that took another file so shortly before was up
+_LIST_SECONDS = 600.0  # the longest that others' lists of all documents are waited for
 
 
 def find_copies(ctx: SyncContext, names: Collection[str]) -> dict[str, list[Document]]:
@@ -32,13 +37,14 @@ def find_copies(ctx: SyncContext, names: Collection[str]) -> dict[str, list[Docu
     held = lease(
         ctx.db,
         f"list:{ctx.settings.project_id}",
-        f"{ctx.owner.name}#{ctx.owner.attempt}",
-        seconds=_LIST_SECONDS,
+        f"{ctx.owner.claim}#{ctx.owner.attempt}",
+        seconds=ctx.lease,
         patience=_LIST_SECONDS,
         sleep=ctx.sleep,
     )
-    with held, ctx.client.iter_documents() as documents:
+    with held as keep, ctx.client.iter_documents() as documents:
         for document in documents:
+            keep()
             if document.file_name in wanted and document.phase is not Phase.GONE:
                 found.setdefault(document.file_name, []).append(document)
         complete = documents.complete
@@ -54,42 +60,87 @@ class IncompleteListError(SyncError):
     default_hint = "Nothing was decided by it; the next try lists again."
 
 
-def settle(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> int:
-    """Decide about claimed rows in doubt, whose grace is over; gives how many were adopted."""
+def settle(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> list[WorkRow]:
+    """Decide about claimed rows in doubt, whose grace is over; gives those to be sent again, pending and still claimed.
+
+    Their ``doubtful`` is 1 where the service had given no answer, 0 where only the try was interrupted.
+    """
     names = {row.file_name or file_name(ctx.settings.bucket, row.key): row for row in rows}
     copies = find_copies(ctx, names)
-    adopted = 0
+    adopted, again = 0, []
     for name, row in names.items():
         candidates = copies.get(name, [])
         mine = _own_upload(ctx, row, candidates)
-        if mine is None:
-            # What is there under our name, and isn't the live document, is an upload of other bytes.
-            outcomes.record_not_sent(ctx.db, run, ctx.owner, row, extra_ids=[one.id for one in candidates])
-            continue
-        adopted += 1
-        outcomes.record_sent(
-            ctx.db,
-            run,
-            ctx.owner,
-            row,
-            document_id=mine.id,
-            version=mine.version,
-            sha256=mine.content_hash,
-            adopted=True,
-            extra_ids=[one.id for one in candidates if one.id != mine.id],
-        )
+        if mine is not None:
+            adopted += 1
+            _adopt(ctx, run, row, mine, candidates)
+        elif _not_sent(ctx, run, row, candidates):
+            again.append(_pending(row, candidates))
     ctx.log.info("Of %d uploads in doubt, %d had arrived and are adopted.", len(rows), adopted)
-    return adopted
+    return again
+
+
+def _adopt(ctx: SyncContext, run: Run, row: WorkRow, mine: Document, candidates: Sequence[Document]) -> None:
+    outcomes.record_sent(
+        ctx.db,
+        run,
+        ctx.owner,
+        row,
+        document_id=mine.id,
+        version=mine.version,
+        sha256=mine.content_hash,
+        adopted=True,
+        extra_ids=[one.id for one in candidates if one.id != mine.id],
+    )
+
+
+def _not_sent(ctx: SyncContext, run: Run, row: WorkRow, candidates: Sequence[Document]) -> bool:
+    """Write that the upload isn't there; true where it is to be sent again."""
+    # What is there under our name, and isn't the live document, is an upload of other bytes.
+    kept = outcomes.record_not_sent(
+        ctx.db,
+        run,
+        ctx.owner,
+        row,
+        extra_ids=[one.id for one in candidates],
+        live_is_known=_live_is_known(row, candidates),
+    )
+    if not kept or not row.attempts:
+        return kept
+    # Sent alone, and no answer again. That is the file's fault only where the service took others at the time.
+    limit = ctx.settings.limits.max_attempts
+    poisoned = row.attempts >= limit and claims.took_others(ctx.db, run, row, within=_TOGETHER)
+    reason = "CloudIndex gives no answer to an upload of this file alone. Look at the file if others are taken."
+    failure = Failure(reason, permanent=poisoned, strike=poisoned)
+    outcome = outcomes.record_failed(ctx.db, run, ctx.owner, row, failure, max_attempts=limit)
+    ctx.log.error("s3://%s/%s %s: %s", ctx.settings.bucket, row.key, outcome, reason)
+    return False
+
+
+def _live_is_known(row: WorkRow, candidates: Sequence[Document]) -> bool:
+    """Whether the live document still has the bytes that we know of; a service that makes versions gives it others."""
+    if row.document_id is None:
+        return True
+    return any(
+        one.id == row.document_id and one.content_hash and one.content_hash == row.indexed_sha256 for one in candidates
+    )
+
+
+def _pending(row: WorkRow, candidates: Sequence[Document]) -> WorkRow:
+    row = replace(row, status="pending", upload_etag=None, upload_size=None, upload_sha256=None)
+    if _live_is_known(row, candidates):
+        return row
+    return replace(row, indexed_etag=None, indexed_size=None, indexed_sha256=None)
 
 
 def _own_upload(ctx: SyncContext, row: WorkRow, candidates: Sequence[Document]) -> Document | None:
-    hashed = [one for one in candidates if one.content_hash and one.phase is not Phase.FAILED]
+    hashed = [one for one in candidates if one.content_hash]
     if not hashed:
         return None
     sha256 = row.upload_sha256 or _sha256_now(ctx, row)
     mine = [one for one in hashed if one.content_hash == sha256]
-    # The live document has the same bytes only where the same content came back; it is no upload in doubt.
-    mine.sort(key=lambda one: (one.phase is Phase.DONE, one.version or 0, one.uploaded_at or ""))
+    # One that failed is ours as well: sending it again would only fail again, and this way it is a strike.
+    mine.sort(key=lambda one: (one.phase is not Phase.FAILED, one.phase is Phase.DONE, one.version or 0))
     return mine[-1] if mine else None
 
 
@@ -111,7 +162,8 @@ def _sha256_now(ctx: SyncContext, row: WorkRow) -> str | None:
 def look_once_more(ctx: SyncContext, run: Run) -> int:
     """After they are processed, look again for copies of what was in doubt: a cut request may commit late.
 
-    Gives how many copies were found; they are removed with the superseded documents.
+    Gives how many copies were found; they are removed with the superseded documents. Where the late one took the place
+    of the live document, or gave it other bytes, the key is put right.
     """
     rows = removals.doubtful_indexed(ctx.db, run)
     if not rows:
@@ -119,7 +171,34 @@ def look_once_more(ctx: SyncContext, run: Run) -> int:
     copies = find_copies(ctx, {row.file_name for row in rows})
     found = 0
     for row in rows:
-        extra = [one.id for one in copies.get(row.file_name, []) if one.id != row.document_id]
+        candidates = copies.get(row.file_name, [])
+        extra = [one.id for one in candidates if one.id != row.document_id]
         found += len(extra)
-        removals.clear_doubt(ctx.db, run, row, extra)
+        live = next((one for one in candidates if one.id == row.document_id), None) or _document(ctx, row.document_id)
+        if live is not None and _same_hash(live, row):
+            removals.clear_doubt(ctx.db, run, row, extra)
+        else:
+            _put_right(ctx, run, row, candidates)
     return found
+
+
+def _same_hash(document: Document, row: Doubtful) -> bool:
+    """Whether the document has the row's bytes, as far as both are known."""
+    return not document.content_hash or not row.sha256 or document.content_hash == row.sha256
+
+
+def _put_right(ctx: SyncContext, run: Run, row: Doubtful, candidates: Sequence[Document]) -> None:
+    right = [one for one in candidates if one.phase is Phase.DONE and one.content_hash and _same_hash(one, row)]
+    live_id = right[-1].id if right and row.sha256 else None
+    others = [one.id for one in candidates if one.id != live_id]
+    removals.replace_live(ctx.db, run, row, live_id, others)
+    what = "another document is taken for it" if live_id else "it is uploaded again"
+    ctx.log.warning("The live document of %r was replaced by a late upload: %s.", row.key, what)
+
+
+def _document(ctx: SyncContext, document_id: str) -> Document | None:
+    """The document under whatever name the service gave it; ``None`` is its 404."""
+    try:
+        return ctx.client.get_document(document_id).document
+    except NotFoundError:
+        return None

@@ -6,7 +6,9 @@
     SyncError
     +-- SettingsError           a setting is missing or wrong; nothing was done
     +-- S3IntegrationError      S3 refused or failed (code, message, details)
-    |   +-- NoSuchKeyError  NoSuchBucketError  AccessDeniedError  InvalidObjectStateError
+    |   +-- NoSuchKeyError  NoSuchBucketError  InvalidObjectStateError
+    |   +-- AccessDeniedError
+    |   |   +-- CredentialsError    about the task, not about one object
     |   +-- SourceUnavailableError  SourceChangedError  SourceIntegrityError  SourceOrderError
     +-- StateError              the state can't be used
     +-- ClaimLostError          another run or try has taken over
@@ -22,6 +24,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AccessDeniedError",
     "ClaimLostError",
+    "CredentialsError",
     "DeletesHeldError",
     "InvalidObjectStateError",
     "NoSuchBucketError",
@@ -112,6 +115,12 @@ class AccessDeniedError(S3IntegrationError):
     default_hint = "Give the AWS connection's identity s3:ListBucket on the bucket and s3:GetObject on its objects."
 
 
+class CredentialsError(AccessDeniedError):
+    """S3 doesn't accept the credentials, or there are none, or they have expired: no object can be read."""
+
+    default_hint = "Check the AWS connection's credentials: S3 doesn't accept them."
+
+
 class InvalidObjectStateError(S3IntegrationError):
     """The object is archived and must be restored before it can be read."""
 
@@ -122,18 +131,21 @@ class SourceUnavailableError(S3IntegrationError):
     """S3 can't be reached, throttles or fails for now."""
 
     retryable = True
+    default_hint = "It is tried again; if it lasts, look at the storage's health and its request limits."
 
 
 class SourceChangedError(S3IntegrationError):
     """The object is no longer the one that was listed; the next listing shows what it is."""
 
     retryable = True
+    default_hint = "The next run takes it as it is then."
 
 
 class SourceIntegrityError(S3IntegrationError):
     """What was read is shorter, longer or other than what S3 announced; nothing of it was sent."""
 
     retryable = True
+    default_hint = "It is read again; if it lasts, compare the object with its original and upload it to S3 anew."
 
 
 class SourceOrderError(S3IntegrationError):

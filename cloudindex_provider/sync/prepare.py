@@ -6,7 +6,7 @@ Writes nothing. Every way in which S3 may have changed since the listing is foun
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,10 @@ from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.errors import (
     AccessDeniedError,
+    CredentialsError,
     InvalidObjectStateError,
     NoSuchKeyError,
+    S3IntegrationError,
     SourceChangedError,
     SourceIntegrityError,
     SourceUnavailableError,
@@ -30,9 +32,10 @@ __all__ = ["Broken", "Gone", "OptedOut", "Prepared", "Ready", "SameBytes", "prep
 SMALL = 1 << 20  # bytes up to which an object is read ahead
 READERS = 8  # objects read ahead at once, by one upload loop
 OPT_OUT = "cloudindex"  # x-amz-meta-cloudindex: skip
+_LOOKS = 2  # at an object that isn't what was listed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ready:
     """To be uploaded. ``sha256`` is known before the upload for small objects only."""
 
@@ -105,12 +108,12 @@ class Broken:
     """It can't be read for now, or not at all."""
 
     row: WorkRow
-    failure: Failure
+    error: S3IntegrationError
 
 
 Prepared = Ready | SameBytes | Gone | OptedOut | Broken
 
-# What is about one object; anything else (no such bucket, S3 unreachable) is about the whole task and goes up.
+# What is about one object; anything else (no such bucket, bad credentials) is about the whole task and goes up.
 _OF_ONE_OBJECT = (SourceIntegrityError, AccessDeniedError, InvalidObjectStateError, SourceUnavailableError)
 
 
@@ -119,34 +122,73 @@ def prepare(ctx: SyncContext, rows: Sequence[WorkRow]) -> list[Prepared]:
 
     :raises S3IntegrationError: when S3 fails in a way that isn't about one object
     """
-    with ThreadPoolExecutor(max_workers=min(READERS, len(rows))) as pool:
-        return list(pool.map(lambda row: _prepare(ctx, row), rows))
+    pool = ThreadPoolExecutor(max_workers=min(READERS, len(rows)))
+    futures = [pool.submit(_prepare, ctx, row) for row in rows]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.add_done_callback(_close)
+        raise
+    finally:
+        # Nobody waits for readers when the task is being stopped; when all went well, none is left.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _close(done: Future[Prepared]) -> None:
+    item = None if done.cancelled() or done.exception() else done.result()
+    if isinstance(item, Ready):
+        item.close()
 
 
 def _prepare(ctx: SyncContext, row: WorkRow) -> Prepared:
-    for _ in range(2):  # what has changed since the listing is taken as it is now, once
+    for look in range(1, _LOOKS + 1):  # what has changed since the listing is taken as it is now, once
         try:
             return _read(ctx, row)
-        except (SourceChangedError, NoSuchKeyError):
+        except (SourceChangedError, NoSuchKeyError) as error:
             now = ctx.s3.head(row.key)
-            if now is None or (now.etag, now.size) == (row.etag, row.size):
+            if now is None or now.size > ctx.settings.selection.max_file_size or not now.size:
                 return Gone(row, now)
-            if now.size > ctx.settings.selection.max_file_size or not now.size:
-                return Gone(row, now)
+            if look == _LOOKS:
+                return _restless(row, now, error)
             row = replace(row, etag=now.etag, size=now.size, last_modified=now.last_modified)
+        except CredentialsError:
+            raise
         except _OF_ONE_OBJECT as error:
-            return Broken(row, source_failure(error))
-    return Gone(row, now)
+            return Broken(row, error)
+    raise AssertionError("the last look returns")
 
 
-def source_failure(error: Exception) -> Failure:
-    """A strike against one key for S3's sake. Archived and denied ones are looked at again at most daily."""
+def _restless(row: WorkRow, now: ListedObject, error: S3IntegrationError) -> Prepared:
+    """It changes faster than it can be read; or HEAD says the same again and GET doesn't, which no sweep would mend."""
+    if (now.etag, now.size) != (row.etag, row.size):
+        return Gone(row, now)
+    hint = "This storage's GET and HEAD disagree about the object; it is tried again later."
+    return Broken(row, type(error)(error.message, code=error.code, details=error.details, key=error.key, hint=hint))
+
+
+def source_failure(error: S3IntegrationError) -> Failure:
+    """A failure of one key for S3's sake. It says nothing about the document, so it is no strike against it.
+
+    Archived and denied ones are looked at again at most hourly.
+    """
     patient = isinstance(error, AccessDeniedError | InvalidObjectStateError)
-    return Failure(str(error), delay=3600.0 if patient else 60.0)
+    return Failure(str(error), delay=3600.0 if patient else 60.0, strike=False)
 
 
 def _read(ctx: SyncContext, row: WorkRow) -> Prepared:
-    opened = ctx.s3.open(row.key, etag=row.etag, size=row.size)
+    attempt = 0
+    while True:
+        attempt += 1
+        opened = ctx.s3.open(row.key, etag=row.etag, size=row.size)
+        try:
+            return _looked_at(ctx, row, opened)
+        except (SourceIntegrityError, SourceUnavailableError):
+            if not ctx.s3.again(attempt):
+                raise
+
+
+def _looked_at(ctx: SyncContext, row: WorkRow, opened: S3Object) -> Prepared:
     if str(opened.metadata.get(OPT_OUT, "")).lower() == "skip":
         opened.close()
         return OptedOut(row)

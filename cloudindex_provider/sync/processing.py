@@ -45,8 +45,8 @@ def poll(ctx: SyncContext) -> Progress:
     if rows:
         for row, document in _look_up(ctx, rows):
             _decide(ctx, run, row, document, progress)
-    if not progress.waiting:
-        look_once_more(ctx, run)
+    if not progress.waiting or progress.waited >= ctx.settings.limits.processing_timeout:
+        look_once_more(ctx, run)  # also beside documents that never end
     return progress
 
 
@@ -97,7 +97,7 @@ def _unknown(row: WorkRow) -> Document:
 
 def _decide(ctx: SyncContext, run: Run, row: WorkRow, document: Document | None, progress: Progress) -> None:
     phase = Phase.GONE if document is None else document.phase
-    if phase is Phase.WAITING:
+    if phase is Phase.WAITING or (document and _older_version(row, document)):
         progress.waiting += 1
         return
     digest = document.content_hash if document else None
@@ -107,9 +107,10 @@ def _decide(ctx: SyncContext, run: Run, row: WorkRow, document: Document | None,
         return
     progress.failed += 1
     reason = {
-        Phase.DONE: "CloudIndex indexed other bytes than were sent",
-        Phase.GONE: "the document vanished from CloudIndex while it was processed",
-        Phase.FAILED: f"CloudIndex couldn't process it: {(document and document.error_message) or 'no reason given'}",
+        Phase.DONE: "CloudIndex indexed other bytes than were sent. It is uploaded again.",
+        Phase.GONE: "The document vanished from CloudIndex while it was processed. It is uploaded again.",
+        Phase.FAILED: f"CloudIndex couldn't process it: {(document and document.error_message) or 'no reason given'}."
+        " Change the object or leave it out with exclude.",
     }[phase]
     limits = ctx.settings.limits
     outcome = outcomes.record_failed(ctx.db, run, None, row, Failure(reason), max_attempts=limits.max_attempts)
@@ -118,3 +119,13 @@ def _decide(ctx: SyncContext, run: Run, row: WorkRow, document: Document | None,
 
 def _other_bytes(row: WorkRow, digest: str | None) -> bool:
     return bool(digest and row.upload_sha256 and digest != row.upload_sha256)
+
+
+def _older_version(row: WorkRow, document: Document) -> bool:
+    """The service still shows the version before the upload, whose processing says nothing about the new one."""
+    if document.id != row.document_id:
+        return False
+    if document.version is not None and row.document_version is not None:
+        return document.version < row.document_version
+    known = document.content_hash is not None and document.content_hash == row.indexed_sha256
+    return known and _other_bytes(row, document.content_hash)

@@ -6,13 +6,16 @@ The last step of a run and the only one that deletes. Removals need a listing th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from cloudindex_provider.api.errors import BadRequestError, CloudIndexError, ConflictError, ServerError
+from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import find_copies
-from cloudindex_provider.sync.errors import ClaimLostError, DeletesHeldError, S3IntegrationError
+from cloudindex_provider.sync.errors import ClaimLostError, CredentialsError, DeletesHeldError, S3IntegrationError
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.state import removals, runs
 from cloudindex_provider.sync.state.records import Run
@@ -22,6 +25,7 @@ __all__ = ["RemovalSummary", "remove"]
 
 _BLOCK = 200
 _PROOFS = 8  # HEAD requests at once
+_FAILURES_IN_A_ROW = 3  # deletes; then it is the service that fails, not the document
 
 
 @dataclass(slots=True)
@@ -48,12 +52,19 @@ def remove(ctx: SyncContext) -> RemovalSummary:
         summary.held = removals.record_held(ctx.db, run, run.deletes_blocked)
         _say_held(ctx, run, summary.held)
         return summary
-    after: str | None = None
-    while block := removals.removals(ctx.db, run, after=after, limit=_BLOCK):
-        after = block[-1].key
-        _remove_block(ctx, run, block, summary)
-    runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+    try:
+        _remove_gone(ctx, run, summary)
+    finally:
+        runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
     return summary
+
+
+def _remove_gone(ctx: SyncContext, run: Run, summary: RemovalSummary) -> None:
+    after: str | None = None
+    with ClaimKeeper(ctx):
+        while block := removals.removals(ctx.db, run, ctx.owner, after=after, limit=_BLOCK):
+            after = block[-1].key
+            _remove_block(ctx, run, block, summary)
 
 
 def _say_held(ctx: SyncContext, run: Run, held: int) -> None:
@@ -71,39 +82,85 @@ def _say_held(ctx: SyncContext, run: Run, held: int) -> None:
 
 def _remove_superseded(ctx: SyncContext, run: Run) -> int:
     number = 0
-    while documents := removals.superseded_documents(ctx.db, run, limit=_BLOCK):
-        for one in documents:
-            ctx.client.delete_document(one.document_id)
-            removals.forget_superseded(ctx.db, run, [one])
-            ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
-        number += len(documents)
+    tried: set[str] = set()
+    failures = _Failures(ctx)
+    while block := removals.superseded_documents(ctx.db, run, limit=_BLOCK + len(tried)):
+        left = [one for one in block if one.document_id not in tried]
+        if not left:
+            break
+        for one in left:
+            tried.add(one.document_id)
+            if not removals.claim_superseded(ctx.db, run, ctx.owner, one, lease=ctx.lease):
+                continue  # somebody works on the key; the next run deletes it
+            with failures.of(one.key), _released(ctx, run, one.key):
+                ctx.client.delete_document(one.document_id)
+                removals.forget_superseded(ctx.db, run, [one])
+                number += 1
+                ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
+    failures.raise_first()
     return number
 
 
 def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> None:
+    failures = _Failures(ctx)
     gone = _proven_gone(ctx, run, block, summary)
     unknown = {one.file_name or file_name(ctx.settings.bucket, one.key) for one in gone if one.doubtful}
     copies = find_copies(ctx, unknown) if unknown else {}
     for one in gone:
         name = one.file_name or file_name(ctx.settings.bucket, one.key)
         known = [one.document_id, one.upload_document_id, *removals.document_ids_of(ctx.db, run, one.key)]
-        ids = dict.fromkeys([i for i in known if i] + [copy.id for copy in copies.get(name, [])])
+        ids = list(dict.fromkeys([i for i in known if i] + [copy.id for copy in copies.get(name, [])]))
         try:
-            begun = removals.record_deleting(ctx.db, run, one)
+            begun = removals.record_deleting(ctx.db, run, ctx.owner, one, lease=ctx.lease)
         except ClaimLostError as error:
             ctx.log.info("%s", error)
             continue
-        for document_id in ids:
-            ctx.client.delete_document(document_id)
-        removals.record_deleted(ctx.db, run, begun, len(ids))
-        summary.deleted += 1
+        with failures.of(one.key), _released(ctx, run, one.key):
+            for document_id in ids:
+                ctx.client.delete_document(document_id)
+            removals.record_deleted(ctx.db, run, begun, ids)
+            summary.deleted += 1
+    failures.raise_first()
+
+
+@contextmanager
+def _released(ctx: SyncContext, run: Run, key: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        removals.release(ctx.db, run, ctx.owner, key)
+
+
+class _Failures:
+    """Deletes that failed for one document's sake: the others go on, and the first error is raised at the end."""
+
+    def __init__(self, ctx: SyncContext) -> None:
+        self._ctx = ctx
+        self._first: CloudIndexError | None = None
+        self._in_a_row = 0
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[None]:
+        try:
+            yield
+            self._in_a_row = 0
+        except (BadRequestError, ConflictError, ServerError) as error:
+            self._ctx.log.error("The documents of %r couldn't be deleted: %s", key, error)
+            self._first = self._first or error
+            self._in_a_row += 1
+            if self._in_a_row >= _FAILURES_IN_A_ROW:
+                raise
+
+    def raise_first(self) -> None:
+        if self._first is not None:
+            raise self._first
 
 
 def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> list[Removal]:
     # A HEAD's 404 doesn't tell a missing key from a missing bucket, so the bucket is proven to be there first.
     next(iter(ctx.s3.pages(ctx.settings.prefix, page_size=1)), None)
     with ThreadPoolExecutor(max_workers=min(_PROOFS, len(block))) as pool:
-        verdicts = list(pool.map(lambda one: _absence(ctx, one.key), block))
+        verdicts = list(pool.map(lambda one: _keep_because(ctx, one), block))
     gone = []
     for one, why_not in zip(block, verdicts, strict=True):
         if why_not is None:
@@ -115,9 +172,13 @@ def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: 
     return gone
 
 
-def _absence(ctx: SyncContext, key: str) -> str | None:
-    """``None`` when S3 says 404; else why the document stays."""
+def _keep_because(ctx: SyncContext, one: Removal) -> str | None:
+    """``None`` when S3 says 404; else why the document stays for now."""
+    if one.doubtful and one.intent_age < ctx.grace:
+        return "an upload of it may still arrive; the next run deletes it"
     try:
-        return None if ctx.s3.head(key) is None else "S3 has the object again"
+        return None if ctx.s3.head(one.key) is None else "S3 has the object again"
+    except CredentialsError:
+        raise
     except S3IntegrationError as error:
         return str(error)

@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from cloudindex_provider.sync.errors import (
     AccessDeniedError,
+    CredentialsError,
     InvalidObjectStateError,
     NoSuchBucketError,
     NoSuchKeyError,
     S3IntegrationError,
     SourceChangedError,
+    SourceIntegrityError,
     SourceUnavailableError,
 )
 
@@ -32,23 +35,25 @@ _BY_CODE: dict[str, type[S3IntegrationError]] = {
     "RequestTimeout": SourceUnavailableError,
     "ServiceUnavailable": SourceUnavailableError,
     "RequestTimeTooSkewed": SourceUnavailableError,
-    "ExpiredToken": AccessDeniedError,
+    "ExpiredToken": CredentialsError,
+    "ExpiredTokenException": CredentialsError,
+    "TokenRefreshRequired": CredentialsError,
+    "InvalidToken": CredentialsError,
+    "InvalidAccessKeyId": CredentialsError,
+    "SignatureDoesNotMatch": CredentialsError,
 }
 _BY_STATUS: dict[int, type[S3IntegrationError]] = {
     401: AccessDeniedError,
-    403: AccessDeniedError,  # AccessDenied, InvalidAccessKeyId, SignatureDoesNotMatch, AllAccessDisabled ...
+    403: AccessDeniedError,  # AccessDenied, AllAccessDisabled ...
     404: NoSuchKeyError,
     412: SourceChangedError,
     429: SourceUnavailableError,
 }
-_BAD_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
-
 _UNREACHABLE = (
     boto.HTTPClientError,  # read and proxy errors, closed connections, TLS
     boto.ConnectionError,  # no connection: refused, unknown host, timeout
-    boto.ResponseStreamingError,
-    boto.IncompleteReadError,
 )
+_BROKEN_OFF = (boto.ResponseStreamingError, boto.IncompleteReadError)
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -67,11 +72,8 @@ def _from_answer(error: Any, operation: str, bucket: str, key: str | None) -> S3
         cls = SourceUnavailableError if status >= 500 else S3IntegrationError
     if cls is NoSuchKeyError and key is None:
         cls = NoSuchBucketError
-    hint = None
-    if code in _BAD_CREDENTIALS:
-        hint = "Check the AWS connection's credentials: S3 doesn't accept them."
     details = {"bucket": bucket, "operation": operation, "status": status, "request_id": meta.get("RequestId")}
-    return cls(_sentence(cls, operation, bucket, key, code), code=code, details=details, key=key, hint=hint)
+    return cls(_sentence(cls, operation, bucket, key, code), code=code, details=details, key=key)
 
 
 def _sentence(cls: type[S3IntegrationError], operation: str, bucket: str, key: str | None, code: str) -> str:
@@ -80,6 +82,7 @@ def _sentence(cls: type[S3IntegrationError], operation: str, bucket: str, key: s
         NoSuchBucketError: f"{what} doesn't exist",
         NoSuchKeyError: f"{what} doesn't exist any more",
         AccessDeniedError: f"S3 denies {operation} on {what}",
+        CredentialsError: f"S3 doesn't accept the credentials for {operation} on {what}",
         InvalidObjectStateError: f"{what} is archived",
         SourceChangedError: f"{what} has changed since it was listed",
         SourceUnavailableError: f"S3 couldn't answer {operation} on {what} for now",
@@ -104,13 +107,36 @@ def s3_errors(operation: str, bucket: str, key: str | None = None) -> Iterator[N
             key=key,
             hint="Check the endpoint and region of the AWS connection, DNS, proxy and firewall.",
         ) from None
+    except _BROKEN_OFF as error:
+        raise SourceUnavailableError(
+            f"S3 broke off in the middle of {where} ({type(error).__name__}).",
+            code=type(error).__name__,
+            details=details,
+            key=key,
+            hint="It is read again; if it lasts, check the proxy and firewall on the way to S3.",
+        ) from None
     except _NO_CREDENTIALS as error:
-        raise AccessDeniedError(
+        raise CredentialsError(
             f"There are no AWS credentials for {operation} on {where}.",
             code=type(error).__name__,
             details=details,
             key=key,
             hint="Set them in the AWS connection, or give the worker a role.",
+        ) from None
+    except boto.FlexibleChecksumError:
+        raise SourceIntegrityError(
+            f"{where} gave bytes with another checksum than S3 stores.",
+            code="ChecksumMismatch",
+            details=details,
+            key=key,
+        ) from None
+    except ResponseParserError:
+        raise SourceUnavailableError(
+            f"S3's answer to {operation} on {where} can't be read.",
+            code="AnswerUnreadable",
+            details=details,
+            key=key,
+            hint="Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
         ) from None
     except boto.BotoCoreError as error:
         raise S3IntegrationError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from cloudindex_provider.sync.naming import extension
 from cloudindex_provider.sync.settings import Selection
 
-__all__ = ["SkipReason", "selector"]
+__all__ = ["SkipReason", "block_selector", "selector"]
 
 # A restored object keeps its class, so these may be readable for a while; the next change of the object shows it.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -28,6 +28,9 @@ class SkipReason(StrEnum):
     INVALID_KEY = "invalid_key"
     OWNED_BY_OTHER = "owned_by_other"
     OPTED_OUT = "opted_out"
+
+
+_EXTENSION = re.compile("[a-z0-9]{1,10}")
 
 
 def _matcher(globs: Iterable[str]) -> Callable[[str], object] | None:
@@ -62,5 +65,31 @@ def selector(selection: Selection) -> Callable[[str, int, str], SkipReason | Non
         if reason is None and storage_class in _ARCHIVED:
             reason = SkipReason.ARCHIVED
         return reason
+
+    return decide
+
+
+def block_selector(selection: Selection) -> Callable[[Sequence[str], Sequence[int]], bool]:
+    """A function of (keys, their sizes) that is true only if ``selector`` skips none of them, unless as archived.
+
+    It may be false although none is skipped; it costs a tenth of asking for each. No key may hold U+0000.
+    """
+    included, excluded = _matcher(selection.include), _matcher(selection.exclude)
+    types = frozenset(t.lower().lstrip(".") for t in selection.file_types)
+    all_types = "*" in types
+    tails = frozenset(f".{name}" for name in types if _EXTENSION.fullmatch(name))
+    largest = selection.max_file_size
+
+    def decide(keys: Sequence[str], sizes: Sequence[int]) -> bool:
+        if not keys or min(sizes) <= 0 or max(sizes) > largest:
+            return False
+        if (included and not all(map(included, keys))) or (excluded and any(map(excluded, keys))):
+            return False
+        if all_types:
+            return not any(key.endswith("/") for key in keys)
+        return all(
+            tail in tails or (tail.isascii() and tail.lower() in tails)
+            for tail in {key[key.rfind(".") :] for key in keys}
+        )
 
     return decide

@@ -9,9 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from operator import lt
 from typing import Any, NamedTuple, Protocol
 
 from cloudindex_provider.sync.errors import (
@@ -20,12 +24,15 @@ from cloudindex_provider.sync.errors import (
     SourceChangedError,
     SourceIntegrityError,
     SourceOrderError,
+    SourceUnavailableError,
 )
+from cloudindex_provider.sync.listing import ROWS, PlainRow, fast_list
 from cloudindex_provider.sync.s3_errors import s3_errors
 
 __all__ = ["CHUNK", "ListedObject", "S3Client", "S3Object", "S3Source"]
 
 CHUNK = 1 << 20  # bytes read and passed on at a time
+ATTEMPTS = 3  # of a request that S3 throttled or couldn't answer; the guide's numbers, as those of the waits
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -111,11 +118,30 @@ class S3Source:
     client: S3Client
     bucket: str
     calls: Counter[str] = field(default_factory=Counter)
+    first_wait: float = 1.0  # seconds before the second attempt, then doubled
+    sleep: Callable[[float], None] = time.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def _count(self, operation: str) -> None:
-        with self._lock:
-            self.calls[operation] += 1
+    def again(self, attempt: int) -> bool:
+        """Whether attempt number ``attempt`` is followed by another; sleeps until then."""
+        if attempt >= ATTEMPTS:
+            return False
+        self.sleep(self.first_wait * 2 ** (attempt - 1))
+        return True
+
+    def _ask(self, operation: str, key: str | None, send: Callable[..., Mapping[str, Any]], **request: Any) -> Any:
+        """The answer to one request, which is sent again where S3 only couldn't answer it for now."""
+        attempt = 0
+        while True:
+            attempt += 1
+            with self._lock:
+                self.calls[operation] += 1
+            try:
+                with s3_errors(operation, self.bucket, key):
+                    return send(Bucket=self.bucket, **request)
+            except SourceUnavailableError:
+                if not self.again(attempt):
+                    raise
 
     def take_calls(self) -> dict[str, int]:
         """The requests since the last take, by operation."""
@@ -130,15 +156,15 @@ class S3Source:
         :raises SourceOrderError: when two keys are out of order
         :raises S3IntegrationError: when a page can't be had; nothing after it is known then
         """
-        request: dict[str, Any] = {"Bucket": self.bucket, "Prefix": prefix, "MaxKeys": page_size}
+        request: dict[str, Any] = {"Prefix": prefix, "MaxKeys": page_size}
         if start_after:
             request["StartAfter"] = start_after
         last = start_after
+        ask = fast_list(self.client)
         while True:
-            self._count("ListObjectsV2")
-            with s3_errors("ListObjectsV2", self.bucket):
-                answer = self.client.list_objects_v2(**request)
-            page = [_row(item) for item in answer.get("Contents") or ()]
+            answer = self._ask("ListObjectsV2", None, ask, **request)
+            page = _rows(answer)
+            self._check_whole(page, answer, prefix)
             last = self._check_order(page, last)
             if page:
                 yield page
@@ -153,7 +179,22 @@ class S3Source:
                 )
             request["ContinuationToken"] = token
 
+    def _check_whole(self, page: list[ListedObject], answer: Mapping[str, Any], prefix: str) -> None:
+        """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""
+        whole = _in_order(page) and page[0].key.startswith(prefix) and page[-1].key.startswith(prefix)
+        stray = None if whole else next((row.key for row in page if not row.key.startswith(prefix)), None)
+        if "IsTruncated" in answer and answer.get("KeyCount", len(page)) == len(page) and stray is None:
+            return
+        what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
+        raise SourceUnavailableError(
+            f"bucket {self.bucket}: a listing of {prefix!r} gave {what}.",
+            code="ListingUnreadable",
+            hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
+        )
+
     def _check_order(self, page: list[ListedObject], last: str) -> str:
+        if _in_order(page) and (page[0].key > last or not last):
+            return page[-1].key
         for row in page:
             # str compares by code point, which is the order of UTF-8 bytes.
             if row.key <= last and last:
@@ -172,9 +213,7 @@ class S3Source:
         :raises SourceChangedError: when it is no longer that object (also where the server ignores If-Match)
         :raises NoSuchKeyError: when it is gone
         """
-        self._count("GetObject")
-        with s3_errors("GetObject", self.bucket, key):
-            answer = self.client.get_object(Bucket=self.bucket, Key=key, IfMatch=f'"{etag}"')
+        answer = self._ask("GetObject", key, self.client.get_object, Key=key, IfMatch=f'"{etag}"')
         got = str(answer.get("ETag", "")).strip('"')
         length = int(answer.get("ContentLength", -1))
         if got != etag or length != size:
@@ -202,10 +241,8 @@ class S3Source:
 
         :raises S3IntegrationError: for every other refusal or failure, which proves nothing
         """
-        self._count("HeadObject")
         try:
-            with s3_errors("HeadObject", self.bucket, key):
-                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+            answer = self._ask("HeadObject", key, self.client.head_object, Key=key)
         except NoSuchKeyError as error:
             if error.details.get("status") == 404:
                 return None
@@ -217,6 +254,22 @@ class S3Source:
             _iso(answer.get("LastModified")),
             str(answer.get("StorageClass") or "STANDARD"),
         )
+
+
+# What ListedObject._make does, without a Python frame a row.
+_listed: Callable[[PlainRow], ListedObject] = partial(tuple.__new__, ListedObject)
+
+
+def _rows(answer: Mapping[str, Any]) -> list[ListedObject]:
+    if ROWS in answer:
+        return list(map(_listed, answer[ROWS]))
+    return [_row(item) for item in answer.get("Contents") or ()]
+
+
+def _in_order(page: Sequence[ListedObject]) -> bool:
+    """Whether there are rows and each key is greater than the one before: without a loop in Python, as is the rule."""
+    keys = [row[0] for row in page]
+    return bool(keys) and all(map(lt, keys, islice(keys, 1, None)))
 
 
 def _row(item: Mapping[str, Any]) -> ListedObject:

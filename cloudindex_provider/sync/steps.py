@@ -14,7 +14,6 @@ from cloudindex_provider.sync.processing import wait
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report import SyncReport, dry_report, make_report
 from cloudindex_provider.sync.state import runs
-from cloudindex_provider.sync.state.records import Owner
 from cloudindex_provider.sync.upload import UploadSummary, upload
 
 __all__ = ["record_requests", "synchronize", "upload_side_by_side"]
@@ -58,6 +57,25 @@ def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:
     """Run upload loops in threads, each an owner of its own; the first error of any is raised when all have ended."""
     if loops <= 1:
         return [upload(ctx)] if loops else []
-    owners = [Owner(f"{ctx.owner.name}/{number}", ctx.owner.attempt) for number in range(loops)]
-    with ThreadPoolExecutor(max_workers=loops) as pool:
-        return list(pool.map(lambda owner: upload(replace(ctx, owner=owner)), owners))
+    owners = [replace(ctx.owner, worker=number) for number in range(loops)]
+    pool = ThreadPoolExecutor(max_workers=loops)
+    try:
+        results = list(pool.map(lambda owner: _outcome(replace(ctx, owner=owner)), owners))
+    except BaseException:
+        # The task is being stopped: the loops end after the request they are at, which nobody waits for.
+        ctx.stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    errors = [one for one in results if isinstance(one, Exception)]
+    # What can't be mended by another try says more than what can.
+    for error in sorted(errors, key=lambda one: getattr(one, "retryable", False)):
+        raise error
+    return [one for one in results if isinstance(one, UploadSummary)]
+
+
+def _outcome(ctx: SyncContext) -> UploadSummary | Exception:
+    try:
+        return upload(ctx)
+    except Exception as error:  # noqa: BLE001 - raised by the caller, when the other loops have ended
+        return error

@@ -8,6 +8,7 @@ with DAG("handbook", schedule="@hourly", max_active_runs=1):
 
 from __future__ import annotations
 
+import glob
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,17 @@ from cloudindex_provider.operators.cloudindex_sync import (
     CloudIndexUploadChangesOperator,
     CloudIndexWaitForSyncOperator,
 )
+from cloudindex_provider.operators.s3_access import named_s3_errors
+from cloudindex_provider.operators.telling import tell_report
+from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync.errors import DeletesHeldError
-from cloudindex_provider.sync.report import SyncReport, judge, make_report
+from cloudindex_provider.sync.report import judge, make_report
+from cloudindex_provider.sync.s3_errors import s3_errors
+from cloudindex_provider.sync.settings import DEFAULT_LIMITS, SyncSettings
 from cloudindex_provider.sync.steps import synchronize
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, RetryPolicy
 
 __all__ = ["S3ToCloudIndexOperator", "s3_to_cloudindex"]
 
@@ -49,17 +55,25 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
             try:
                 report = synchronize(ctx)
             except DeletesHeldError:
-                self._tell(make_report(ctx))
+                tell_report(self.log, ctx.settings, make_report(ctx))
                 raise
-        self._tell(report)
+        tell_report(self.log, ctx.settings, report)
         if not report.dry_run:
             judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
         return report.as_dict()
 
-    def _tell(self, report: SyncReport) -> None:
-        self.log.info("%s: %s", "Dry run" if report.dry_run else "Report", report.summary())
-        for row in report.failures:
-            self.log.error("%s %s: %s", row["outcome"], row["key"], row["reason"])
+
+class _DocumentsSensor(S3KeySensor):
+    """An S3KeySensor for any key under a prefix, whose errors are as clear and as rarely retried as the sync's."""
+
+    def __init__(self, *, retry_policy: RetryPolicy | None = CloudIndexRetryPolicy(), **kwargs: Any) -> None:  # noqa: B008 - frozen, so it can be shared
+        super().__init__(retry_policy=retry_policy, **kwargs)
+
+    def poke(self, context: Context) -> Any:
+        bucket, prefix = str(self.bucket_name), str(self.bucket_key).removesuffix("*")
+        SyncSettings(project_id="unused", bucket=bucket, prefix=prefix).validate()
+        with named_s3_errors(self.aws_conn_id), s3_errors("ListObjectsV2", bucket):
+            return super().poke(context)
 
 
 def s3_to_cloudindex(
@@ -71,7 +85,7 @@ def s3_to_cloudindex(
     sensor_timeout: float = 60.0,
     sensor_poke_interval: float = 20.0,
     pool: str | None = None,
-    upload_tasks: int = 4,
+    upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
     poll_interval: float = 10.0,
     deferrable: bool = True,
     retries: int = 5,
@@ -95,15 +109,18 @@ def s3_to_cloudindex(
             task_id="detect_changes", trigger_rule=TriggerRule.NONE_FAILED, **shared
         )
         if wait_for_documents:
-            S3KeySensor(
+            _DocumentsSensor(
                 task_id="wait_for_documents",
                 bucket_name=bucket,
-                bucket_key=f"{prefix}*",
+                bucket_key=f"{prefix if '{{' in prefix else glob.escape(prefix)}*",
                 wildcard_match=True,
                 aws_conn_id=settings.get("aws_conn_id", "aws_default"),
                 timeout=sensor_timeout,
                 poke_interval=sensor_poke_interval,
                 soft_fail=True,
+                deferrable=False,  # deferred, its timeout would fail the run instead of skipping
+                retries=retries,
+                retry_delay=retry_delay,
             ).set_downstream(found)
         uploads = CloudIndexUploadChangesOperator.partial(
             task_id="upload_documents", **({"pool": pool} if pool else {}), **shared

@@ -57,35 +57,49 @@ def worlds(draw: st.DrawFn) -> tuple[list[ListedObject], list[ObjectRow]]:
     return sorted(s3, key=lambda one: one.key.encode()), sorted(rows, key=lambda one: one.key.encode())
 
 
-def model(item: ListedObject | None, row: ObjectRow | None) -> tuple[str, str | None]:
-    """(what a key counts as, the list it is written to), by the rules and one key at a time."""
+Verdict = tuple[str, str | None]  # what a key counts as, the list it is written to
+
+
+def model(item: ListedObject | None, row: ObjectRow | None) -> Verdict:
+    """The verdict by the rules, one key at a time."""
+    if row is not None and row.source_id != OWN:
+        return ("skipped", None) if item else ("", None)
     if item is None:
         assert row is not None
-        if row.source_id != OWN:
-            return "", None
-        has = row.document_id or row.upload_document_id or row.doubtful or row.status == "uploading"
-        return ("removed", "removed") if has else ("", "forget")
-    if row is not None and row.source_id != OWN:
-        return "skipped", None
-    reason = select(*item[:1], item.size, item.storage_class)
+        return gone(row)
+    reason = select(item.key, item.size, item.storage_class)
     if row is None:
         return ("skipped", "insert_skipped") if reason else ("new", "insert")
-    wanted, same = ("changed" if row.indexed_etag else "new"), (row.etag, row.size) == (item.etag, item.size)
+    same = (row.etag, row.size) == (item.etag, item.size)
     if row.status in IN_FLIGHT:
-        return wanted, None if same or reason else "replace_wanted"
+        return work(row), None if same or reason else "replace_wanted"
     indexed = row.document_id is not None and (row.indexed_etag, row.indexed_size) == (item.etag, item.size)
     if indexed and reason in (None, "archived"):
-        if row.status == "deleting":
-            return "new", "requeue"
-        return "unchanged", None if row.status == "indexed" else "restore"
-    if reason:
-        settled = row.status == "skipped" and row.reason == reason and same
-        return "skipped", None if settled else "skip"
+        return {"deleting": ("new", "requeue"), "indexed": ("unchanged", None)}.get(
+            row.status, ("unchanged", "restore")
+        )
+    return unselected(row, reason, same) if reason else selected(row, same)
+
+
+def gone(row: ObjectRow) -> Verdict:
+    has = row.document_id or row.upload_document_id or row.doubtful or row.status == "uploading"
+    return ("removed", "removed") if has else ("", "forget")
+
+
+def work(row: ObjectRow) -> str:
+    return "changed" if row.indexed_etag else "new"
+
+
+def unselected(row: ObjectRow, reason: str, same: bool) -> Verdict:
+    return "skipped", None if row.status == "skipped" and row.reason == reason and same else "skip"
+
+
+def selected(row: ObjectRow, same: bool) -> Verdict:
     if row.status == "deleting":
         return "new", "requeue"
     if row.status == "skipped" and row.reason == "opted_out" and same:
         return "skipped", None
-    return wanted, None if same and row.status in ("pending", "failed", "quarantined") else "requeue"
+    return work(row), None if same and row.status in ("pending", "failed", "quarantined") else "requeue"
 
 
 def expected(listed: list[ListedObject], rows: list[ObjectRow]) -> tuple[Counter[str], set[tuple[str, str]]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import logging
+import time
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from botocore.config import Config
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.errors import CloudIndexError
 from cloudindex_provider.local.server import LocalCloudIndex
+from cloudindex_provider.local.service import Request
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.errors import SyncError
 from cloudindex_provider.sync.naming import file_name
@@ -30,9 +32,10 @@ from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import Owner, RunName
 from cloudindex_provider.sync.steps import synchronize
 
-__all__ = ["Disagreement", "Mirror", "s3_client"]
+__all__ = ["DisagreementError", "Mirror", "s3_client"]
 
 _BUCKETS = itertools.count(1)
+_REAL_WAIT = 0.06  # seconds; longer than what comes late in these tests
 
 
 def s3_client(url: str, **config: Any) -> Any:
@@ -49,7 +52,7 @@ def s3_client(url: str, **config: Any) -> Any:
     )
 
 
-class Disagreement(AssertionError):
+class DisagreementError(AssertionError):
     """S3, state and index differ; every difference in one line."""
 
 
@@ -63,7 +66,7 @@ class Mirror:
     reader: Any
     bucket: str = field(default_factory=lambda: f"bucket-{next(_BUCKETS)}")
     prefix: str = "docs/"
-    project_id: str = ""
+    project_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     defaults: dict[str, Any] = field(default_factory=dict)  # settings of every run
     request_timeout: float = 0.3
     doubt_grace: float = 0.2
@@ -74,11 +77,11 @@ class Mirror:
     attempts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.project_id = self.project_id or self.cloud.project_id
+        if self.project_id not in self.cloud.settings.projects:
+            self.cloud.settings.projects.append(self.project_id)
         self.s3.create_bucket(Bucket=self.bucket)
         self.db = self.db or Database(f"sqlite:///{self.folder}/{self.bucket}.db")
         self.client = self.client or self.new_client()
-        self.log = logging.getLogger("cloudindex_provider.sync")
 
     def close(self) -> None:
         self.client.close()
@@ -94,6 +97,17 @@ class Mirror:
         """Write an object under the prefix; gives its whole key."""
         data = body.encode() if isinstance(body, str) else body
         self.s3.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=data, **more)
+        return self.prefix + key
+
+    def put_in_parts(self, key: str, body: bytes, size: int = 5 << 20) -> str:
+        """Write an object by a multipart upload, whose ETag is no MD5."""
+        where = {"Bucket": self.bucket, "Key": self.prefix + key}
+        upload = self.s3.create_multipart_upload(**where)["UploadId"]
+        parts = []
+        for number, start in enumerate(range(0, len(body), size), 1):
+            answer = self.s3.upload_part(**where, UploadId=upload, PartNumber=number, Body=body[start : start + size])
+            parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+        self.s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
         return self.prefix + key
 
     def put_many(self, number: int, *, start: int = 0) -> list[str]:
@@ -147,7 +161,7 @@ class Mirror:
             settings,
             db,
             source,
-            S3Source(self.reader, self.bucket),
+            S3Source(self.reader, self.bucket, first_wait=0.005),
             client or self.client,
             RunName("dag", name, "sync"),
             Owner(f"dag|{name}|sync|-1", self.attempts[name]),
@@ -155,7 +169,14 @@ class Mirror:
             doubt_grace=self.doubt_grace,
             lease=self.lease,
             poll_interval=0.02,
+            sleep=self.sleep,
         )
+
+    def sleep(self, seconds: float) -> None:
+        """Short waits are real; of long ones a moment is, and the rest passes for the state alone."""
+        time.sleep(min(seconds, _REAL_WAIT))
+        if seconds > _REAL_WAIT:
+            self.time_passes(seconds)
 
     def run(self, name: str | None = None, **changes: Any) -> SyncReport:
         """One whole sync. Its counts must balance."""
@@ -176,7 +197,7 @@ class Mirror:
             except (SyncError, CloudIndexError) as error:
                 if not error.retryable:
                     raise
-                ctx.sleep(min(error.retry_after or 0.01, 2.0))
+                ctx.sleep(error.retry_after or 0.01)
                 continue
             assert report.imbalance is None, report.imbalance
             return report
@@ -186,11 +207,16 @@ class Mirror:
 
     @property
     def uploads(self) -> int:
-        """Files that the service has read in whole requests, since its start."""
-        return sum(request.files for request in self.cloud.requests if request.operation == "upload")
+        """Files that the service has read in whole requests."""
+        return sum(request.files for request in self.log if request.operation == "upload")
+
+    @property
+    def log(self) -> list[Request]:
+        """The requests about this project, oldest first."""
+        return [request for request in self.cloud.requests if self.project_id in request.path]
 
     def requests(self, operation: str) -> int:
-        return sum(1 for request in self.cloud.requests if request.operation == operation)
+        return sum(1 for request in self.log if request.operation == operation)
 
     def documents(self) -> dict[str, list[dict[str, Any]]]:
         """file name -> live documents."""
@@ -247,7 +273,7 @@ class Mirror:
         if rows:
             wrong += _state_differences(self, expected)
         if wrong:
-            raise Disagreement("\n".join(wrong))
+            raise DisagreementError("\n".join(wrong))
 
 
 def _index_differences(mirror: Mirror, expected: dict[str, Any], foreign: Collection[str]) -> list[str]:
@@ -288,8 +314,6 @@ def _state_differences(mirror: Mirror, expected: dict[str, Any]) -> list[str]:
 
 def waiting(condition: Callable[[], bool], *, seconds: float = 5.0, sleeps: Sequence[float] = ()) -> None:
     """Return as soon as the condition holds; fail if it doesn't in time."""
-    import time
-
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

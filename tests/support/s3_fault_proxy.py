@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 __all__ = ["S3Fault", "S3FaultProxy"]
 
-_ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>A fault that was asked for</Message></Error>'
+_ERROR = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>asked for</Message></Error>'
 _EMPTY_LIST = (
     '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     "<Name>{bucket}</Name><Prefix></Prefix><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys>"

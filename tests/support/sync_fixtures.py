@@ -1,4 +1,4 @@
-"""Fixtures of the engine's tests: an S3 server and its fault proxy for the session, an index and a mirror for a test."""
+"""Fixtures of the engine's tests: an S3 server and its fault proxy for the session, an index and a mirror for each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from moto.server import ThreadedMotoServer
 
+from cloudindex_provider.local.control import apply_settings
 from cloudindex_provider.local.server import LocalCloudIndex
+from cloudindex_provider.local.settings import Settings
 from tests.support.memory_s3 import MemoryS3
 from tests.support.mirror import Mirror, s3_client
 from tests.support.s3_fault_proxy import S3FaultProxy
 
-__all__ = ["cloud", "in_memory", "mirror", "proxied", "proxy_client", "s3", "s3_proxy", "s3_url"]
+__all__ = ["cloud", "cloud_server", "in_memory", "mirror", "proxied", "proxy_client", "s3", "s3_proxy", "s3_url"]
 
 
 @pytest.fixture(scope="session")
@@ -49,10 +51,18 @@ def s3_proxy(proxy_client: tuple[S3FaultProxy, Any]) -> Iterator[S3FaultProxy]:
     proxy_client[0].reset()
 
 
-@pytest.fixture
-def cloud(tmp_path: Path) -> Iterator[LocalCloudIndex]:
-    with LocalCloudIndex(tmp_path / "index") as running:
+@pytest.fixture(scope="session")
+def cloud_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloudIndex]:
+    with LocalCloudIndex(tmp_path_factory.mktemp("index")) as running:
         yield running
+
+
+@pytest.fixture
+def cloud(cloud_server: LocalCloudIndex) -> Iterator[LocalCloudIndex]:
+    """The session's index, behaving as it does by default; every mirror has a project of its own in it."""
+    yield cloud_server
+    cloud_server.faults.clear()
+    apply_settings(cloud_server.settings, Settings().model_dump())
 
 
 @pytest.fixture

@@ -28,19 +28,24 @@ __all__ = [
     "release",
     "renew",
     "seconds_since_intent",
+    "took_others",
     "withdraw",
 ]
 
 _COLUMNS = ", ".join(f.name for f in fields(WorkRow))
 # Free to take: nobody's, or run out, or an earlier try of the same task.
-FREE = "(claim_owner IS NULL OR claim_until < :now OR (claim_owner = :owner AND claim_try < :try))"
+FREE = (
+    "(claim_owner IS NULL OR claim_until < :now"
+    " OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
+)
 MINE = "claim_owner = :owner AND claim_try = :try"
 _READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
 
 
 def claim_values(owner: Owner, **more: object) -> dict[str, object]:
     """The bound values of ``FREE`` and ``MINE``."""
-    return {"owner": owner.name, "try": owner.attempt, **more}
+    task = {"task": owner.name, "workers": owner.workers, "workers_length": len(owner.workers)}
+    return {"owner": owner.claim, "try": owner.attempt, **task, **more}
 
 
 def backlog(db: Database, source: Source) -> tuple[int, int]:
@@ -90,7 +95,9 @@ def claim_request(
                 values,
             )
             ready += [WorkRow(*row) for row in rows]
-        chosen = ready[: min(room, fit_request((row.size for row in ready), max_request_size))]
+        # What got no answer when it was sent alone stays alone, after everything else.
+        others = [row for row in ready if not (row.doubtful and row.attempts)]
+        chosen = others[: min(room, fit_request((row.size for row in others), max_request_size))] or ready[:1]
         chosen.sort(key=_key)
         _take(connection, run, owner, chosen, now + lease)
     return [_revised(row) for row in chosen]
@@ -141,10 +148,7 @@ def renew(db: Database, owner: Owner, source: Source, lease: float) -> int:
     """Prolong the owner's claims; gives how many there are."""
     with db.write() as connection:
         values = claim_values(owner, until=db.now(connection) + lease, scope=source.scope_id, source=source.id)
-        mine = (
-            f"source_id = :source AND {WORK} AND status IN ('pending', 'failed', 'uploading')"
-            f" AND claim_owner IS NOT NULL AND {MINE}"
-        )
+        mine = f"source_id = :source AND claim_owner IS NOT NULL AND {MINE}"
         if not db.is_sqlite:  # locked in key order first
             mine = f"scope_id = :scope AND key IN (SELECT key FROM object WHERE {mine} ORDER BY key FOR UPDATE)"
         return connection.execute(sa.text(f"UPDATE object SET claim_until = :until WHERE {mine}"), values).rowcount
@@ -201,20 +205,34 @@ def record_intent(
 
 
 def doubtful_uploads(db: Database, run: Run, owner: Owner, *, lease: float) -> list[WorkRow]:
-    """Claim the rows whose upload was begun by somebody who is gone, or by us with an unknown outcome."""
+    """Claim the rows whose upload was begun by somebody who is gone, or by us with an unknown outcome.
+
+    Not while the owner has a request under way: its rows would seem to be in doubt.
+    """
     with db.write() as connection:
         now = db.now(connection)
         values = claim_values(owner, source=run.source.id, now=now)
         rows = connection.execute(
             sa.text(
                 f"SELECT {_COLUMNS} FROM object WHERE source_id = :source AND status = 'uploading' AND {WORK}"
-                f" AND ({FREE} OR ({MINE} AND doubtful = 1)) ORDER BY key"
+                f" AND ({FREE} OR {MINE}) ORDER BY key"
             ),
             values,
         )
         found = [WorkRow(*row) for row in rows]
         _take(connection, run, owner, found, now + lease)
     return [_revised(row) for row in found]
+
+
+def took_others(db: Database, run: Run, row: WorkRow, *, within: float) -> bool:
+    """Whether the service took an upload of another key in the last ``within`` seconds before this row's intent."""
+    statement = sa.text(
+        "SELECT count(*) FROM object WHERE scope_id = :scope AND status IN ('processing', 'indexed')"
+        " AND intent_at <= :intent AND intent_at > :intent - :within"
+    )
+    values = {"scope": run.source.scope_id, "intent": row.intent_at or 0.0, "within": within}
+    with db.read() as connection:
+        return bool(connection.execute(statement, values).scalar_one())
 
 
 def seconds_since_intent(db: Database, rows: Sequence[WorkRow]) -> float:

@@ -29,8 +29,8 @@ def _take(db: Database, name: str, owner: str, seconds: float) -> bool:
 @contextmanager
 def lease(
     db: Database, name: str, owner: str, *, seconds: float, patience: float, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[None]:
-    """Hold the lock ``name`` for at most ``seconds``.
+) -> Iterator[Callable[[], None]]:
+    """Hold the lock ``name``; the value is to be called all the while, and renews it. It ends ``seconds`` after that.
 
     :raises StateUnavailableError: when others hold it for longer than ``patience`` seconds
     """
@@ -40,8 +40,16 @@ def lease(
             raise StateUnavailableError(f"{name} has been locked for {waited:.0f} s.", retry_after=seconds)
         sleep(pause)
         waited, pause = waited + pause, min(pause * 2, 2.0)
+    renewed = time.monotonic()
+
+    def keep() -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > seconds / 4:
+            _take(db, name, owner, seconds)
+            renewed = time.monotonic()
+
     try:
-        yield
+        yield keep
     finally:
         with db.write() as connection:
             connection.execute(

@@ -28,11 +28,14 @@ __all__ = [
     "record_same_bytes",
     "record_sent",
     "record_skipped",
+    "record_strays",
+    "record_suspects",
     "record_unknown",
 ]
 
 _NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"
 _DONE = "claim_owner = NULL, revision = revision + 1"
+_LONGEST_DELAY = 86400.0  # seconds between two tries of one key
 _WORK_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
 
 
@@ -43,6 +46,7 @@ class Failure:
     reason: str
     permanent: bool = False
     delay: float = 60.0  # seconds until it may be tried again, doubled by every strike
+    strike: bool = True  # false: it says nothing about the document, so it never leads to quarantine
 
 
 def _where(run: Run, owner: Owner, row: WorkRow, **more: object) -> dict[str, object]:
@@ -95,13 +99,22 @@ def record_sent(
         kept = _change(
             connection,
             "status = 'processing', upload_document_id = :id, document_version = coalesce(:version, document_version),"
-            " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL",
+            " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL"
+            f"{', doubtful = 1' if adopted else ''}",
             _where(run, owner, row, id=document_id, version=version, sha=sha256),
             MINE,
         )
         if kept:
             size = 0 if adopted else (row.upload_size or row.size)
             add_counts(connection, run.id, {"adopted" if adopted else "uploaded": 1, "bytes": size})
+        else:
+            # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.
+            connection.execute(
+                sa.text(
+                    "UPDATE object SET doubtful = 1, revision = revision + 1 WHERE scope_id = :scope AND key = :key"
+                ),
+                _where(run, owner, row),
+            )
         # A document that no row points to would never be found again, so it is noted whatever became of the claim.
         strays = [one for one in (*extra_ids, *(() if kept else (document_id,))) if one != row.document_id]
         _supersede(connection, run, row.key, strays, "copy")
@@ -135,13 +148,44 @@ def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]
             )
 
 
-def record_not_sent(db: Database, run: Run, owner: Owner, row: WorkRow, *, extra_ids: Sequence[str] = ()) -> None:
-    """A doubtful upload isn't there: it may be sent again, and is looked at once more after it is processed."""
+def record_not_sent(
+    db: Database, run: Run, owner: Owner, row: WorkRow, *, extra_ids: Sequence[str] = (), live_is_known: bool = True
+) -> bool:
+    """A doubtful upload isn't there: the row is pending and stays claimed. False: the claim is lost.
+
+    :param extra_ids: documents under the key's name that are nobody's
+    :param live_is_known: false: the upload may have replaced the bytes of the live document, so what was known of them
+        is forgotten
+    """
+    forget = "" if live_is_known else ", indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL"
     with db.write() as connection:
-        _change(
-            connection, f"status = 'pending', doubtful = 1, reason = NULL, {_NO_UPLOAD}", _where(run, owner, row), MINE
+        statement = sa.text(
+            f"UPDATE object SET status = 'pending', doubtful = 1, reason = NULL, {_NO_UPLOAD}{forget},"
+            f" revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE}"
         )
-        _supersede(connection, run, row.key, [one for one in extra_ids if one != row.document_id], "copy")
+        kept = connection.execute(statement, _where(run, owner, row)).rowcount == 1
+        if kept:
+            _supersede(connection, run, row.key, [one for one in extra_ids if one != row.document_id], "copy")
+    return kept
+
+
+def record_suspects(db: Database, run: Run, keys: Iterable[str]) -> None:
+    """Count an attempt of uploads that got no answer though they were sent alone."""
+    with db.write() as connection:
+        for key in sorted(keys):
+            connection.execute(
+                sa.text(
+                    "UPDATE object SET attempts = attempts + 1, revision = revision + 1"
+                    " WHERE scope_id = :scope AND key = :key AND status = 'uploading'"
+                ),
+                {"scope": run.source.scope_id, "key": key},
+            )
+
+
+def record_strays(db: Database, run: Run, key: str, ids: Iterable[str]) -> None:
+    """Documents of our own requests that can't be told to belong to a key: they are to be deleted."""
+    with db.write() as connection:
+        _supersede(connection, run, key, ids, "failed")
 
 
 def record_failed(
@@ -151,13 +195,13 @@ def record_failed(
 
     Without an owner the row is nobody's (processing) and guarded by its revision.
     """
-    attempts = row.attempts + 1
-    outcome = "quarantined" if failure.permanent or attempts >= max_attempts else "failed"
+    attempts = row.attempts + int(failure.strike)
+    outcome = "quarantined" if failure.strike and (failure.permanent or attempts >= max_attempts) else "failed"
     with db.write() as connection:
         now = db.now(connection)
         values: dict[str, object] = {
             "status": outcome, "reason": failure.reason, "attempts": attempts,
-            "next": now + failure.delay * 2 ** (attempts - 1),
+            "next": now + min(_LONGEST_DELAY, failure.delay * 2 ** max(0, min(attempts, 20) - 1)),
         }  # fmt: skip
         guard, where = _guard(run, owner, row)
         if _change(
@@ -235,6 +279,10 @@ def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None
         values: dict[str, object] = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
         if not _change(connection, sets, {**values, "sha": sha256, "version": version}, "revision = :seen"):
             return False
+        connection.execute(
+            sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"),
+            {**values, "id": row.upload_document_id},  # a version of a document that seemed to be a stray copy
+        )
         if row.document_id and row.document_id != row.upload_document_id:
             _supersede(connection, run, row.key, [row.document_id], "replaced")
         if row.etag == row.upload_etag:

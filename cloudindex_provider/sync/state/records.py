@@ -47,10 +47,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who claims rows. The same name with a higher ``attempt`` takes over at once; others wait for the lease's end."""
+    """Who claims rows. A task's higher ``attempt`` takes over from its lower ones at once, whichever worker it is;
+    everybody else waits for the lease's end."""
 
-    name: str  # dag, run, task, map index and worker, joined
+    name: str  # dag, run, task and map index, joined
     attempt: int
+    worker: int | None = None  # a thread of the task
+
+    @property
+    def claim(self) -> str:
+        """What a claimed row says."""
+        return self.name if self.worker is None else f"{self.workers}{self.worker}"
+
+    @property
+    def workers(self) -> str:
+        """What the claims of all workers of the task begin with."""
+        return f"{self.name}#"
 
 
 class ObjectRow(NamedTuple):

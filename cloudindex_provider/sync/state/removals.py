@@ -11,14 +11,16 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cloudindex_provider.sync.errors import ClaimLostError
+from cloudindex_provider.sync.state.claims import FREE, MINE, claim_values
 from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.records import Run
+from cloudindex_provider.sync.state.records import Owner, Run
 from cloudindex_provider.sync.state.runs import add_counts, note_history
 
 __all__ = [
     "Doubtful",
     "Removal",
     "Superseded",
+    "claim_superseded",
     "clear_doubt",
     "doubtful_indexed",
     "forget_superseded",
@@ -26,11 +28,11 @@ __all__ = [
     "record_deleting",
     "record_held",
     "record_kept",
+    "release",
     "removals",
+    "replace_live",
     "superseded_documents",
 ]
-
-_FREE = "(claim_owner IS NULL OR claim_until < :now)"
 
 
 class Removal(NamedTuple):
@@ -41,6 +43,7 @@ class Removal(NamedTuple):
     upload_document_id: str | None
     file_name: str | None
     doubtful: bool  # copies that no row knows may exist
+    intent_age: float  # seconds since its last upload began
     revision: int
 
 
@@ -58,59 +61,81 @@ class Doubtful(NamedTuple):
     key: str
     file_name: str
     document_id: str
+    sha256: str | None  # of the live document, as far as is known
     revision: int
 
 
-def removals(db: Database, run: Run, *, after: str | None, limit: int) -> list[Removal]:
+def removals(db: Database, run: Run, owner: Owner, *, after: str | None, limit: int) -> list[Removal]:
     """This run's removed keys that have no outcome yet and that nobody works on, in key order."""
     with db.read() as connection:
+        now = db.now(connection)
         rows = connection.execute(
             sa.text(
-                "SELECT object.key, document_id, upload_document_id, file_name, doubtful, object.status, revision"
-                " FROM run_key JOIN object ON object.scope_id = :scope AND object.key = run_key.key"
+                "SELECT object.key, document_id, upload_document_id, file_name, doubtful, object.status, intent_at,"
+                " revision FROM run_key JOIN object ON object.scope_id = :scope AND object.key = run_key.key"
                 " AND object.source_id = :source"
-                f" WHERE run_key.run_id = :run AND class = 'removed' AND outcome IS NULL AND {_FREE}"
+                f" WHERE run_key.run_id = :run AND class = 'removed' AND outcome IS NULL AND {FREE}"
                 f"{' AND run_key.key > :after' if after is not None else ''} ORDER BY run_key.key LIMIT :limit"
             ),
-            {
-                "scope": run.source.scope_id, "source": run.source.id, "run": run.id, "after": after, "limit": limit,
-                "now": db.now(connection),
-            },
-        )  # fmt: skip
-        return [Removal(r[0], r[1], r[2], r[3], bool(r[4]) or r[5] == "uploading", r[6]) for r in rows]
+            claim_values(
+                owner, scope=run.source.scope_id, source=run.source.id, run=run.id, after=after, limit=limit, now=now
+            ),
+        )
+        found = []
+        for key, document_id, upload_id, name, doubtful, status, intent_at, revision in rows:
+            unknown = bool(doubtful) or status == "uploading"
+            found.append(Removal(key, document_id, upload_id, name, unknown, now - (intent_at or 0.0), revision))
+        return found
 
 
-def record_deleting(db: Database, run: Run, removal: Removal) -> Removal:
-    """The intent to delete, before the request.
+def record_deleting(db: Database, run: Run, owner: Owner, removal: Removal, *, lease: float) -> Removal:
+    """The intent to delete, before the request; the row is claimed, so that nobody uploads the key meanwhile.
 
     :raises ClaimLostError: when the row was changed or claimed meanwhile
     """
     with db.write() as connection:
+        now = db.now(connection)
         changed = connection.execute(
             sa.text(
                 # What an upload in doubt may have left is still unknown when this try dies before its deletes.
                 "UPDATE object SET doubtful = CASE WHEN status = 'uploading' THEN 1 ELSE doubtful END,"
-                " status = 'deleting', revision = revision + 1"
-                f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND {_FREE}"
+                " status = 'deleting', claim_owner = :owner, claim_try = :try, claim_until = :until,"
+                " revision = revision + 1"
+                f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND {FREE}"
             ),
-            {"scope": run.source.scope_id, "key": removal.key, "seen": removal.revision, "now": db.now(connection)},
+            claim_values(
+                owner, scope=run.source.scope_id, key=removal.key, seen=removal.revision, now=now, until=now + lease
+            ),
         ).rowcount
     if changed != 1:
         raise ClaimLostError(f"{removal.key!r} was changed by another run meanwhile.", key=removal.key)
     return removal._replace(revision=removal.revision + 1)
 
 
-def record_deleted(db: Database, run: Run, removal: Removal, documents: int) -> None:
-    """The service has no document of this key any more, so the row goes."""
+def record_deleted(db: Database, run: Run, removal: Removal, ids: Sequence[str]) -> None:
+    """The service has none of these documents any more, so the row goes, unless somebody has taken the key up again."""
     with db.write() as connection:
         values = {"scope": run.source.scope_id, "key": removal.key, "seen": removal.revision, "run": run.id}
         connection.execute(
             sa.text("DELETE FROM object WHERE scope_id = :scope AND key = :key AND revision = :seen"), values
         )
-        connection.execute(sa.text("DELETE FROM superseded WHERE scope_id = :scope AND key = :key"), values)
+        if ids:
+            connection.execute(
+                sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"),
+                [{"scope": run.source.scope_id, "id": one} for one in ids],
+            )
         connection.execute(sa.text("UPDATE run_key SET outcome = 'deleted' WHERE run_id = :run AND key = :key"), values)
-        add_counts(connection, run.id, {"deleted": 1, "deleted_documents": documents})
+        add_counts(connection, run.id, {"deleted": 1, "deleted_documents": len(ids)})
         note_history(db, connection, run, [(removal.key, "deleted", "no longer in S3")])
+
+
+def release(db: Database, run: Run, owner: Owner, key: str) -> None:
+    """Let go of a key whose documents couldn't be deleted, or are."""
+    with db.write() as connection:
+        connection.execute(
+            sa.text(f"UPDATE object SET claim_owner = NULL WHERE scope_id = :scope AND key = :key AND {MINE}"),
+            claim_values(owner, scope=run.source.scope_id, key=key),
+        )
 
 
 def record_kept(db: Database, run: Run, key: str, outcome: str, reason: str) -> None:
@@ -155,6 +180,30 @@ def superseded_documents(db: Database, run: Run, *, limit: int) -> list[Supersed
         return [Superseded(*row) for row in rows]
 
 
+def claim_superseded(db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float) -> bool:
+    """Claim the document's key for the delete, if the document still isn't what the key has; false: leave it.
+
+    A service that makes versions gives a new upload of the key the same id, so none may be under way.
+    """
+    with db.write() as connection:
+        now = db.now(connection)
+        values = claim_values(
+            owner, scope=run.source.scope_id, key=one.key, id=one.document_id, now=now, until=now + lease
+        )
+        there = connection.execute(
+            sa.text("SELECT count(*) FROM object WHERE scope_id = :scope AND key = :key"), values
+        ).scalar_one()
+        claimed = connection.execute(
+            sa.text(
+                "UPDATE object SET claim_owner = :owner, claim_try = :try, claim_until = :until"
+                " WHERE scope_id = :scope AND key = :key AND coalesce(document_id, '') <> :id"
+                f" AND coalesce(upload_document_id, '') <> :id AND {FREE}"
+            ),
+            values,
+        ).rowcount
+    return bool(claimed or not there)
+
+
 def forget_superseded(db: Database, run: Run, documents: Sequence[Superseded]) -> None:
     """They are deleted."""
     if not documents:
@@ -182,7 +231,7 @@ def doubtful_indexed(db: Database, run: Run) -> list[Doubtful]:
     with db.read() as connection:
         rows = connection.execute(
             sa.text(
-                "SELECT key, file_name, document_id, revision FROM object"
+                "SELECT key, file_name, document_id, indexed_sha256, revision FROM object"
                 " WHERE source_id = :source AND doubtful = 1 AND status = 'indexed' ORDER BY key"
             ),
             {"source": run.source.id},
@@ -192,16 +241,36 @@ def doubtful_indexed(db: Database, run: Run) -> list[Doubtful]:
 
 def clear_doubt(db: Database, run: Run, row: Doubtful, extra_ids: Sequence[str]) -> None:
     """Every copy of the key is known now."""
+    _end_doubt(db, run, row, "doubtful = 0", extra_ids)
+
+
+def replace_live(db: Database, run: Run, row: Doubtful, live_id: str | None, extra_ids: Sequence[str]) -> None:
+    """The live document is another one than the row says, or has other bytes.
+
+    :param live_id: the document that has the key's bytes; ``None``: none has, so the key is uploaded again
+    """
+    sets = "doubtful = 0, document_id = :live"
+    if live_id is None:
+        sets = (
+            "doubtful = 0, status = 'pending', document_id = NULL, indexed_etag = NULL, indexed_size = NULL,"
+            " indexed_sha256 = NULL"
+        )
+    _end_doubt(db, run, row, sets, extra_ids, live=live_id)
+
+
+def _end_doubt(
+    db: Database, run: Run, row: Doubtful, sets: str, extra_ids: Sequence[str], live: str | None = None
+) -> None:
     with db.write() as connection:
         values = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision, "source": run.source.id}
-        cleared = connection.execute(
+        ended = connection.execute(
             sa.text(
-                "UPDATE object SET doubtful = 0, revision = revision + 1"
-                " WHERE scope_id = :scope AND key = :key AND revision = :seen"
+                f"UPDATE object SET {sets}, revision = revision + 1"
+                " WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = 'indexed'"
             ),
-            values,
+            {**values, "live": live},
         ).rowcount
-        for one in extra_ids if cleared else ():
+        for one in extra_ids if ended else ():
             connection.execute(
                 sa.text(
                     "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"

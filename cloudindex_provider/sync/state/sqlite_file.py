@@ -1,7 +1,7 @@
-"""The state's file, looked at before SQLite opens it: where it lies, and whether it is whole.
+"""The state's file, looked at before SQLite opens it: where it lies, and whether it was emptied.
 
-SQLite takes a file of no bytes for a new database, and finds a cut one damaged only when it reads what is missing. A
-state that was lost must never pass for one that was never there. Writes nothing but the missing folder.
+SQLite takes a file of no bytes for a new database (a cut one it refuses by itself), and a state that was lost must
+never pass for one that was never there. Writes nothing but the missing folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIRST_OPENING = 60.0  # seconds; whoever opens a new file first has written its
 def prepare_sqlite_file(url: URL) -> None:
     """Make the file's folder, and refuse a file that SQLite would wrongly take for a good one.
 
-    :raises StateError: for no file, a network file system, an emptied file and a cut one
+    :raises StateError: for no file, a network file system and an emptied file
     """
     if not url.database or url.database == ":memory:":
         raise StateError("The state can't be in memory: it must outlive the process.", hint="Give a file's path.")
@@ -74,17 +74,7 @@ def _damage(path: Path) -> str | None:
     log = path.with_name(f"{path.name}-wal")
     written = log.stat().st_size if log.exists() else 0
     status = path.stat()
-    if not status.st_size:
-        old = time.time() - status.st_mtime > _FIRST_OPENING
-        return "the file is empty, which a state never is" if written or old else None
-    if written:
-        return None  # in use, or left by a crash: the file alone isn't the whole
-    with path.open("rb") as file:
-        header = file.read(100)
-    # https://www.sqlite.org/fileformat.html: page size, size in pages, and whether that size can be believed.
-    page = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
-    expected = (65536 if page == 1 else page) * pages
-    if header[24:28] == header[92:96] and status.st_size < expected:
-        return f"the file has {status.st_size} bytes of {expected}"
-    return None
+    if status.st_size:
+        return None
+    old = time.time() - status.st_mtime > _FIRST_OPENING
+    return "the file is empty, which a state never is" if written or old else None

@@ -6,7 +6,7 @@ else changed meanwhile is left for the next sweep.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +16,24 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.sync.plan import Hold
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.approvals import Approval, record_verdict
+from cloudindex_provider.sync.state.blocks import SETTLED, Digest, prefix_end, read_block, read_digests, read_keys
 from cloudindex_provider.sync.state.database import BLOCK, Database
-from cloudindex_provider.sync.state.records import ObjectRow, Run, Source
+from cloudindex_provider.sync.state.records import ObjectRow, Run
 from cloudindex_provider.sync.state.runs import add_counts, note_history
 
-__all__ = ["SweepWrites", "Verdict", "apply", "finish", "prefix_end", "read_block", "read_keys"]
+__all__ = [
+    "SETTLED",
+    "Digest",
+    "SweepWrites",
+    "Verdict",
+    "apply",
+    "finish",
+    "prefix_end",
+    "read_block",
+    "read_digests",
+    "read_keys",
+]
 
-_COLUMNS = ", ".join(ObjectRow._fields)
 _IDLE = "revision = :seen AND (claim_owner IS NULL OR claim_until < :now)"
 
 
@@ -52,6 +63,13 @@ class SweepWrites:
     def count(self, name: str, by: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + by
 
+    def add(self, more: SweepWrites) -> None:
+        """Take over the writes and counts of the block that follows; what needs no write isn't kept."""
+        for name in ("insert", "insert_skipped", "requeue", "replace_wanted", "restore", "skip", "forget", "removed"):
+            getattr(self, name).extend(getattr(more, name))
+        for name, number in more.counts.items():
+            self.count(name, number)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -61,51 +79,6 @@ class Verdict:
     live: int = 0
     hold: Hold | None = None
     approval: Approval | None = None
-
-
-def read_block(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[ObjectRow]:
-    """Up to ``limit`` rows of ``after < key <= upto`` in key order, whoever owns them; ``None``: the prefix's end."""
-    where = ["scope_id = :scope", "key > :after" if after is not None else "key >= :prefix"]
-    end = prefix_end(source.prefix)
-    if upto is not None:
-        where.append("key <= :upto")
-    elif end is not None:
-        where.append("key < :end")
-    sql = f"SELECT {_COLUMNS} FROM object WHERE {' AND '.join(where)} ORDER BY key LIMIT :limit"
-    values = {
-        "scope": source.scope_id, "after": _storable(after), "prefix": source.prefix, "upto": _storable(upto),
-        "end": end, "limit": limit,
-    }  # fmt: skip
-    with db.read() as connection:
-        return [ObjectRow._make(row) for row in connection.execute(sa.text(sql), values)]
-
-
-def _storable(bound: str | None) -> str | None:
-    # Postgres takes no U+0000, and no stored key has one: those up to "a\0b" are those up to "a".
-    return bound if bound is None else bound.partition("\0")[0]
-
-
-def prefix_end(prefix: str) -> str | None:
-    """The smallest string after every string that starts with ``prefix``; ``None`` where there is none."""
-    for at in range(len(prefix) - 1, -1, -1):
-        following = ord(prefix[at]) + 1
-        if following == 0xD800:  # surrogates are no characters of UTF-8
-            following = 0xE000
-        if following <= 0x10FFFF:
-            return prefix[:at] + chr(following)
-    return None
-
-
-def read_keys(db: Database, source: Source, keys: Iterable[str]) -> list[ObjectRow]:
-    """The rows of some keys, in key order."""
-    statement = sa.text(f"SELECT {_COLUMNS} FROM object WHERE scope_id = :scope AND key = :key")
-    found = []
-    with db.read() as connection:
-        for key in sorted(keys):
-            row = connection.execute(statement, {"scope": source.scope_id, "key": key}).one_or_none()
-            if row is not None:
-                found.append(ObjectRow._make(row))
-    return found
 
 
 def apply(db: Database, run: Run, writes: SweepWrites) -> None:
@@ -123,18 +96,18 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
 
 def _insert(connection: Connection, run: Run, writes: SweepWrites) -> int:
     """Add the new keys; gives how many of them another sync has made its own since the comparison read the state."""
-    rows = [_new(run, item, "pending", None) for item in writes.insert]
-    rows += [_new(run, item, "skipped", reason) for item, reason in writes.insert_skipped]
-    if rows:
-        connection.execute(
-            sa.text(
-                "INSERT INTO object (scope_id, key, source_id, status, reason, etag, size, last_modified,"
-                " storage_class, queued_run) VALUES (:scope_id, :key, :source_id, :status, :reason, :etag, :size,"
-                " :last_modified, :storage_class, :queued_run) ON CONFLICT (scope_id, key) DO NOTHING"
-            ),
-            rows,
-        )
-    return _taken_by_others(connection, run, writes.insert)
+    source = run.source
+    rows = [(source.scope_id, *item, source.id, run.id, "pending", None) for item in writes.insert] + [
+        (source.scope_id, *item, source.id, run.id, "skipped", str(why)) for item, why in writes.insert_skipped
+    ]
+    if not rows:
+        return 0
+    names = f"scope_id, {', '.join(ListedObject._fields)}, source_id, queued_run, status, reason"
+    sign = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    added = connection.exec_driver_sql(
+        f"INSERT INTO object ({names}) VALUES ({', '.join([sign] * 10)}) ON CONFLICT (scope_id, key) DO NOTHING", rows
+    ).rowcount
+    return 0 if added == len(rows) else _taken_by_others(connection, run, writes.insert)
 
 
 def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObject]) -> int:
@@ -147,17 +120,6 @@ def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObj
         {"scope": run.source.scope_id, "low": items[0].key, "high": items[-1].key, "source": run.source.id},
     ).scalars()
     return len({item.key for item in items} & set(others))
-
-
-def _new(run: Run, item: ListedObject, status: str, reason: str | None) -> dict[str, Any]:
-    return {
-        **item._asdict(),
-        "scope_id": run.source.scope_id,
-        "source_id": run.source.id,
-        "status": status,
-        "reason": reason,
-        "queued_run": run.id,
-    }
 
 
 def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:

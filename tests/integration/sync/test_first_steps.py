@@ -10,6 +10,7 @@ import pytest
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.report import SyncReport
+from cloudindex_provider.sync.settings import Selection
 from tests.support.mirror import Mirror
 
 BEHAVIOURS = ["duplicate", "version", "replace"]
@@ -37,11 +38,11 @@ def test_a_sync_of_an_empty_prefix_does_nothing(mirror: Mirror) -> None:
 def test_a_second_sync_reads_and_uploads_nothing(mirror: Mirror) -> None:
     mirror.put_many(5)
     mirror.run()
-    requests = len(mirror.cloud.requests)
+    requests = len(mirror.log)
     report = mirror.run()
     assert counts(report) == {"listed": 5, "unchanged": 5}
     assert report.s3_requests == {"ListObjectsV2": 1}
-    assert len(mirror.cloud.requests) == requests
+    assert len(mirror.log) == requests
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
@@ -65,7 +66,7 @@ def test_same_bytes_under_another_etag_cost_no_upload(mirror: Mirror) -> None:
     mirror.put("large.txt", body)
     mirror.put("small.txt", b"small")
     mirror.run()
-    _multipart(mirror, "large.txt", body)
+    mirror.put_in_parts("large.txt", body)
     mirror.s3.put_object(
         Bucket=mirror.bucket, Key="docs/small.txt", Body=b"small", ServerSideEncryption="aws:kms", SSEKMSKeyId="k"
     )
@@ -79,21 +80,9 @@ def test_same_bytes_under_another_etag_cost_no_upload(mirror: Mirror) -> None:
 
 
 def test_an_object_uploaded_to_s3_in_parts_is_synced(mirror: Mirror) -> None:
-    _multipart(mirror, "large.txt", b"abc " * 1_500_000)
+    mirror.put_in_parts("large.txt", b"abc " * 1_500_000)
     mirror.run()
     mirror.assert_agreement()
-
-
-def _multipart(mirror: Mirror, key: str, body: bytes) -> None:
-    where = {"Bucket": mirror.bucket, "Key": mirror.prefix + key}
-    upload = mirror.s3.create_multipart_upload(**where)["UploadId"]
-    parts = []
-    for number, start in enumerate(range(0, len(body), 5 << 20), 1):
-        answer = mirror.s3.upload_part(
-            **where, UploadId=upload, PartNumber=number, Body=body[start : start + (5 << 20)]
-        )
-        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-    mirror.s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
 ODD_KEYS = [
@@ -142,8 +131,6 @@ def test_what_is_not_synced_is_skipped_with_its_reason(mirror: Mirror) -> None:
     mirror.put("private/secret.txt", b"secret")
     mirror.put("cold.txt", b"cold", StorageClass="GLACIER")
     mirror.put("kept.txt", b"kept")
-    from cloudindex_provider.sync.settings import Selection
-
     selection = Selection(exclude=("*/private/*",), max_file_size=100)
     report = mirror.run(selection=selection)
     mirror.assert_agreement(selection=selection)
@@ -157,7 +144,7 @@ def test_twenty_files_go_into_a_request(mirror: Mirror) -> None:
     mirror.put_many(45)
     mirror.run()
     mirror.assert_agreement()
-    assert sorted(r.files for r in mirror.cloud.requests if r.operation == "upload") == [5, 20, 20]
+    assert sorted(r.files for r in mirror.log if r.operation == "upload") == [5, 20, 20]
 
 
 def test_a_request_holds_no_more_bytes_than_allowed(mirror: Mirror) -> None:
@@ -165,7 +152,7 @@ def test_a_request_holds_no_more_bytes_than_allowed(mirror: Mirror) -> None:
         mirror.put(f"{number}.txt", bytes([65 + number]) * 1000)
     mirror.run(max_request_size=2500)
     mirror.assert_agreement()
-    assert [r.files for r in mirror.cloud.requests if r.operation == "upload"] == [2, 2, 2]
+    assert [r.files for r in mirror.log if r.operation == "upload"] == [2, 2, 2]
 
 
 def test_what_is_over_the_documents_of_a_run_is_left_to_the_next(mirror: Mirror) -> None:
@@ -207,11 +194,11 @@ def test_a_dry_run_says_what_a_run_would_do_and_writes_nothing(mirror: Mirror) -
     mirror.remove("0001.txt")
     tables = ("object", "run", "run_key", "run_count", "history", "superseded", "source")
     state = [mirror.execute(f"SELECT * FROM {table}") for table in tables]
-    requests = len(mirror.cloud.requests)
+    requests = len(mirror.log)
     report = mirror.run(dry_run=True)
     assert report.plan == {"upload": ["docs/new.txt", "docs/0000.txt"], "skip": [], "delete": ["docs/0001.txt"]}
     assert [mirror.execute(f"SELECT * FROM {table}") for table in tables] == state
-    assert len(mirror.cloud.requests) == requests
+    assert len(mirror.log) == requests
     real = mirror.run()
     for name in ("listed", "new", "changed", "unchanged", "removed"):
         assert report.counts[name] == real.counts[name]

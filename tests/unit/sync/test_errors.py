@@ -19,6 +19,7 @@ BUILT = [
         cls("m.", **S3)
         for cls in (
             errors.S3IntegrationError, errors.NoSuchKeyError, errors.NoSuchBucketError, errors.AccessDeniedError,
+            errors.CredentialsError,
             errors.InvalidObjectStateError, errors.SourceUnavailableError, errors.SourceChangedError,
             errors.SourceIntegrityError,
         )

@@ -58,9 +58,9 @@ def keys_of(source: S3Source, **more: Any) -> list[str]:
 
 def test_pages_are_read_to_the_end() -> None:
     """Every page is asked for by the token of the one before, and an empty page in between ends nothing."""
-    s3 = FakeS3(page("a", "b", token="t1"), page(token="t2"), page("c"))
+    s3 = FakeS3(page("pa", "pb", token="t1"), page(token="t2"), page("pc"))
     source = S3Source(s3, "docs")
-    assert keys_of(source, prefix="p") == ["a", "b", "c"]
+    assert keys_of(source, prefix="p") == ["pa", "pb", "pc"]
     assert [ask.get("ContinuationToken") for ask in s3.asked] == [None, "t1", "t2"]
     assert {(ask["Bucket"], ask["Prefix"]) for ask in s3.asked} == {("docs", "p")}
     assert source.take_calls() == {"ListObjectsV2": 3}
@@ -120,11 +120,41 @@ def test_a_listing_that_does_not_say_where_it_goes_on_is_not_complete(pages: lis
     assert caught.value.code == "ListingTokenMissing"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"Contents": []},  # a web page, parsed
+        {**page("a", "b"), "KeyCount": 3},
+        page("a", "z"),  # a server that ignores the prefix
+    ],
+)
+def test_a_page_that_is_not_whole_ends_no_listing(odd: dict[str, Any]) -> None:
+    """A page that doesn't say whether it is the last, whose rows aren't those it says, or of other prefixes."""
+    with pytest.raises(errors.SourceUnavailableError) as caught:
+        keys_of(S3Source(FakeS3(odd), "docs", first_wait=0), prefix="a")
+    assert caught.value.code == "ListingUnreadable"
+
+
+def test_what_s3_could_not_answer_for_now_is_asked_again_twice() -> None:
+    """The guide's retries: three attempts, one second and then two between them, for hiccups only."""
+    for error, attempts in [
+        (refusal("SlowDown", 503), 3),
+        (refusal("InternalError", 500), 3),
+        (refusal("AccessDenied", 403), 1),
+    ]:
+        slept: list[float] = []
+        source = S3Source(FakeS3(head=error), "docs", sleep=slept.append)
+        with pytest.raises(errors.S3IntegrationError):
+            source.head("k")
+        assert source.take_calls() == {"HeadObject": attempts}
+        assert slept == [1.0, 2.0][: attempts - 1]
+
+
 def test_a_failing_page_ends_the_listing_with_an_error() -> None:
     """What S3 refuses halfway is an error after the pages that came."""
     s3 = FakeS3(page("a", token="t"))
-    s3.pages.append(refusal("SlowDown", 503))  # type: ignore[arg-type]
-    pages = S3Source(s3, "docs").pages()
+    s3.pages += [refusal("SlowDown", 503)] * 3  # type: ignore[list-item]
+    pages = S3Source(s3, "docs", first_wait=0).pages()
     assert [row.key for row in next(pages)] == ["a"]
     with pytest.raises(errors.SourceUnavailableError):
         next(pages)
@@ -135,7 +165,7 @@ def test_etags_have_no_quotes(etag: str) -> None:
     """Quoted or not, listed, by HEAD and by GET, an ETag is the same."""
     row = {"Key": "k", "ETag": etag, "Size": 4, "LastModified": DAY}
     answer = {"ETag": etag, "ContentLength": 4, "LastModified": DAY, "Body": io.BytesIO(b"text")}
-    s3 = FakeS3({"Contents": [row]}, head=answer, get=answer)
+    s3 = FakeS3({"Contents": [row], "IsTruncated": False}, head=answer, get=answer)
     source = S3Source(s3, "docs")
     listed = next(source.pages())[0]
     assert listed == source.head("k") == ("k", "0123", 4, "2026-01-02T03:04:05Z", "STANDARD")
@@ -154,7 +184,7 @@ def test_only_a_404_proves_that_a_key_is_gone() -> None:
         (ReadTimeoutError(endpoint_url="x"), errors.SourceUnavailableError),
     ]:
         with pytest.raises(expected):
-            S3Source(FakeS3(head=error), "docs").head("k")
+            S3Source(FakeS3(head=error), "docs", first_wait=0).head("k")
 
 
 # An object's bytes

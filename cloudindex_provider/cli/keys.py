@@ -1,0 +1,66 @@
+"""``airflow cloudindex retry`` and ``history``: single keys."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from cloudindex_provider.cli.common import OK, command, emit, state, user, when
+from cloudindex_provider.sync.errors import SettingsError
+from cloudindex_provider.sync.state import repairs, sources
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import Source
+from cloudindex_provider.sync.state.repairs import Event
+
+__all__ = ["history", "retry"]
+
+
+@command
+def retry(args: Namespace) -> int:
+    """Release failed or quarantined keys."""
+    if [bool(args.keys), args.all_quarantined, args.all_failed].count(True) != 1:
+        raise SettingsError(
+            "It isn't said which keys to try again.",
+            field="key",
+            hint="Use one of --key, --all-quarantined and --all-failed.",
+        )
+    with state(args) as db:
+        source = sources.get_source(db, args.source)
+        number = _release(args, db, source)
+    lines = [f"{number:,} keys of source {source.id} are tried again by its next run."]
+    emit(args, {"source": source.id, "released": number}, lines=lines)
+    return OK
+
+
+def _release(args: Namespace, db: Database, source: Source) -> int:
+    if args.keys:
+        return repairs.release_keys(db, source, args.keys, user())
+    return repairs.release_all(db, source, "failed" if args.all_failed else "quarantined", user())
+
+
+@command
+def history(args: Namespace) -> int:
+    """What happened to one key."""
+    with state(args) as db:
+        source = sources.get_source(db, args.source)
+        row, events = repairs.key_history(db, source, args.key)
+    if row is None and not events:
+        raise SettingsError(f"Source {source.id} knows nothing of the key {args.key!r}.", field="key")
+    now = None if row is None else {**row, "next_attempt_at": when(row["next_attempt_at"])}
+    shown = [_shown(event) for event in events]
+    lines = [""] if shown else []
+    lines += ["Now: " + ("not in the state" if row is None else _now(row))]
+    emit(args, {"source": source.id, "key": args.key, "now": now, "events": shown}, shown, lines)
+    return OK
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    return {
+        "at": when(event.at), "event": event.event, "reason": event.reason, "dag_id": event.dag_id or None,
+        "run_id": event.run_id,
+    }  # fmt: skip
+
+
+def _now(row: dict[str, Any]) -> str:
+    reason = f" ({row['reason']})" if row["reason"] else ""
+    return f"{row['status']}{reason}, document {row['document_id'] or 'none'}, ETag {row['etag']}"

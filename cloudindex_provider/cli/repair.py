@@ -1,0 +1,194 @@
+"""``airflow cloudindex plan``, ``rebuild`` and ``audit``: what reads S3 and CloudIndex."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, TextIO, cast
+
+from cloudindex_provider.cli.common import FINDINGS, OK, command, emit, out, say, state, user
+from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.operators import arguments
+from cloudindex_provider.session import sync_session
+from cloudindex_provider.sync import audit as auditing
+from cloudindex_provider.sync import rebuild as rebuilding
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.errors import SettingsError
+from cloudindex_provider.sync.planning import write_plan
+from cloudindex_provider.sync.settings import Selection, SyncSettings
+from cloudindex_provider.sync.state import sources
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.index_copy import index_copy
+from cloudindex_provider.sync.state.records import Owner, RunName
+
+__all__ = ["audit", "plan", "rebuild"]
+
+
+@contextmanager
+def _session(
+    args: Namespace, db: Database, settings_of: Callable[[CloudIndexHook], SyncSettings]
+) -> Iterator[SyncContext]:
+    hook = CloudIndexHook(args.cloudindex_conn_id, project_id=getattr(args, "project_id", None) or None)
+    run = f"cli__{uuid.uuid4()}"
+    with sync_session(
+        settings_of(hook),
+        db,
+        hook=hook,
+        aws_conn_id=args.aws_conn_id or None,
+        name=RunName("", run, "airflow cloudindex"),
+        owner=Owner(f"{user()}|{run}", 1),
+    ) as ctx:
+        yield ctx
+
+
+def _settings(args: Namespace, hook: CloudIndexHook, **more: Any) -> SyncSettings:
+    """The settings of a sync as its task would have them."""
+    selection = Selection(
+        include=arguments.strings("include", args.include),
+        exclude=arguments.strings("exclude", args.exclude),
+        file_types=arguments.file_types(args.file_types),
+        max_file_size=hook.settings.max_file_size if args.max_file_size is None else args.max_file_size,
+    )
+    return SyncSettings(
+        project_id=hook.project_id,
+        bucket=args.bucket,
+        prefix=args.prefix,
+        sync_id=args.sync_id,
+        selection=selection,
+        **more,
+    ).validate()
+
+
+# plan
+
+
+@command
+def plan(args: Namespace) -> int:
+    """What a run would do. As JSON: a line a key, and the summary as the last line."""
+    with (
+        state(args, must_exist=False) as db,
+        _session(args, db, lambda hook: _settings(args, hook, dry_run=True)) as ctx,
+    ):
+        summary = write_plan(ctx, out() if args.output == "json" else cast(TextIO, _PlanLines()))
+    if args.output != "json":
+        size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes, {summary.deletes:,} deletes"
+        say(f"{size}. Hash {summary.hash}.")
+        if summary.held:
+            say(f"The deletes are held: {summary.held}.")
+    return OK
+
+
+class _PlanLines(io.TextIOBase):
+    """Shows a plan's JSON lines to people, each as it comes."""
+
+    def write(self, text: str) -> int:
+        item = json.loads(text)
+        if "action" in item:
+            size = "" if item.get("size") is None else f"{item['size']:,}"
+            say(f"{item['action']:<7} {item.get('class', ''):<8} {size:>14}  {item['key']}")
+        return len(text)
+
+
+# rebuild
+
+
+@command
+def rebuild(args: Namespace) -> int:
+    """Make the state again."""
+    with (
+        state(args, must_exist=False) as db,
+        _session(args, db, lambda hook: _settings(args, hook, dry_run=not args.yes)) as ctx,
+        index_copy() as copy,
+    ):
+        rebuilding.check_source(ctx, replace=args.replace)
+        found = rebuilding.survey(ctx, copy)
+        facts: dict[str, Any] = {
+            "source": ctx.source.id or None,
+            "survey": {**asdict(found), "seconds": round(found.seconds)},
+        }
+        if args.output != "json":
+            for line in _survey_lines(ctx, found):
+                say(line)
+            out().flush()
+        if args.yes:
+            done = rebuilding.rebuild(ctx, copy, replace=args.replace)
+            facts["rebuilt"] = asdict(done)
+            emit(args, facts, lines=_rebuilt_lines(done))
+        else:
+            emit(args, facts, lines=["Nothing was read or changed. Pause the DAG, then use --yes to do it."])
+    return OK
+
+
+def _survey_lines(ctx: SyncContext, found: rebuilding.Survey) -> list[str]:
+    where = f"s3://{ctx.settings.bucket}/{ctx.settings.prefix}"
+    lines = [
+        f"{where}: {found.listed:,} keys, of which {found.keys:,} are selected and have documents;"
+        f" CloudIndex has {found.documents:,} documents.",
+        f"To read: {found.keys:,} keys, {found.bytes:,} bytes at most, about {_duration(found.seconds)}."
+        " Objects with a SHA-256 of S3's own aren't read.",
+    ]
+    if found.orphans:
+        names = ", ".join(found.orphan_names)
+        lines.append(
+            f"{found.orphans:,} documents are named like ours, but not after a listed key; not touched: {names}"
+        )
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(max(1, round(seconds)), 60)
+    return (
+        f"{minutes // 60} h {minutes % 60} min"
+        if minutes >= 60
+        else f"{minutes} min {rest} s"
+        if minutes
+        else f"{rest} s"
+    )
+
+
+def _rebuilt_lines(done: rebuilding.Rebuild) -> list[str]:
+    lines = [
+        f"Made again: {done.indexed:,} indexed, {done.processing:,} processing, {done.pending:,} to upload,"
+        f" {done.skipped:,} not selected; {done.copies:,} copies will be removed,"
+        f" {done.dropped:,} old rows are dropped.",
+        f"Read {done.bytes_read:,} bytes; S3's own SHA-256 was enough for {done.checksums:,} keys.",
+    ]
+    if done.unreadable:
+        first = "; ".join(f"{row['key']}: {row['reason']}" for row in done.unreadable_keys[:3])
+        lines.append(f"{done.unreadable:,} keys couldn't be read and count as changed: {first}")
+    return lines
+
+
+# audit
+
+
+@command
+def audit(args: Namespace) -> int:
+    """Compare state, S3 and CloudIndex."""
+    if not args.stuck_hours >= 0:
+        raise SettingsError(f"--stuck-hours is {args.stuck_hours}, not a number of hours.", field="stuck_hours")
+    with state(args) as db:
+        source = sources.get_source(db, args.source)
+        settings = SyncSettings(source.project_id, source.bucket, source.prefix, source.sync_id).validate()
+        args.project_id = source.project_id
+        with _session(args, db, lambda _: settings) as ctx:
+            done = auditing.audit(ctx, repair=args.repair, user=user(), stuck_hours=args.stuck_hours)
+    emit(
+        args,
+        {"source": source.id, "clean": done.is_clean, "repair": args.repair, **asdict(done)},
+        [
+            {
+                "finding": kind, "number": done.found[kind],
+                **({"repaired": done.repaired.get(kind, 0)} if args.repair else {}),
+                "meaning": meaning, "first": ", ".join(done.examples[kind][:3]),
+            }
+            for kind, meaning in auditing.KINDS.items()
+        ],
+        [f"Compared {done.rows:,} rows, {done.listed:,} keys in S3 and {done.documents:,} documents."],
+    )  # fmt: skip
+    return OK if done.is_clean else FINDINGS

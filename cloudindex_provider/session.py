@@ -1,0 +1,78 @@
+"""A sync's session from Airflow connections: the state, S3 and CloudIndex, for tasks and for commands alike.
+
+Opens and closes; decides nothing about the sync. Nothing here may be called before a worker's fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.operators.s3_access import named_s3_errors, s3_client
+from cloudindex_provider.state_location import resolve_state_url
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.errors import StateError
+from cloudindex_provider.sync.settings import SyncSettings
+from cloudindex_provider.sync.source import S3Source
+from cloudindex_provider.sync.state import runs, sources
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import Owner, RunName
+
+__all__ = ["open_state", "sync_session"]
+
+
+def open_state(*, state_url: str | None = None, state_conn_id: str | None = None, must_exist: bool = False) -> Database:
+    """The state, for the caller to close.
+
+    :param must_exist: refuse to begin a new one, for callers that only look at what is there
+    :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
+    """
+    url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
+    if must_exist and url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise StateError(
+            f"There is no state in {url.database}.",
+            hint="Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id.",
+        )
+    try:
+        return Database(url)
+    except ModuleNotFoundError as error:
+        raise StateError(
+            f"The state is in a {url.get_backend_name()} database, and its driver {error.name} isn't installed.",
+            hint="Install airflow-provider-cloudindex[postgres].",
+        ) from None
+
+
+@contextmanager
+def sync_session(
+    settings: SyncSettings,
+    db: Database,
+    *,
+    hook: CloudIndexHook,
+    aws_conn_id: str | None,
+    name: RunName,
+    owner: Owner,
+) -> Iterator[SyncContext]:
+    """Everything connected, for one step; closed and its errors named at the end. The state stays the caller's.
+
+    A dry run writes nothing, so it doesn't even make the source's row.
+    """
+    find = sources.peek_source if settings.dry_run else runs.open_source
+    with named_s3_errors(aws_conn_id), hook.session() as client:
+        yield SyncContext(
+            settings=settings,
+            db=db,
+            source=find(
+                db,
+                project_id=settings.project_id,
+                bucket=settings.bucket,
+                prefix=settings.prefix,
+                sync_id=settings.sync_id,
+            ),
+            s3=S3Source(s3_client(aws_conn_id, settings.bucket), settings.bucket),
+            client=client,
+            name=name,
+            owner=owner,
+            request_timeout=hook.settings.read_timeout,
+        )

@@ -1,0 +1,108 @@
+"""Reading the state by the thousand rows: what the comparison of whole blocks needs, as the driver's own tuples.
+
+Nothing here writes. A block is a range of keys, so no cursor stays open over a listing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
+
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import ObjectRow, Source
+
+__all__ = ["SETTLED", "Digest", "prefix_end", "read_block", "read_digests", "read_keys"]
+
+# key, ETag, size, and what is settled about them: SETTLED, the reason of a skip, or None for all the rest
+Digest = tuple[str, str, int, str | None]
+SETTLED = ""  # indexed, and S3 had this ETag and size when it was
+
+_COLUMNS = ", ".join(ObjectRow._fields)
+_MARK = (
+    "CASE WHEN source_id <> :source THEN NULL"
+    " WHEN status = 'indexed' AND document_id IS NOT NULL AND indexed_etag = etag AND indexed_size = size THEN ''"
+    " WHEN status = 'skipped' AND document_id IS NULL AND upload_document_id IS NULL AND doubtful = 0 THEN reason END"
+)
+
+
+def read_digests(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[Digest]:
+    """Up to ``limit`` rows of ``after < key <= upto`` in key order, as far as tells whether a listed key is settled."""
+    return cast(list[Digest], _range(db, f"key, etag, size, {_MARK}", source, after=after, upto=upto, limit=limit))
+
+
+def read_block(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[ObjectRow]:
+    """Up to ``limit`` rows of ``after < key <= upto`` in key order, whoever owns them; ``None``: the prefix's end."""
+    return [ObjectRow._make(row) for row in _range(db, _COLUMNS, source, after=after, upto=upto, limit=limit)]
+
+
+def read_keys(db: Database, source: Source, keys: Collection[str]) -> list[ObjectRow]:
+    """The rows of some keys, in key order."""
+    known = [key for key in keys if "\0" not in key]
+    one_of = "IN (SELECT value FROM json_each(:keys))" if db.is_sqlite else "= ANY(:keys)"
+    values = {"scope": source.scope_id, "keys": json.dumps(known) if db.is_sqlite else known}
+    with db.read() as connection:
+        rows = _fetch(
+            connection, f"SELECT {_COLUMNS} FROM object WHERE scope_id = :scope AND key {one_of} ORDER BY key", values
+        )
+    return [ObjectRow._make(row) for row in rows]
+
+
+def _range(
+    db: Database, columns: str, source: Source, *, after: str | None, upto: str | None, limit: int
+) -> list[tuple[Any, ...]]:
+    where = ["scope_id = :scope", "key > :after" if after is not None else "key >= :prefix"]
+    end = prefix_end(source.prefix)
+    if upto is not None:
+        where.append("key <= :upto")
+    elif end is not None:
+        where.append("key < :end")
+    values = {
+        "scope": source.scope_id, "source": source.id, "after": _storable(after), "prefix": source.prefix,
+        "upto": _storable(upto), "end": end, "limit": limit,
+    }  # fmt: skip
+    with db.read() as connection:
+        return _fetch(
+            connection, f"SELECT {columns} FROM object WHERE {' AND '.join(where)} ORDER BY key LIMIT :limit", values
+        )
+
+
+def _fetch(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows as the driver makes them: SQLAlchemy's own would cost as much again as the whole query."""
+    statement, names = _compiled(sql, connection.dialect)
+    bound = tuple(values[name] for name in names) if names else dict(values)
+    result = connection.exec_driver_sql(statement, bound)
+    try:
+        return cast(list[tuple[Any, ...]], cast(Any, result.cursor).fetchall())
+    except connection.dialect.loaded_dbapi.Error as error:  # damage may show only now
+        raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from None
+    finally:
+        result.close()
+
+
+@lru_cache(maxsize=64)
+def _compiled(sql: str, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
+    """The statement in the driver's own style, with the order of its values where they go by place."""
+    compiled = cast(Any, sa.text(sql).compile(dialect=dialect))
+    return str(compiled), tuple(compiled.positiontup or ())
+
+
+def _storable(bound: str | None) -> str | None:
+    # Postgres takes no U+0000, and no stored key has one: those up to "a\0b" are those up to "a".
+    return bound if bound is None else bound.partition("\0")[0]
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The smallest string after every string that starts with ``prefix``; ``None`` where there is none."""
+    for at in range(len(prefix) - 1, -1, -1):
+        following = ord(prefix[at]) + 1
+        if following == 0xD800:  # surrogates are no characters of UTF-8
+            following = 0xE000
+        if following <= 0x10FFFF:
+            return prefix[:at] + chr(following)
+    return None

@@ -1,0 +1,194 @@
+"""What is measured, each job in a process of its own: ``python -m tests.benchmarks.jobs NAME '{"arguments": ...}'``.
+
+Prints one JSON object: seconds of the job, seconds of its imports, the process's peak memory, and what it found.
+Imports are inside of the jobs, so that each process has only its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {}
+BUCKET = "bucket"
+IDS = "document_id = 'd' || substr(etag, 1, 20), document_version = 1, indexed_etag = etag, indexed_size = size"
+
+
+def job(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    JOBS[function.__name__] = function
+    return function
+
+
+class Clock:
+    """Seconds since the imports' end."""
+
+    def __init__(self, began: float) -> None:
+        self.ready = time.perf_counter()
+        self.imports = self.ready - began
+
+    def result(self, **found: Any) -> dict[str, Any]:
+        return {"seconds": time.perf_counter() - self.ready, "imports": self.imports, **found}
+
+
+def client(url: str) -> Any:
+    """A client as Airflow's S3Hook makes it."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y",
+        config=Config(max_pool_connections=50, s3={"addressing_style": "path"}),
+    )  # fmt: skip
+
+
+def context(url: str, state: str, run: str) -> Any:
+    """A run's context over a state on SQLite; it has no CloudIndex, since nothing here needs one."""
+    from cloudindex_provider.sync.context import SyncContext
+    from cloudindex_provider.sync.settings import SyncSettings
+    from cloudindex_provider.sync.source import S3Source
+    from cloudindex_provider.sync.state.database import Database
+    from cloudindex_provider.sync.state.records import Owner, RunName
+    from cloudindex_provider.sync.state.runs import open_source
+
+    db = Database(f"sqlite:///{state}")
+    source = open_source(db, project_id="p", bucket=BUCKET, prefix="")
+    return SyncContext(
+        settings=SyncSettings(project_id="p", bucket=BUCKET).validate(), db=db, source=source,
+        s3=S3Source(client(url), BUCKET), client=None,  # type: ignore[arg-type] # nothing is sent
+        name=RunName("dag", run, "sync"), owner=Owner("dag/task", 1),
+    )  # fmt: skip
+
+
+@job
+def sync_detect(began: float, url: str, state: str, run: str) -> dict[str, Any]:
+    """Ours: list, compare with the state, write what differs, report."""
+    from cloudindex_provider.sync.detect import detect
+    from cloudindex_provider.sync.report import make_report
+
+    import_all(client, context)
+    clock = Clock(began)
+    ctx = context(url, state, run)
+    found = detect(ctx)
+    report = make_report(ctx)
+    del report
+    return clock.result(counts=found.counts)
+
+
+def import_all(*_: object) -> None:
+    """Import what a context needs before the clock starts."""
+    import boto3  # noqa: F401
+
+    import cloudindex_provider.sync.context
+    import cloudindex_provider.sync.state.runs  # noqa: F401
+
+
+@job
+def settle(began: float, state: str) -> dict[str, Any]:
+    """Make every row of a state indexed, as after a sync of everything."""
+    import sqlite3
+
+    clock = Clock(began)
+    with sqlite3.connect(state) as connection:
+        connection.execute(f"UPDATE object SET status = 'indexed', {IDS}")  # noqa: S608 - this module's own
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("ANALYZE")
+    connection.close()
+    return clock.result()
+
+
+@job
+def sync_list(began: float, url: str) -> dict[str, Any]:
+    """Ours: the listing alone."""
+    from cloudindex_provider.sync.source import S3Source
+
+    import_all()
+    clock = Clock(began)
+    return clock.result(keys=sum(len(page) for page in S3Source(client(url), BUCKET).pages()))
+
+
+@job
+def hook_dict(began: float, url: str, state: str) -> dict[str, Any]:
+    """The same comparison as it is usually written: S3Hook.get_file_metadata, and the state in a dictionary."""
+    import os
+    import sqlite3
+
+    os.environ["AIRFLOW_CONN_BENCH"] = json.dumps(
+        {
+            "conn_type": "aws", "login": "x", "password": "y",
+            "extra": {"endpoint_url": url, "region_name": "us-east-1", "config_kwargs": {"s3": {"addressing_style": "path"}}},
+        }
+    )  # fmt: skip
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    import_all()
+    clock = Clock(began)
+    listed = {one["Key"]: one for one in S3Hook("bench").get_file_metadata("", BUCKET)}
+    with sqlite3.connect(state) as connection:
+        rows = {key: (etag, size) for key, etag, size in connection.execute("SELECT key, indexed_etag, indexed_size FROM object")}
+    changed = [key for key, one in listed.items() if rows.get(key) != (one["ETag"].strip('"'), one["Size"])]
+    removed = rows.keys() - listed.keys()
+    return clock.result(keys=len(listed), changed=len(changed), removed=len(removed))
+
+
+@job
+def obstore_list(began: float, url: str) -> dict[str, Any]:
+    """The listing by obstore, which is written in Rust."""
+    import obstore  # type: ignore[import-not-found]
+    from obstore.store import S3Store  # type: ignore[import-not-found]
+
+    clock = Clock(began)
+    store = S3Store(
+        BUCKET, endpoint=url, region="us-east-1", access_key_id="x", secret_access_key="y",
+        client_options={"allow_http": True},
+    )  # fmt: skip
+    return clock.result(keys=sum(len(batch) for batch in obstore.list(store, chunk_size=1000)))
+
+
+@job
+def bare_inserts(began: float, url: str, state: str) -> dict[str, Any]:
+    """The rows of a first sync by sqlite3's executemany into the same table, and nothing else."""
+    import sqlite3
+    from itertools import islice
+
+    from cloudindex_provider.sync.source import S3Source
+    from cloudindex_provider.sync.state.database import Database
+
+    Database(f"sqlite:///{state}").close()
+    rows: Iterator[Any] = (
+        (1, *item, 1, 1, "pending") for page in S3Source(client(url), BUCKET).pages() for item in page
+    )
+    connection = sqlite3.connect(state)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    spent = imports = 0.0
+    while block := list(islice(rows, 5000)):
+        start = time.perf_counter()
+        with connection:
+            connection.executemany(
+                "INSERT INTO object (scope_id, key, etag, size, last_modified, storage_class, source_id, queued_run,"
+                " status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                block,
+            )
+        spent += time.perf_counter() - start
+    return {"seconds": spent, "imports": imports}
+
+
+def peak_memory() -> int:
+    """The process's highest resident memory, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def main(name: str, arguments: str) -> None:
+    began = time.perf_counter()
+    found = JOBS[name](began, **json.loads(arguments))
+    print(json.dumps({**found, "memory": peak_memory(), "cpu": time.process_time()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

@@ -1,0 +1,109 @@
+"""The sync through a real scheduler and triggerer, told to run and looked at over REST as an operator of Airflow would.
+
+The scenarios that don't concern each other are started together, each with a bucket and a DAG of its own.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.sync.naming import file_name
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+
+KEYS = [f"documents/{i:02d} +é.txt" for i in range(50)]
+RETRY_AFTER = 12.0  # seconds; more than a client waits in place, less than the task's retry_delay of 300 s
+
+
+@pytest.fixture(scope="module")
+def started(stack):
+    """One run of each variant, all under way."""
+    stack.put("emptied", *KEYS[:3])
+    stack.put("one-task-fails", *KEYS)
+    stack.put("slow-processing", *KEYS[:3])
+    stack.put("rate-limited", *KEYS[:3])
+    stack.cloudindex.faults.add(
+        Fault(operation="upload", kind="status", status=401, match=file_name("one-task-fails", KEYS[0])),
+        Fault(operation="upload", kind="429", retry_after=RETRY_AFTER, match=file_name("rate-limited", KEYS[0])),
+    )
+    names = ("slow_processing", "rate_limited", "one_task_fails", "emptied")
+    stack.put("shipped", *KEYS)
+    first = {"cloudindex_s3_sync": stack.trigger("cloudindex_s3_sync", "shipped")}
+    return {name: stack.trigger(name, name.replace("_", "-")) for name in names} | first
+
+
+def test_waiting_gives_its_slot_back_and_goes_on_when_the_documents_are_processed(stack, started):
+    run, seen = started["slow_processing"], set()
+    end = time.monotonic() + 150
+    while time.monotonic() < end and not {"deferred", "success"} <= seen:
+        seen.update(run.states().get("wait_until_processed", []))
+        time.sleep(0.3)
+    assert "deferred" in seen
+    assert run.wait() == "success"
+    assert run.value("wait_until_processed") == {"indexed": 3, "failed": 0, "processing": 0}
+    assert "3 documents are still processing; looking again in" in run.log("wait_until_processed")
+    assert run.value("report")["indexed"] == 3
+
+
+def test_one_upload_task_that_fails_for_good_makes_the_run_red_and_the_reports_log_names_it(stack, started):
+    run = started["one_task_fails"]
+    assert run.wait() == "failed"
+    states = run.states()
+    assert sorted(states["upload_documents"]) == ["failed", "success", "success"]
+    index = states["upload_documents"].index("failed")
+    assert len(run.tries("upload_documents", index)) == 1
+    assert states["report"] == ["failed"]
+    assert f"because of s3_to_cloudindex.upload_documents[{index}]." in run.log("report")
+    log = run.log("upload_documents", map_index=index)
+    assert "connection 'cloudindex_default'" in log
+    assert "Put a valid key into the connection's password" in log
+    assert stack.cloudindex.api_key not in log
+
+
+def test_airflow_retries_after_the_servers_own_time_and_not_after_retry_delay(stack, started):
+    run = started["rate_limited"]
+    assert run.wait() == "success"
+    first, second = run.tries("upload_documents", 0)
+    waited = (second[0] - first[1]).total_seconds()
+    print(f"try 2 started {waited:.1f} s after try 1; the server had asked for {RETRY_AFTER:.0f} s")
+    assert RETRY_AFTER <= waited < RETRY_AFTER + 13
+    assert stack.indexed("rate-limited", *KEYS[:3]) == KEYS[:3]
+    assert "the server asked to wait 12 s" in run.log("upload_documents", map_index=0)
+
+
+def test_an_emptied_prefix_skips_the_sensor_and_its_removals_are_still_seen_and_held(stack, started):
+    run = started["emptied"]
+    assert run.wait() == "success"
+    assert run.states()["wait_for_documents"] == ["success"]
+    stack.remove("emptied", *KEYS[:3])
+    run = stack.trigger("emptied", "emptied")
+    assert run.wait() == "failed"
+    states = run.states()
+    assert (states["wait_for_documents"], states["detect_changes"]) == (["skipped"], ["success"])
+    assert (states["upload_documents"], states["delete_removed"]) == (["skipped"], ["failed"])
+    assert "s3_to_cloudindex.delete_removed" in run.log("report")
+    assert stack.indexed("emptied", *KEYS[:3]) == KEYS[:3]
+
+
+def test_the_shipped_dag_syncs_a_prefix_then_finds_nothing_to_do_then_only_deletes(stack, started):
+    bucket, run = "shipped", started["cloudindex_s3_sync"]
+    assert run.wait() == "success"
+    assert run.states()["upload_documents"] == ["success"] * 3
+    report = run.value("report")
+    assert (report["listed"], report["new"], report["indexed"], report["imbalance"]) == (50, 50, 50, None)
+    assert stack.indexed(bucket, *KEYS) == KEYS
+
+    run = stack.trigger("cloudindex_s3_sync", bucket)
+    assert run.wait() == "success"
+    assert run.states()["upload_documents"] == ["skipped"]
+    assert (run.value("report")["unchanged"], run.value("report")["requests"]) == (50, 0)
+
+    stack.remove(bucket, *KEYS[:2])
+    run = stack.trigger("cloudindex_s3_sync", bucket)
+    assert run.wait() == "success"
+    assert run.states()["upload_documents"] == ["skipped"]
+    assert run.value("report")["deleted"] == 2
+    assert stack.indexed(bucket, *KEYS) == KEYS[2:]

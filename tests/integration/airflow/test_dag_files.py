@@ -1,0 +1,66 @@
+"""The DAG files as the DAG processor meets them: no network, no configuration of ours, and quickly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DAGS = Path(__file__).parents[3] / "dags"
+FILES = ("cloudindex_s3_sync", "cloudindex_s3_sync_simple")
+
+MEASURE = """
+import json, runpy, socket, sys, time
+import airflow.sdk, airflow.models.dag
+import airflow.providers.amazon.aws.hooks.s3, airflow.providers.amazon.aws.sensors.s3
+import airflow.providers.standard.triggers.temporal
+import sqlalchemy
+from airflow.dag_processing import dagbag
+
+def refuse(*args, **kwargs):
+    raise SystemExit(f"network at parse time: {args[:2]}")
+socket.socket.connect = socket.getaddrinfo = refuse
+
+seconds = {}
+for path in sys.argv[1:]:
+    before = time.process_time()
+    runpy.run_path(path)
+    seconds[path] = time.process_time() - before
+print(json.dumps(seconds))
+"""
+
+
+def test_a_dag_file_costs_less_than_a_second_beyond_airflow_and_needs_no_network(tmp_path):
+    paths = [str(DAGS / f"{name}.py") for name in FILES]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *paths], capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    seconds = json.loads(done.stdout.splitlines()[-1])
+    print({Path(path).name: round(value, 3) for path, value in seconds.items()}, "CPU-seconds")
+    assert sum(seconds.values()) < 1.0  # the first file pays for the package's own modules
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_dag_file_loads_into_a_dagbag_without_complaint_and_explains_itself(airflow_db, name):
+    from airflow.dag_processing.dagbag import BundleDagBag
+
+    bag = BundleDagBag(dag_folder=DAGS / f"{name}.py", bundle_path=DAGS, bundle_name="dags-folder")
+    assert bag.import_errors == {}
+    dag = bag.dags[name]
+    assert (dag.max_active_runs, dag.catchup) == (1, False)
+    assert {"bucket", "prefix"} <= set(dag.params)
+    assert "Prerequisites" in dag.doc_md or "Needs the connections" in dag.doc_md
+
+
+def test_the_policy_in_the_documentation_is_what_the_sync_needs_and_no_more(shipped):
+    text = shipped("cloudindex_s3_sync").doc_md
+    policy = json.loads(text.split("```json")[1].split("```")[0])
+    allowed = {statement["Action"]: statement for statement in policy["Statement"]}
+    assert set(allowed) == {"s3:ListBucket", "s3:GetObject"}
+    assert allowed["s3:ListBucket"]["Resource"] == "arn:aws:s3:::YOUR-BUCKET"
+    assert allowed["s3:ListBucket"]["Condition"] == {"StringLike": {"s3:prefix": ["documents/*"]}}
+    assert allowed["s3:GetObject"]["Resource"] == "arn:aws:s3:::YOUR-BUCKET/documents/*"

@@ -1,0 +1,276 @@
+"""One state on SQLite and on a private PostgreSQL: every test that asks for ``db`` runs on both.
+
+The server belongs to the session: made by initdb in a temporary directory, without fsync, on a port of its own, stopped
+at the end. Each test finds it empty. Without PostgreSQL's binaries the tests are skipped, but fail under CI.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cloudindex_provider.sync.compare import Comparison
+from cloudindex_provider.sync.plan import Hold
+from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.state import claims, outcomes, runs, sweep
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.records import ObjectRow, Owner, Run, RunName, Source, WorkRow
+from cloudindex_provider.sync.state.schema import metadata
+
+BACKENDS = ("sqlite", "psycopg2", "psycopg")
+
+
+# Processes that import the package once for all of them; plain fork would copy this process's threads' locks.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["cloudindex_provider.sync.compare", "cloudindex_provider.sync.state.claims"])
+
+
+@pytest.fixture(scope="session")
+def process_context() -> Any:
+    """The multiprocessing context of tests that need processes."""
+    return processes
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server; ``socket_dir`` holds its socket."""
+
+    socket_dir: Path
+    port: int
+
+    def url(self, driver: str, name: str = "postgres") -> sa.URL:
+        return sa.URL.create(
+            f"postgresql+{driver}", username="postgres", database=name,
+            query={"host": str(self.socket_dir), "port": str(self.port)},
+        )  # fmt: skip
+
+    def sql(self, *statements: str) -> None:
+        engine = sa.create_engine(self.url("psycopg2"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+        engine.dispose()
+
+
+def _binaries() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    which = shutil.which("initdb")
+    if which:
+        return Path(which).resolve().parent
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail("PostgreSQL's binaries are missing, and in CI nothing is skipped", pytrace=False)
+    pytest.skip("PostgreSQL's binaries are missing: apt-get install postgresql")
+
+
+def _as_postgres() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid():
+        return {}
+    try:
+        user = pwd.getpwnam("postgres")
+    except KeyError:
+        user = pwd.getpwnam("nobody")
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server for the session."""
+    binaries, who = _binaries(), _as_postgres()
+    home = Path(tempfile.mkdtemp(prefix="ci-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes at most
+    if who:
+        os.chown(home, who["user"], who["group"])
+    server = PostgresServer(home, _free_port())
+    env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    run = {**who, "env": env, "cwd": home, "check": True, "stdout": subprocess.DEVNULL, "timeout": 60}
+    data, log = home / "data", home / "log"
+    # A locale whose own order isn't that of bytes shows whether keys are told to be compared as bytes.
+    locale = ["--locale-provider=icu", "--icu-locale=en", "--locale=C.UTF-8", "--encoding=UTF8"]
+    options = (
+        f"-p {server.port} -k {home} -c listen_addresses= -c fsync=off -c synchronous_commit=off"
+        " -c full_page_writes=off -c max_connections=60 -c shared_buffers=32MB -c deadlock_timeout=200ms"
+    )
+    try:
+        subprocess.run([binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", *locale], **run)
+        subprocess.run([binaries / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"], **run)
+        try:
+            server.sql("CREATE DATABASE state")
+            yield server
+        finally:
+            subprocess.run([binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def empty_url(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator[sa.URL]:
+    """The URL of a database that nobody has opened yet."""
+    if backend == "sqlite":
+        yield sa.make_url(f"sqlite:///{tmp_path}/state/state.db")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    server.sql("CREATE DATABASE fresh")
+    yield server.url(backend, "fresh")
+    server.sql("DROP DATABASE fresh WITH (FORCE)")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database, through which driver."""
+    if request.param == "psycopg":
+        pytest.importorskip("psycopg")
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def postgres_states(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Database]]:
+    """One open state a driver, for the whole session."""
+    states: dict[str, Database] = {}
+
+    def state_of(driver: str) -> Database:
+        if driver not in states:
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            states[driver] = Database(server.url(driver, "state"))
+        return states[driver]
+
+    yield state_of
+    for database in states.values():
+        database.close()
+
+
+@pytest.fixture
+def db(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator[Database]:
+    """An open, empty state."""
+    if backend == "sqlite":
+        database = Database(f"sqlite:///{tmp_path}/state.db")
+        yield database
+        database.close()
+        return
+    database = request.getfixturevalue("postgres_states")(backend)
+    yield database
+    with database.write() as connection:  # 10 ms; a database of its own would take 150
+        tables = ", ".join(f'"{name}"' for name in metadata.tables if name != "meta")
+        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY"))
+
+
+def listed_object(key: str = "k.txt", etag: str = "e1", size: int = 10) -> ListedObject:
+    return ListedObject(key, etag, size, "2026-01-01T00:00:00Z", "STANDARD")
+
+
+class State:
+    """A source in a state, and short ways to bring its rows where a test wants them."""
+
+    def __init__(self, db: Database, *, prefix: str = "", sync_id: str = "") -> None:
+        self.db = db
+        self.source: Source = runs.open_source(db, project_id="p", bucket="b", prefix=prefix, sync_id=sync_id)
+        self.owner = Owner("task", 1)
+        self.run = self.begin("r1")
+
+    def begin(self, run_id: str) -> Run:
+        """A run; its counters and keys are new."""
+        self.run = runs.start_run(self.db, self.source, RunName("dag", run_id, "sync"))
+        return self.run
+
+    def detect(self, *items: ListedObject, hold: Hold | None = None) -> None:
+        """Compare a listing with the whole state, everything selected, and close the listing."""
+        rows = sweep.read_block(self.db, self.source, after=None, upto=None, limit=100_000)
+        writes = Comparison(self.source.id, lambda *_: None).block(sorted(items), rows)
+        sweep.apply(self.db, self.run, writes)
+        sweep.finish(self.db, self.run, fingerprint="f", verdict=sweep.Verdict(hold=hold))
+
+    def claim(self, owner: Owner | None = None, **more: Any) -> list[WorkRow]:
+        values = {"lease": 120.0, "max_request_size": 10**6, "max_documents": None, **more}
+        return claims.claim_request(self.db, self.run, owner or self.owner, **values)
+
+    def intend(self, rows: Sequence[WorkRow], owner: Owner | None = None) -> None:
+        intent = [(row, f"name-{row.key}", None) for row in rows]
+        claims.record_intent(self.db, self.run, owner or self.owner, intent, lease=120.0)
+
+    def send(self, *items: ListedObject) -> None:
+        """Detected, claimed, sent: in processing under the id ``doc-<key>-<etag>``."""
+        self.detect(*items)
+        rows = self.claim()
+        self.intend(rows)
+        for row in rows:
+            kept = outcomes.record_sent(
+                self.db, self.run, self.owner, row, document_id=f"doc-{row.key}-{row.etag}", version=1, sha256="s"
+            )
+            assert kept
+
+    def index(self, *items: ListedObject) -> None:
+        """Sent and processed: indexed."""
+        self.send(*items)
+        for row in outcomes.processing_rows(self.db, self.run):
+            assert outcomes.record_processed(self.db, self.run, row, sha256=None, version=None)
+
+    def rows(self) -> dict[str, ObjectRow]:
+        found = sweep.read_block(self.db, self.source, after=None, upto=None, limit=100_000)
+        return {row.key: row for row in found}
+
+    def row(self, key: str = "k.txt") -> ObjectRow:
+        return self.rows()[key]
+
+    def sql(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement of the test's own; committed."""
+        with self.db.write() as connection:
+            result = connection.execute(sa.text(sql), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    def run_keys(self) -> dict[str, tuple[str, str | None]]:
+        rows = self.sql("SELECT key, class, outcome FROM run_key WHERE run_id = :run", run=self.run.id)
+        return {key: (cls, outcome) for key, cls, outcome in rows}
+
+    def counts(self) -> dict[str, int]:
+        return runs.counts(self.db, self.run)
+
+    def history(self) -> list[tuple[str, str]]:
+        return [(key, event) for key, event in self.sql("SELECT key, event FROM history ORDER BY id")]
+
+    def superseded(self) -> set[tuple[str, str]]:
+        return {(one, why) for one, why in self.sql("SELECT document_id, reason FROM superseded")}
+
+    def end_leases(self) -> None:
+        """Let every claim run out."""
+        self.sql("UPDATE object SET claim_until = 1.0 WHERE claim_owner IS NOT NULL")
+
+
+@pytest.fixture
+def state(db: Database) -> State:
+    """The source (p, b, "") with its first run begun."""
+    return State(db)
+
+
+@pytest.fixture
+def make_state(db: Database) -> Callable[..., State]:
+    """More sources in the same state."""
+
+    def make(**more: Any) -> State:
+        return State(db, **more)
+
+    return make
+
+
+@pytest.fixture
+def listed() -> Callable[..., ListedObject]:
+    """A listed object."""
+    return listed_object

@@ -1,0 +1,152 @@
+"""What runs often finds its rows by an index: no statement reads all of a state with a million rows.
+
+The statements are those that the package itself runs, taken as they are sent, and asked of SQLite's own planner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cloudindex_provider.sync.state import claims, outcomes, removals, runs, sweep
+from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.outcomes import Failure
+from cloudindex_provider.sync.state.records import Owner, Run, RunName
+from cloudindex_provider.sync.state.sweep import SweepWrites
+from cloudindex_provider.sync.state.tally import read_tally
+
+LARGE = ("object", "run_key", "history")
+OWNER = Owner("o", 1)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[tuple[Database, Run]]:
+    """A state of 3,000 rows, most of them indexed, whose statistics SQLite has never gathered, as in life."""
+    db = Database(f"sqlite:///{tmp_path}/state.db")
+    source = runs.open_source(db, project_id="p", bucket="b", prefix="")
+    found = runs.start_run(db, source, RunName("d", "r", "t"))
+    with db.write() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO object (scope_id, key, source_id, status, etag, size, last_modified, storage_class)"
+                " VALUES (:scope, :key, :source, :status, 'e', 1, 't', 'STANDARD')"
+            ),
+            [
+                {"scope": source.scope_id, "source": source.id, "key": f"{n:05}",
+                 "status": "indexed" if n % 100 else "pending"}
+                for n in range(3000)
+            ],
+        )  # fmt: skip
+    yield db, found
+    db.close()
+
+
+def plans_of(db: Database, work: Callable[[], Any]) -> list[tuple[str, str]]:
+    """(statement, line of its plan) of everything that ``work`` runs."""
+    sent: list[tuple[str, Any]] = []
+
+    def remember(_c: Any, _cursor: Any, sql: str, values: Any, _x: Any, many: bool) -> None:
+        sent.append((sql, values[0] if many else values))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", remember)
+    try:
+        work()
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", remember)
+    lines = []
+    with db.read() as connection:
+        for sql, values in sent:
+            if sql.split()[0] in ("SELECT", "UPDATE", "DELETE", "INSERT"):
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+                lines += [(sql, row[3]) for row in plan]
+    return lines
+
+
+def claimed(db: Database, run: Run) -> list[Any]:
+    return claims.claim_request(db, run, OWNER, lease=60.0, max_request_size=10**6, max_documents=None)
+
+
+def claim_and_send(db: Database, run: Run) -> None:
+    rows = claimed(db, run)
+    claims.record_intent(db, run, OWNER, [(row, "n", None) for row in rows], lease=60.0)
+    claims.withdraw(db, run, OWNER, rows[:1])
+    claims.release(db, run, OWNER, rows[:1])
+    outcomes.record_unknown(db, run, OWNER, rows[1:2], "x")
+    claims.doubtful_uploads(db, run, OWNER, lease=60.0)
+    for row in rows[2:4]:
+        outcomes.record_sent(db, run, OWNER, row, document_id="d", version=1, sha256=None)
+    outcomes.record_failed(db, run, OWNER, rows[4], Failure("x"), max_attempts=3)
+    for row in outcomes.processing_rows(db, run):
+        outcomes.record_processed(db, run, row, sha256=None, version=None)
+
+
+def remove_one(db: Database, run: Run) -> None:
+    row = sweep.read_block(db, run.source, after="02000", upto=None, limit=1)[0]
+    sweep.apply(db, run, SweepWrites(removed=[row]))
+    one = removals.removals(db, run, OWNER, after=None, limit=9)[0]
+    removals.removals(db, run, OWNER, after="0", limit=9)
+    begun = removals.record_deleting(db, run, OWNER, one, lease=60.0)
+    removals.record_deleted(db, run, begun, ["d"])
+    removals.superseded_documents(db, run, limit=9)
+    removals.document_ids_of(db, run, "k")
+    removals.doubtful_indexed(db, run)
+    removals.record_held(db, run, "x")
+
+
+def sweep_block(db: Database, run: Run) -> None:
+    for after, upto in ((None, None), ("00100", None), (None, "00100"), ("00100", "00900")):
+        sweep.read_block(db, run.source, after=after, upto=upto, limit=5000)
+    sweep.read_keys(db, run.source, ["00001"])
+
+
+WORK: dict[str, Callable[[Database, Run], Any]] = {
+    "claim": claimed,
+    "backlog": lambda db, run: claims.backlog(db, run.source),
+    "renew": lambda db, run: claims.renew(db, OWNER, run.source, 60.0),
+    "block": sweep_block,
+    "tally": read_tally,
+    "upload": claim_and_send,
+    "remove": remove_one,
+    "history": lambda db, run: runs.prune(db, run.source, days=90),
+}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_no_statement_reads_a_whole_table(run: tuple[Database, Run], name: str) -> None:
+    """Every access to a table that grows is a search by an index or the primary key."""
+    db, one = run
+    lines = [(sql, line) for sql, line in plans_of(db, lambda: WORK[name](db, one)) if _is_large(line)]
+    assert lines
+    assert [entry for entry in lines if not entry[1].startswith("SEARCH")] == []
+
+
+def _is_large(line: str) -> bool:
+    words = line.split()
+    return words[0] in ("SCAN", "SEARCH") and words[1] in LARGE
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("claim", "USING INDEX object_work (source_id=? AND status=?)"),
+        ("backlog", "USING INDEX object_work (source_id=?"),
+        ("renew", "USING INDEX object_claimed (claim_owner=?)"),
+        ("block", "USING PRIMARY KEY (scope_id=? AND key>? AND key<?)"),
+        ("tally", "USING INDEX object_work (source_id=? AND status=?)"),
+    ],
+)
+def test_the_index_that_was_made_for_it_is_used(run: tuple[Database, Run], name: str, index: str) -> None:
+    """The planner takes the index that the schema has for the query, unasked."""
+    db, one = run
+    assert any(index in line for _, line in plans_of(db, lambda: WORK[name](db, one)))
+
+
+def test_nothing_is_sorted_to_claim_or_to_read_a_block(run: tuple[Database, Run]) -> None:
+    """The first 20 of a long backlog come off the index in order."""
+    db, one = run
+    for name in ("claim", "block"):
+        assert not [line for _, line in plans_of(db, lambda name=name: WORK[name](db, one)) if "TEMP B-TREE" in line]

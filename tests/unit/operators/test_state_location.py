@@ -1,0 +1,144 @@
+"""Which database the state is in, and that no password gets out on the way."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from cloudindex_provider.state_location import resolve_state_url
+from cloudindex_provider.sync.errors import SettingsError, StateError
+
+PASSWORD = "p@ss:w/rd?#&% é[]"
+
+
+@pytest.fixture
+def postgres(monkeypatch):
+    """Defines a Postgres connection whose every part has characters that a URL must quote."""
+
+    def define(conn_id="state_db", **changes):
+        fields = {
+            "conn_type": "postgres", "host": "db.example", "port": 5433, "login": "us@er", "password": PASSWORD,
+            "schema": "my db/1", "extra": {"sslmode": "require", "password": PASSWORD, "cursor": "dictcursor"},
+        } | changes  # fmt: skip
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    define()
+    return define
+
+
+@pytest.fixture
+def configured(monkeypatch):
+    def set_option(section="cloudindex", **options):
+        for name, value in options.items():
+            monkeypatch.setenv(f"AIRFLOW__{section.upper()}__{name.upper()}", value)
+
+    return set_option
+
+
+def test_without_any_setting_the_state_is_a_file_in_airflows_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    url = resolve_state_url()
+    assert url.get_backend_name() == "sqlite"
+    assert url.database == str(tmp_path / "cloudindex" / "state.db")
+
+
+def test_the_argument_wins_over_the_connection_and_the_connection_over_the_file(configured, postgres, tmp_path):
+    configured(state_path=str(tmp_path / "configured.db"))
+    assert resolve_state_url().database == str(tmp_path / "configured.db")
+    configured(state_conn_id="state_db")
+    assert resolve_state_url().host == "db.example"
+    postgres("other_db", host="other.example")
+    assert resolve_state_url(state_conn_id="other_db").host == "other.example"
+    assert resolve_state_url(state_url="sqlite:////elsewhere/state.db").database == "/elsewhere/state.db"
+
+
+def test_two_arguments_at_once_are_refused():
+    with pytest.raises(SettingsError) as caught:
+        resolve_state_url(state_url="sqlite:////x.db", state_conn_id="state_db")
+    assert caught.value.field == "state_url"
+
+
+def test_every_character_of_a_postgres_connection_arrives(postgres):
+    url = resolve_state_url(state_conn_id="state_db")
+    assert (url.get_backend_name(), url.host, url.port) == ("postgresql", "db.example", 5433)
+    assert (url.username, url.password, url.database) == ("us@er", PASSWORD, "my db/1")
+    assert dict(url.query) == {"sslmode": "require"}
+    # The driver is given the same again after the way through a URL's text.
+    from sqlalchemy.engine import make_url
+
+    assert make_url(url.render_as_string(hide_password=False)) == url
+
+
+def test_empty_fields_of_a_connection_are_left_to_the_driver(postgres):
+    postgres(login="", password="", schema="", port=None)
+    url = resolve_state_url(state_conn_id="state_db")
+    assert (url.username, url.password, url.database, url.port) == (None, None, None, None)
+
+
+def test_a_connection_of_another_type_is_refused_by_name(postgres):
+    postgres(conn_type="mysql")
+    with pytest.raises(SettingsError, match="'state_db' is of type 'mysql'") as caught:
+        resolve_state_url(state_conn_id="state_db")
+    assert caught.value.field == "state_conn_id"
+
+
+def test_a_connection_that_is_not_there_is_named(postgres):
+    with pytest.raises(AirflowNotFoundException, match="no_such"):
+        resolve_state_url(state_conn_id="no_such")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:s3cret-word@h/db",
+        "postgresql://u@h/db?password=s3cret-word",
+        "postgresql://u@h/db?sslpassword=s3cret-word",
+    ],
+)
+def test_a_password_in_state_url_is_refused_and_not_repeated(url, caplog):
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(SettingsError, match="password") as caught:
+        resolve_state_url(state_url=url)
+    assert caught.value.field == "state_url"
+    assert "s3cret-word" not in str(caught.value) + repr(caught.value.__dict__) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["no url", "mysql://u@h/db", "postgres://u@h/db", "postgresql://u:s3cret-word@h:port/db", "/path/state.db"]
+)
+def test_what_is_no_url_of_a_database_that_can_hold_the_state_is_refused_unread(url):
+    with pytest.raises(SettingsError) as caught:
+        resolve_state_url(state_url=url)
+    assert caught.value.field == "state_url"
+    assert "s3cret-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["state.db", "./x/state.db"])
+def test_a_relative_path_is_refused_because_it_is_another_file_in_every_process(configured, path):
+    with pytest.raises(SettingsError, match="relative"):
+        resolve_state_url(state_url=f"sqlite:///{path}")
+    configured(state_path=path)
+    with pytest.raises(SettingsError, match="state_path"):
+        resolve_state_url()
+
+
+@pytest.mark.parametrize(
+    "executor", ["CeleryExecutor", "LocalExecutor,KubernetesExecutor", "airflow.providers.x.AwsEcsExecutor:ecs"]
+)
+def test_executors_of_several_machines_refuse_sqlite_and_take_postgres(configured, postgres, executor):
+    configured("core", executor=executor)
+    with pytest.raises(StateError, match="state_conn_id") as caught:
+        resolve_state_url()
+    assert not caught.value.retryable
+    with pytest.raises(StateError):
+        resolve_state_url(state_url="sqlite:////path/state.db")
+    assert resolve_state_url(state_conn_id="state_db").host == "db.example"
+
+
+def test_nothing_that_is_logged_or_shown_has_the_password(postgres, caplog):
+    caplog.set_level(logging.DEBUG)
+    url = resolve_state_url(state_conn_id="state_db")
+    assert PASSWORD not in caplog.text + str(url) + repr(url)
