@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cloudindex_provider.api.ratelimit import LocalPacer
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.operators.s3_access import named_s3_errors, s3_client
 from cloudindex_provider.state_location import resolve_state_url
@@ -21,6 +22,8 @@ from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import Owner, RunName
 
 __all__ = ["open_state", "sync_session"]
+
+_LONGEST_WAIT = 30.0  # seconds that a task waits for the rate limit itself; a longer wait is Airflow's retry
 
 
 def open_state(*, state_url: str | None = None, state_conn_id: str | None = None, must_exist: bool = False) -> Database:
@@ -59,7 +62,7 @@ def sync_session(
     A dry run writes nothing, so it doesn't even make the source's row.
     """
     find = sources.peek_source if settings.dry_run else runs.open_source
-    with named_s3_errors(aws_conn_id), hook.session() as client:
+    with named_s3_errors(aws_conn_id), hook.session(pacer=LocalPacer(max_wait=_LONGEST_WAIT)) as client:
         yield SyncContext(
             settings=settings,
             db=db,

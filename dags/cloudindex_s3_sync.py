@@ -30,7 +30,8 @@ longer has. What a run has done is in the log and the return value of its `repor
 ```
 
 `s3:ListBucket` belongs to the bucket and `s3:GetObject` to its objects. Without `s3:ListBucket` S3 answers 403 instead
-of 404 for a missing key, and then nothing is ever deleted. No write permission is used.
+of 404 for a missing key, and then nothing is ever deleted. Objects under SSE-KMS also need `kms:Decrypt` on their key.
+No write permission is used.
 
 **Settings** are the DAG's params: `bucket`, `prefix`, `file_types` (empty: all that CloudIndex documents).
 

@@ -164,10 +164,15 @@ class CloudIndexHook(BaseHook):
             client.close()
 
     @contextmanager
-    def session(self) -> Iterator[CloudIndexClient]:
-        """The hook's client for a ``with`` block: closed at its end, and every error of it names the connection."""
+    def session(self, *, pacer: Pacer | None = None) -> Iterator[CloudIndexClient]:
+        """The hook's client for a ``with`` block: closed at its end, and every error of it names the connection.
+
+        :param pacer: what spaces the requests of a client that is made here
+        """
         try:
-            yield self.get_conn()
+            if self._client is None:
+                self._client = self.create_client(pacer=pacer)
+            yield self._client
         except CloudIndexError as error:
             named = self.name_error(error)
             if named is error:

@@ -47,7 +47,8 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
     :param max_file_size: bytes; default: the CloudIndex connection's
     :param max_request_size: bytes of files in one upload; default: the CloudIndex connection's
     :param on_removed: ``delete`` or ``keep`` the documents of keys that S3 has no more
-    :param on_mass_delete: ``fail`` the run or ``skip`` the removals when there are more than the limits allow
+    :param on_mass_delete: ``fail`` the run, ``skip`` the removals, or ask a person to ``approve`` them in the DAG
+        ``cloudindex_approve_deletes``, when there are more than the limits allow
     :param max_delete_documents: removals are held when they are more than this and more than ``max_delete_percent``
     :param max_delete_percent: share of the live documents, 0 to 100
     :param max_delete_absolute: removals are held when they are more than this
@@ -58,13 +59,14 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
     :param max_documents_per_run: uploads of one run; ``None``: no limit
     :param upload_tasks: uploads at the same time, as mapped tasks or threads
     :param dry_run: compare and report, write nothing
+    :param plan_hash: do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing
     """
 
     template_fields: Sequence[str] = (
         "bucket", "prefix", "project_id", "aws_conn_id", "cloudindex_conn_id", "sync_id", "keys", "include", "exclude",
         "file_types", "max_file_size", "max_request_size", "on_removed", "on_mass_delete", "max_delete_documents",
         "max_delete_percent", "max_delete_absolute", "max_failed_documents", "wait_for_processing",
-        "processing_timeout", "max_run_time", "max_documents_per_run", "upload_tasks", "dry_run",
+        "processing_timeout", "max_run_time", "max_documents_per_run", "upload_tasks", "dry_run", "plan_hash",
     )  # fmt: skip
     ui_color = "#d7e8ff"
 
@@ -97,6 +99,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         max_documents_per_run: int | str | None = None,
         upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
         dry_run: bool | str = False,
+        plan_hash: str | None = None,
         run_scope: str | None = None,
         retries: int | None = 5,
         retry_delay: timedelta | float = timedelta(seconds=60),
@@ -130,6 +133,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         self.max_documents_per_run = max_documents_per_run
         self.upload_tasks = upload_tasks
         self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # the field's word; Airflow's own is unused
+        self.plan_hash = plan_hash
         self.run_scope = run_scope
 
     # Settings
@@ -158,6 +162,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
             on_mass_delete=self.on_mass_delete,
             wait_for_processing=arguments.flag("wait_for_processing", self.wait_for_processing),
             dry_run=self.is_dry_run,
+            plan_hash=None if arguments.is_unset(self.plan_hash) else self.plan_hash,
         ).validate()
 
     def _limits(self, hook: CloudIndexHook) -> Limits:

@@ -94,16 +94,20 @@ def _user(answer: Mapping[str, Any]) -> str:
     return str(user.get("name") or user.get("id") or "unknown")
 
 
-def ask_for_approval(ctx: SyncContext, context: Context, *, state_conn_id: str | None) -> None:
-    """Trigger the approval DAG for the source's hold, when nobody was asked about it; the caller's task ends with that.
+def ask_for_approval(ctx: SyncContext, context: Context, *, result: dict[str, Any], state_conn_id: str | None) -> None:
+    """Trigger the approval DAG for the source's hold, when a person is to be asked and nobody was yet.
 
-    Outside a run there is no DAG to trigger: the hold waits for ``airflow cloudindex approve``.
+    The caller's task ends with that, as a TriggerDagRunOperator does, so its ``result`` is written before. Outside a
+    run there is no DAG to trigger: the hold waits for ``airflow cloudindex approve``.
     """
+    if ctx.settings.on_mass_delete != "approve":
+        return
     holds = [hold for hold in open_holds(ctx.db, ctx.source.id) if hold.asked_at is None]
     if not holds or context.get("ti") is None:
         return
     hold = holds[0]
     ctx.log.warning("Asking for approval in the DAG %s.", APPROVAL_DAG_ID)
+    context["ti"].xcom_push("return_value", result)
     TriggerDagRunOperator(
         task_id="ask_for_approval",
         trigger_dag_id=APPROVAL_DAG_ID,

@@ -14,6 +14,7 @@ from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.exceptions import AirflowSkipException
 
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.operators.telling import tell_detection, tell_report
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect import detect
@@ -149,10 +150,13 @@ class CloudIndexDeleteRemovedOperator(BaseS3ToCloudIndexOperator):
     def execute(self, context: Context) -> dict[str, int]:
         if self.is_dry_run:
             raise AirflowSkipException("A dry run deletes nothing.")
-        with self._session(context) as ctx, record_requests(ctx):
-            done = remove(ctx)
-        self.log.info("Deleted the documents of %d keys; %d held, %d kept.", done.deleted, done.held, done.kept)
-        return {"deleted": done.deleted, "superseded": done.superseded, "held": done.held, "kept": done.kept}
+        with self._session(context) as ctx:
+            with record_requests(ctx):
+                done = remove(ctx)
+            self.log.info("Deleted the documents of %d keys; %d held, %d kept.", done.deleted, done.held, done.kept)
+            counts = {"deleted": done.deleted, "superseded": done.superseded, "held": done.held, "kept": done.kept}
+            ask_for_approval(ctx, context, result=counts, state_conn_id=self.state_conn_id)
+        return counts
 
 
 class CloudIndexSyncReportOperator(BaseS3ToCloudIndexOperator):

@@ -16,6 +16,7 @@ from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import TaskGroup, TriggerRule, XComArg
 
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.operators.cloudindex_sync import (
     CloudIndexDeleteRemovedOperator,
     CloudIndexDetectChangesOperator,
@@ -57,9 +58,10 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
             except DeletesHeldError:
                 tell_report(self.log, ctx.settings, make_report(ctx))
                 raise
-        tell_report(self.log, ctx.settings, report)
-        if not report.dry_run:
-            judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
+            tell_report(self.log, ctx.settings, report)
+            if not report.dry_run:
+                judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
+                ask_for_approval(ctx, context, result=report.as_dict(), state_conn_id=self.state_conn_id)
         return report.as_dict()
 
 

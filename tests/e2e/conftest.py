@@ -25,6 +25,7 @@ from tests.support.airflow_server import AirflowServer
 
 SHIPPED = Path(__file__).parents[2] / "dags"
 VARIANTS = Path(__file__).parent / "dags"
+AWS_SECRET = "aws-secret-that-nobody-may-see"
 SLOW = 25.0  # seconds that the slow CloudIndex takes to process a document
 GROUP = "s3_to_cloudindex"
 
@@ -125,7 +126,7 @@ def _connections(s3_url: str, cloudindex: LocalCloudIndex, slow: LocalCloudIndex
         fields = {"conn_type": "cloudindex", "host": index.url, "password": index.api_key}
         return json.dumps(fields | {"extra": {"project_id": index.project_id}})
 
-    aws = {"conn_type": "aws", "login": "access-key-id", "password": "secret-access-key"}
+    aws = {"conn_type": "aws", "login": "access-key-id", "password": AWS_SECRET}
     return {
         "AIRFLOW_CONN_CLOUDINDEX_DEFAULT": connection(cloudindex),
         "AIRFLOW_CONN_CLOUDINDEX_SLOW": connection(slow),
