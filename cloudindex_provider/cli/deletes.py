@@ -6,9 +6,12 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from cloudindex_provider.cli.common import OK, command, emit, state, user, when
+from cloudindex_provider.sync.errors import SettingsError
 from cloudindex_provider.sync.state import approvals, sources
 
 __all__ = ["approve", "holds"]
+
+_LONGEST = 366  # days
 
 
 @command
@@ -28,6 +31,8 @@ def holds(args: Namespace) -> int:
 @command
 def approve(args: Namespace) -> int:
     """Allow deletes."""
+    if not 0 < args.days < _LONGEST:
+        raise SettingsError(f"--days is {args.days:g}.", field="days", hint=f"Use a number up to {_LONGEST}.")
     with state(args) as db:
         given = approvals.approve(db, args.source, args.ceiling, user(), args.days)
     emit(

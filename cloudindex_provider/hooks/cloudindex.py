@@ -177,7 +177,7 @@ class CloudIndexHook(BaseHook):
             named = self.name_error(error)
             if named is error:
                 raise
-            raise named from error
+            raise named from None  # the cause says the same without the connection's name
         finally:
             self.close()
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from cloudindex_provider.api.errors import CloudIndexError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.operators import arguments
 from cloudindex_provider.retry import CloudIndexRetryPolicy
@@ -204,8 +203,6 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
                 owner=self._owner(context),
             ) as ctx:
                 yield ctx
-        except CloudIndexError as error:
-            raise error from None  # one sentence in the log: its cause is the same without the connection's name
         finally:
             db.close()
 

@@ -7,10 +7,10 @@ another ETag or size, never another time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from cloudindex_provider.sync.selection import SkipReason
+from cloudindex_provider.sync.selection import BlockSelector, SkipReason
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.records import ObjectRow
 from cloudindex_provider.sync.state.schema import Status
@@ -21,16 +21,21 @@ __all__ = ["Comparison"]
 _IN_FLIGHT = (Status.UPLOADING, Status.PROCESSING)
 
 
+def _one_by_one(keys: Sequence[str], sizes: Sequence[int], classes: Collection[str] = ()) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Compares blocks of one source.
 
     :param select: (key, size, storage class) -> reason for a skip, or ``None``
+    :param select_all: whether ``select`` certainly skips none of a whole block
     """
 
     source_id: int
     select: Callable[[str, int, str], SkipReason | None]
-    select_all: Callable[[Sequence[str], Sequence[int]], bool] = lambda _keys, _sizes: False  # see block_selector
+    select_all: BlockSelector = _one_by_one
 
     def settled(self, listed: Sequence[ListedObject], digests: Sequence[Digest]) -> tuple[Counter[str], set[str]]:
         """The counts of those keys of a range that are as they were, and all its other keys: ``block``'s work.
@@ -67,6 +72,12 @@ class Comparison:
     def block(self, listed: Sequence[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
         """What to write for one range of keys, given everything that S3 lists and the state holds in it."""
         writes = SweepWrites()
+        if not rows and self.select_all(
+            [item[0] for item in listed], [item[2] for item in listed], {item[4] for item in listed}
+        ):
+            writes.insert.extend(listed)
+            writes.counts.update(listed=len(listed), new=len(listed))
+            return writes
         at, end = 0, len(rows)
         for item in listed:
             while at < end and rows[at].key < item.key:

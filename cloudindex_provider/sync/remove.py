@@ -94,7 +94,7 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
                 continue  # somebody works on the key; the next run deletes it
             with failures.of(one.key), _released(ctx, run, one.key):
                 ctx.client.delete_document(one.document_id)
-                removals.forget_superseded(ctx.db, run, [one])
+                removals.forget_superseded(ctx.db, run, ctx.owner, one)
                 number += 1
                 ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
     failures.raise_first()
@@ -118,17 +118,19 @@ def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary:
         with failures.of(one.key), _released(ctx, run, one.key):
             for document_id in ids:
                 ctx.client.delete_document(document_id)
-            removals.record_deleted(ctx.db, run, begun, ids)
+            removals.record_deleted(ctx.db, run, ctx.owner, begun, ids)
             summary.deleted += 1
     failures.raise_first()
 
 
 @contextmanager
 def _released(ctx: SyncContext, run: Run, key: str) -> Iterator[None]:
+    """A key whose delete fails is let go of, so that the next try needn't wait for the claim's end."""
     try:
         yield
-    finally:
+    except BaseException:
         removals.release(ctx.db, run, ctx.owner, key)
+        raise
 
 
 class _Failures:

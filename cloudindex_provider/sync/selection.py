@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
+from typing import Protocol
 
 from cloudindex_provider.sync.naming import extension
 from cloudindex_provider.sync.settings import Selection
 
-__all__ = ["SkipReason", "block_selector", "selector"]
+__all__ = ["BlockSelector", "SkipReason", "block_selector", "selector"]
 
 # A restored object keeps its class, so these may be readable for a while; the next change of the object shows it.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -28,6 +29,12 @@ class SkipReason(StrEnum):
     INVALID_KEY = "invalid_key"
     OWNED_BY_OTHER = "owned_by_other"
     OPTED_OUT = "opted_out"
+
+
+class BlockSelector(Protocol):
+    """See ``block_selector``. Without classes, archived objects count as selected."""
+
+    def __call__(self, keys: Sequence[str], sizes: Sequence[int], classes: Collection[str] = ()) -> bool: ...
 
 
 _EXTENSION = re.compile("[a-z0-9]{1,10}")
@@ -69,10 +76,10 @@ def selector(selection: Selection) -> Callable[[str, int, str], SkipReason | Non
     return decide
 
 
-def block_selector(selection: Selection) -> Callable[[Sequence[str], Sequence[int]], bool]:
-    """A function of (keys, their sizes) that is true only if ``selector`` skips none of them, unless as archived.
+def block_selector(selection: Selection) -> BlockSelector:
+    """A function of (keys, their sizes, their storage classes) that is true only if ``selector`` skips none of them.
 
-    It may be false although none is skipped; it costs a tenth of asking for each. No key may hold U+0000.
+    It may be false although none is skipped; it costs a tenth of asking for each.
     """
     included, excluded = _matcher(selection.include), _matcher(selection.exclude)
     types = frozenset(t.lower().lstrip(".") for t in selection.file_types)
@@ -80,8 +87,10 @@ def block_selector(selection: Selection) -> Callable[[Sequence[str], Sequence[in
     tails = frozenset(f".{name}" for name in types if _EXTENSION.fullmatch(name))
     largest = selection.max_file_size
 
-    def decide(keys: Sequence[str], sizes: Sequence[int]) -> bool:
-        if not keys or min(sizes) <= 0 or max(sizes) > largest:
+    def decide(keys: Sequence[str], sizes: Sequence[int], classes: Collection[str] = ()) -> bool:
+        if not keys or min(sizes) <= 0 or max(sizes) > largest or not _ARCHIVED.isdisjoint(classes):
+            return False
+        if "\0" in "".join(keys):
             return False
         if (included and not all(map(included, keys))) or (excluded and any(map(excluded, keys))):
             return False

@@ -190,7 +190,7 @@ class Sender:
         if not self.accepted and not claims.live_documents(self.ctx.db, self.ctx.source):
             raise refusals[0][1]
         for row, error in refusals:
-            self._fail(row, Failure(str(error)))
+            self._fail(row, Failure(f"{error} Change the object, or leave it out with exclude."))
 
     def _no_answer(self, ready: Sequence[Ready], error: CloudIndexError) -> None:
         if not error.outcome_unknown:

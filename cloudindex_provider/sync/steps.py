@@ -27,7 +27,7 @@ def synchronize(ctx: SyncContext) -> SyncReport:
     found = detect(ctx)
     if ctx.settings.dry_run:
         return dry_report(found, ctx.s3.take_calls())
-    ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in sorted(found.counts.items())))
+    ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in found.counts.items() if number))
     with record_requests(ctx):
         _work(ctx, found)
     return make_report(ctx)

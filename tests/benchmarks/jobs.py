@@ -93,7 +93,7 @@ def settle(began: float, state: str) -> dict[str, Any]:
 
     clock = Clock(began)
     with sqlite3.connect(state) as connection:
-        connection.execute(f"UPDATE object SET status = 'indexed', {IDS}")  # noqa: S608 - this module's own
+        connection.execute(f"UPDATE object SET status = 'indexed', {IDS}")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("ANALYZE")
     connection.close()
@@ -119,7 +119,10 @@ def hook_dict(began: float, url: str, state: str) -> dict[str, Any]:
     os.environ["AIRFLOW_CONN_BENCH"] = json.dumps(
         {
             "conn_type": "aws", "login": "x", "password": "y",
-            "extra": {"endpoint_url": url, "region_name": "us-east-1", "config_kwargs": {"s3": {"addressing_style": "path"}}},
+            "extra": {
+                "endpoint_url": url, "region_name": "us-east-1",
+                "config_kwargs": {"s3": {"addressing_style": "path"}},
+            },
         }
     )  # fmt: skip
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -128,7 +131,10 @@ def hook_dict(began: float, url: str, state: str) -> dict[str, Any]:
     clock = Clock(began)
     listed = {one["Key"]: one for one in S3Hook("bench").get_file_metadata("", BUCKET)}
     with sqlite3.connect(state) as connection:
-        rows = {key: (etag, size) for key, etag, size in connection.execute("SELECT key, indexed_etag, indexed_size FROM object")}
+        rows = {
+            key: (etag, size)
+            for key, etag, size in connection.execute("SELECT key, indexed_etag, indexed_size FROM object")
+        }
     changed = [key for key, one in listed.items() if rows.get(key) != (one["ETag"].strip('"'), one["Size"])]
     removed = rows.keys() - listed.keys()
     return clock.result(keys=len(listed), changed=len(changed), removed=len(removed))

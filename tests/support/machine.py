@@ -110,7 +110,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(_UPLOAD_FAULTS), times=st.integers(1, 2), status=st.sampled_from([500, 503, 409]))
     def fail_uploads(self, kind: Any, times: int, status: int) -> None:
-        delay = 0.05 if kind == "late_commit" else 0.0
+        delay = 0.02 if kind == "late_commit" else 0.0
         retry_after = 0.0 if kind == "429" else None
         self.cloud.faults.add(
             Fault(operation="upload", kind=kind, times=times, status=status, delay=delay, retry_after=retry_after)
@@ -173,7 +173,7 @@ class SyncMachine(RuleBasedStateMachine):
         assert not lost, f"{lost} had a document, are in S3, and have none now"
 
     def _sleep(self, seconds: float) -> None:
-        time.sleep(min(seconds, 0.08))  # a late commit comes within what the sync is told to wait
+        time.sleep(min(seconds, 0.05))  # a late commit comes within what the sync is told to wait
         self.mirror.time_passes(seconds)
 
     def _try(self, name: str | None, switch: Switch, tasks: int, **settings: Any) -> None:

@@ -87,7 +87,7 @@ def write_rebuilt(db: Database, source: Source, rows: Sequence[RebuiltRow]) -> N
                 copies,
             )
         changed = [row for row in rows if row.status != "indexed"]
-        note(connection, source, now, [(row.key, "rebuilt", f"{row.status}, {row.reason or ''}") for row in changed])
+        note(connection, source, now, [(row.key, "rebuilt", row.reason or row.status) for row in changed])
 
 
 def drop_others(db: Database, source: Source, is_rebuilt: Callable[[str], bool]) -> int:

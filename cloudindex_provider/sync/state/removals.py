@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+_RELEASE = f"UPDATE object SET claim_owner = NULL WHERE scope_id = :scope AND key = :key AND {MINE}"
+
+
 class Removal(NamedTuple):
     """A key that S3 lists no more."""
 
@@ -112,7 +115,7 @@ def record_deleting(db: Database, run: Run, owner: Owner, removal: Removal, *, l
     return removal._replace(revision=removal.revision + 1)
 
 
-def record_deleted(db: Database, run: Run, removal: Removal, ids: Sequence[str]) -> None:
+def record_deleted(db: Database, run: Run, owner: Owner, removal: Removal, ids: Sequence[str]) -> None:
     """The service has none of these documents any more, so the row goes, unless somebody has taken the key up again."""
     with db.write() as connection:
         values = {"scope": run.source.scope_id, "key": removal.key, "seen": removal.revision, "run": run.id}
@@ -124,18 +127,16 @@ def record_deleted(db: Database, run: Run, removal: Removal, ids: Sequence[str])
                 sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"),
                 [{"scope": run.source.scope_id, "id": one} for one in ids],
             )
+        connection.execute(sa.text(_RELEASE), claim_values(owner, scope=run.source.scope_id, key=removal.key))
         connection.execute(sa.text("UPDATE run_key SET outcome = 'deleted' WHERE run_id = :run AND key = :key"), values)
         add_counts(connection, run.id, {"deleted": 1, "deleted_documents": len(ids)})
         note_history(db, connection, run, [(removal.key, "deleted", "no longer in S3")])
 
 
 def release(db: Database, run: Run, owner: Owner, key: str) -> None:
-    """Let go of a key whose documents couldn't be deleted, or are."""
+    """Let go of a key whose documents couldn't be deleted."""
     with db.write() as connection:
-        connection.execute(
-            sa.text(f"UPDATE object SET claim_owner = NULL WHERE scope_id = :scope AND key = :key AND {MINE}"),
-            claim_values(owner, scope=run.source.scope_id, key=key),
-        )
+        connection.execute(sa.text(_RELEASE), claim_values(owner, scope=run.source.scope_id, key=key))
 
 
 def record_kept(db: Database, run: Run, key: str, outcome: str, reason: str) -> None:
@@ -204,16 +205,13 @@ def claim_superseded(db: Database, run: Run, owner: Owner, one: Superseded, *, l
     return bool(claimed or not there)
 
 
-def forget_superseded(db: Database, run: Run, documents: Sequence[Superseded]) -> None:
-    """They are deleted."""
-    if not documents:
-        return
+def forget_superseded(db: Database, run: Run, owner: Owner, one: Superseded) -> None:
+    """It is deleted; its key is free again."""
     with db.write() as connection:
-        connection.execute(
-            sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"),
-            [{"scope": run.source.scope_id, "id": one.document_id} for one in documents],
-        )
-        add_counts(connection, run.id, {"superseded": len(documents)})
+        values = claim_values(owner, scope=run.source.scope_id, key=one.key, id=one.document_id)
+        connection.execute(sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"), values)
+        connection.execute(sa.text(_RELEASE), values)
+        add_counts(connection, run.id, {"superseded": 1})
 
 
 def document_ids_of(db: Database, run: Run, key: str) -> list[str]:

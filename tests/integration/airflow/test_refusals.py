@@ -134,8 +134,11 @@ def test_a_mistake_is_one_sentence_with_connection_and_remedy_and_deletes_nothin
     assert len(world.ci.documents()) == 2
 
 
-@pytest.mark.parametrize("mistake", [wrong_key, missing_bucket, denied_bucket, prefix_as_url], ids=lambda v: v.__name__)
-@pytest.mark.parametrize("sensor", [True, False], ids=["sensor", "no_sensor"])
+@pytest.mark.parametrize(
+    ("mistake", "sensor"),
+    [(wrong_key, False), (missing_bucket, True), (denied_bucket, True), (denied_bucket, False), (prefix_as_url, True)],
+    ids=lambda value: getattr(value, "__name__", "with_sensor" if value else "without_sensor"),
+)
 def test_in_a_run_it_fails_at_the_first_try_and_the_report_says_which_task(
     run, world_with_a_past, nowhere, denied, mistake, sensor
 ):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.machine import SyncMachine
 
-EXAMPLES = int(os.environ.get("SYNC_MACHINE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("SYNC_MACHINE_EXAMPLES", "18"))
 
 SyncMachine.TestCase.settings = settings(
     max_examples=EXAMPLES,

@@ -31,14 +31,14 @@ def work(report: Any) -> dict[str, int]:
 def test_a_rebuilt_state_needs_no_upload_and_no_delete(mirror: Mirror, rebuild: Cli, lose_state: Lose) -> None:
     """After the loss of the state, rebuild reads every object once, and the next sync changes nothing."""
     mirror.put_many(30)
-    mirror.put_in_parts("large.txt", b"abc " * 1_500_000)
+    mirror.put_in_parts("parts.txt", b"abc " * 1_000)
     mirror.run()
     before = mirror.rows()
     lose_state()
     answer = rebuild("--yes")
     assert answer.code == 0, answer.err
     assert answer.json["rebuilt"]["indexed"] == 31
-    assert answer.json["rebuilt"]["bytes_read"] == answer.json["survey"]["bytes"] > 6_000_000
+    assert answer.json["rebuilt"]["bytes_read"] == answer.json["survey"]["bytes"] > 4_000
     uploads = mirror.uploads
     report = mirror.run()
     mirror.assert_agreement()
@@ -203,6 +203,10 @@ def test_a_source_with_rows_is_replaced_only_when_asked(mirror: Mirror, rebuild:
         " NULL, NULL, 0 FROM object WHERE key = :k",
         k=keys[0],
     )
+    mirror.execute(
+        "INSERT INTO superseded SELECT scope_id, :id, source_id, key, 'failed' FROM object WHERE key = :k",
+        id=mirror.of(keys[1])[0]["id"], k=keys[1],
+    )  # fmt: skip
     assert "has 3 keys in the state already" in rebuild("--yes").error
     done = rebuild("--yes", "--replace").json["rebuilt"]
     assert (done["indexed"], done["dropped"]) == (2, 1)
@@ -216,6 +220,29 @@ def test_a_run_that_works_on_the_source_is_not_disturbed(mirror: Mirror, rebuild
     mirror.run()
     mirror.execute("UPDATE object SET claim_owner = 'somebody', claim_try = 1, claim_until = 1e12")
     assert "A run works on 2 keys" in rebuild("--yes", "--replace").error
+
+
+def test_a_sync_that_begins_meanwhile_wins(
+    mirror: Mirror, rebuild: Cli, lose_state: Lose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that appear while objects are read are a run's own, and are not written over unasked."""
+    from cloudindex_provider.sync import rebuild as module
+
+    mirror.put_many(2)
+    mirror.run()
+    lose_state()
+
+    def read_while_a_sync_runs(*args: Any) -> Any:
+        monkeypatch.undo()
+        mirror.context()
+        mirror.run()
+        return object_digest(*args)
+
+    monkeypatch.setattr(module, "READERS", 1)
+    monkeypatch.setattr(module, "object_digest", read_while_a_sync_runs)
+    before = mirror.uploads
+    assert "has 2 keys in the state already" in rebuild("--yes").error
+    assert mirror.uploads == before + 2
 
 
 @pytest.mark.parametrize("setting", ["total", "cut"])

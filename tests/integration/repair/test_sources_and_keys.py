@@ -181,6 +181,7 @@ def test_held_deletes_are_shown_and_approved(mirror: Mirror, cli: Cli) -> None:
     assert (hold["source_id"], hold["removed"], hold["live"]) == (1, 3, 5)
     assert "max_delete_documents" in cli("holds").out
     assert "allows nothing" in cli("approve", "--source", 1, "--ceiling", 0).error
+    assert "--days" in cli("approve", "--source", 1, "--ceiling", 3, "--days", -1).error
     given = cli("approve", "--source", 1, "--ceiling", 3, "--output", "json").json
     assert (given["ceiling"], given["user"]) == (3, getpass.getuser())
     assert mirror.run(**limits).counts["deleted"] == 3

@@ -168,9 +168,10 @@ def db(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator
         return
     database = request.getfixturevalue("postgres_states")(backend)
     yield database
-    with database.write() as connection:  # 10 ms; a database of its own would take 150
-        tables = ", ".join(f'"{name}"' for name in metadata.tables if name != "meta")
-        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY"))
+    with database.write() as connection:  # TRUNCATE makes 40 new files, which takes 100 times as long
+        for table in reversed(metadata.sorted_tables):
+            if table.name != "meta":
+                connection.execute(table.delete())
 
 
 def listed_object(key: str = "k.txt", etag: str = "e1", size: int = 10) -> ListedObject:

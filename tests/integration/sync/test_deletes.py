@@ -1,0 +1,148 @@
+"""What is deleted, and everything that keeps it from being deleted. Both edges of every limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloudindex_provider.sync.errors import DeletesHeldError
+from cloudindex_provider.sync.settings import Selection
+from tests.support.mirror import Mirror
+
+
+def remove_some(mirror: Mirror, number: int) -> None:
+    mirror.remove(*(f"{i:04d}.txt" for i in range(number)))
+
+
+@pytest.mark.parametrize(
+    ("removed", "limits", "held"),
+    [
+        (3, {"max_delete_documents": 3}, False),
+        (4, {"max_delete_documents": 3}, True),
+        (4, {"max_delete_documents": 3, "max_delete_percent": 40.0}, False),
+        (4, {"max_delete_documents": 3, "max_delete_percent": 36.0}, True),
+        (2, {"max_delete_absolute": 2}, False),
+        (2, {"max_delete_absolute": 1}, True),
+        (1, {"max_delete_documents": 0, "max_delete_percent": 0.0}, True),
+    ],
+)
+def test_the_guard_holds_over_its_limits_and_not_at_them(
+    in_memory: Mirror, removed: int, limits: dict[str, Any], held: bool
+) -> None:
+    """Held removals delete nothing at all, uploads go on, and the error says which limit it was."""
+    in_memory.put_many(10)
+    in_memory.run()
+    remove_some(in_memory, removed)
+    new = in_memory.put("new.txt", "new")
+    if not held:
+        assert in_memory.run(**limits).counts["deleted"] == removed
+        in_memory.assert_agreement()
+        return
+    with pytest.raises(DeletesHeldError, match="max_delete_"):
+        in_memory.run(**limits)
+    assert len(in_memory.documents()) == 11
+    assert len(in_memory.of(new)) == 1
+    assert in_memory.requests("delete") == 0
+    report = in_memory.run(**limits, on_mass_delete="skip")
+    assert (report.counts["held"], report.counts["deleted"]) == (removed, 0)
+    assert report.held_reason
+    in_memory.run()
+    in_memory.assert_agreement()
+
+
+def test_keep_deletes_nothing_that_s3_has_no_more(in_memory: Mirror) -> None:
+    """With on_removed="keep" the documents stay, run after run, and a later "delete" removes them."""
+    in_memory.put_many(4)
+    in_memory.run()
+    remove_some(in_memory, 2)
+    for _ in range(2):
+        report = in_memory.run(on_removed="keep")
+        assert (report.counts["removed"], report.counts["deleted"]) == (2, 0)
+    assert len(in_memory.documents()) == 4
+    in_memory.run()
+    in_memory.assert_agreement()
+
+
+def test_what_a_narrower_selection_excludes_is_reported_and_never_deleted(in_memory: Mirror) -> None:
+    """Excluded documents stay, and removals wait for the run after a changed selection."""
+    in_memory.put_many(4)
+    kept = in_memory.put("private.txt", "private")
+    in_memory.run()
+    in_memory.remove("0000.txt")
+    narrow = Selection(exclude=("*/private.txt",))
+    report = in_memory.run(selection=narrow)
+    assert (report.counts["excluded"], report.counts["deleted"], report.counts["held"]) == (1, 0, 1)
+    report = in_memory.run(selection=narrow)
+    assert (report.counts["excluded"], report.counts["deleted"]) == (1, 1)
+    assert len(in_memory.of(kept)) == 1
+    in_memory.run()
+    in_memory.run()
+    in_memory.assert_agreement()
+
+
+def test_foreign_documents_are_nobody_s_to_delete(in_memory: Mirror) -> None:
+    """Documents that others put into the project stay, whatever they are called."""
+    from cloudindex_provider.api.models import FilePart
+
+    in_memory.client.upload_documents([FilePart(name, 3, lambda: [b"abc"]) for name in ("mine.txt", "0001.txt")])
+    in_memory.put_many(3)
+    in_memory.run()
+    remove_some(in_memory, 2)
+    in_memory.run()
+    in_memory.assert_agreement(foreign={"mine.txt", "0001.txt"})
+    assert {"mine.txt", "0001.txt"} <= set(in_memory.documents())
+
+
+def test_a_removed_key_takes_all_its_copies_along(in_memory: Mirror) -> None:
+    """The superseded version of a key that vanished before it was deleted goes with it."""
+    in_memory.put("anchor.txt")
+    key = in_memory.put("a.txt", "first")
+    in_memory.run()
+    in_memory.put("a.txt", "second")
+    in_memory.cloud.settings.processing_delay = 0.1
+    in_memory.run(wait_for_processing=False)
+    assert len(in_memory.of(key)) == 2
+    in_memory.remove("a.txt")
+    in_memory.run()
+    in_memory.assert_agreement()
+
+
+@pytest.mark.parametrize("behaviour", ["duplicate", "version", "replace"])
+def test_a_key_that_comes_back_after_its_delete_is_new(in_memory: Mirror, behaviour: Any) -> None:
+    """Removed and put again, with the same bytes: it is uploaded again."""
+    in_memory.cloud.settings.same_name = behaviour
+    in_memory.put("anchor.txt")
+    in_memory.put("a.txt", "text")
+    in_memory.run()
+    in_memory.remove("a.txt")
+    in_memory.run()
+    in_memory.put("a.txt", "text")
+    assert in_memory.run().counts["new"] == 1
+    in_memory.assert_agreement()
+
+
+@pytest.mark.parametrize("behaviour", ["duplicate", "version", "replace"])
+def test_a_key_that_comes_back_between_head_and_delete_is_made_again(in_memory: Mirror, behaviour: Any) -> None:
+    """The one moment that no proof covers: the document is deleted, and the next run uploads the key anew."""
+    in_memory.cloud.settings.same_name = behaviour
+    in_memory.put("anchor.txt")
+    in_memory.put("a.txt", "text")
+    in_memory.run()
+    in_memory.remove("a.txt")
+    client = in_memory.client
+
+    class Back:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+        def delete_document(self, document_id: str) -> bool:
+            in_memory.put("a.txt", "text again")
+            in_memory.run("other", keys=("docs/a.txt",))
+            return bool(client.delete_document(document_id))
+
+    from cloudindex_provider.sync.steps import synchronize
+
+    synchronize(in_memory.context("deleting", client=Back()))
+    in_memory.run()
+    in_memory.assert_agreement()
