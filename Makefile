@@ -30,5 +30,9 @@ test: lint
 soak: install
 	$(BIN)/python -m tests.soak.crash --kills $(or $(KILLS),200)
 
+# make bench SIZE=full takes most of an hour. The programs that we are compared with go into .bench.
+bench: install
+	SIZE=$(or $(SIZE),quick) $(BIN)/python -m tests.benchmarks
+
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

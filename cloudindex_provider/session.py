@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from airflow.sdk.configuration import conf
+
 from cloudindex_provider.api.ratelimit import LocalPacer
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.operators.s3_access import named_s3_errors, s3_client
-from cloudindex_provider.state_location import resolve_state_url
+from cloudindex_provider.state_location import SECTION, resolve_state_url
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.errors import StateError
 from cloudindex_provider.sync.settings import SyncSettings
@@ -78,4 +80,5 @@ def sync_session(
             name=name,
             owner=owner,
             request_timeout=hook.settings.read_timeout,
+            history_days=conf.getfloat(SECTION, "history_days", fallback=90.0),
         )

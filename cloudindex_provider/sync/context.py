@@ -65,6 +65,7 @@ class SyncContext:
     lease: float = 120.0  # seconds a claim is valid without renewal
     doubt_grace: float = 30.0  # seconds past the request timeout after which a cut request commits no more
     poll_interval: float = 10.0  # seconds between two looks at what is processing, doubling to 120
+    history_days: float = 90.0  # how long what happened to a key is kept
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("cloudindex_provider.sync"))
     sleep: Callable[[float], None] = time.sleep
     stop: threading.Event = field(default_factory=threading.Event)  # set: begin no further request

@@ -193,7 +193,7 @@ def _looked_at(ctx: SyncContext, row: WorkRow, opened: S3Object) -> Prepared:
         opened.close()
         return OptedOut(row)
     data, sha256 = None, None
-    may_be_same = row.indexed_sha256 is not None and row.size == row.indexed_size
+    may_be_same = row.document_id is not None and row.indexed_sha256 is not None and row.size == row.indexed_size
     if row.size <= SMALL:
         data = b"".join(opened.chunks())
         sha256 = opened.sha256

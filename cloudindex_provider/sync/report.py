@@ -79,6 +79,7 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.skips = [{"key": key, "reason": why} for key, _, why in tally.skips]
     report.imbalance = _imbalance(report.counts, tally)
     runs.finish_run(ctx.db, run)
+    runs.prune_daily(ctx.db, ctx.source, days=ctx.history_days)
     return report
 
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -161,32 +160,24 @@ class S3Source:
         if start_after:
             request["StartAfter"] = start_after
         last = start_after
-        ask = partial(self._ask, "ListObjectsV2", None, fast_list(self.client))
-        ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cloudindex-listing")
-        try:
-            answer = ask(**request)
-            while True:
-                page = _rows(answer)
-                self._check_whole(page, answer, prefix)
-                last = self._check_order(page, last)
-                token = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-                goes_on = bool(token) and token != request.get("ContinuationToken")
-                request["ContinuationToken"] = token
-                # The next page is on its way while the caller works on this one.
-                following = ahead.submit(ask, **request) if goes_on else None
-                if page:
-                    yield page
-                if not answer.get("IsTruncated"):
-                    return
-                if following is None:
-                    raise S3IntegrationError(
-                        f"bucket {self.bucket}: a listing says that it goes on, but not where.",
-                        code="ListingTokenMissing",
-                        hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
-                    )
-                answer = following.result()
-        finally:
-            ahead.shutdown(wait=False, cancel_futures=True)
+        ask = fast_list(self.client)
+        while True:
+            answer = self._ask("ListObjectsV2", None, ask, **request)
+            page = _rows(answer)
+            self._check_whole(page, answer, prefix)
+            last = self._check_order(page, last)
+            if page:
+                yield page
+            if not answer.get("IsTruncated"):
+                return
+            token = answer.get("NextContinuationToken")
+            if not token or token == request.get("ContinuationToken"):
+                raise S3IntegrationError(
+                    f"bucket {self.bucket}: a listing says that it goes on, but not where.",
+                    code="ListingTokenMissing",
+                    hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
+                )
+            request["ContinuationToken"] = token
 
     def _check_whole(self, page: list[ListedObject], answer: Mapping[str, Any], prefix: str) -> None:
         """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""

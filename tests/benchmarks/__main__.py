@@ -1,4 +1,5 @@
-"""``python -m tests.benchmarks``: measures, and writes BENCHMARKS.md. SIZE=quick (default) or full, by environment.
+"""``python -m tests.benchmarks``: measures, and writes BENCHMARKS.md. SIZE=quick (default) or full, by environment;
+REPEAT=1 for a first look.
 
 Everything runs on this machine against fakes on loopback, so ratios within one run say more than seconds.
 """
@@ -37,7 +38,8 @@ class Bench:
 
     def __init__(self, size: str, home: Path) -> None:
         self.size, self.home = size, home
-        self.keys, self.repeat, self.memory_keys = SIZES[size]
+        self.keys, repeat, self.memory_keys = SIZES[size]
+        self.repeat = int(os.environ.get("REPEAT", repeat))
         self.peers = Peers(Path(os.environ.get("BENCH_PEERS", ROOT / ".bench")))
         self.runs = 0
 

@@ -55,8 +55,8 @@ def write(
         "# Benchmarks",
         "",
         f"Written by `make bench SIZE={size}`, {keys:,} keys. Fakes on loopback, jobs in turn, medians; each in a"
-        " process of its own. Seconds are without imports, which only a program written in Python can tell apart; CPU seconds"
-        " and peak memory are the whole process's.",
+        " process of its own. Seconds are without imports where the program can tell them apart; CPU seconds and peak"
+        " memory are the whole process's.",
         "",
         *(f"- {fact}" for fact in facts),
         "",

@@ -51,7 +51,7 @@ def _kill() -> None:
 
 
 def run(what: Try, answer: Any) -> None:
-    """Run the sync; sends ``(steps, error)`` if it lives to see its end."""
+    """Run the sync; says that it begins, and sends ``(steps, error)`` if it lives to see its end."""
     switch = Switch(what.die_at, die=_kill)
     settings = SyncSettings(
         project_id=what.project_id, bucket=what.bucket, prefix="docs/", limits=Limits(upload_tasks=what.tasks)
@@ -73,6 +73,7 @@ def run(what: Try, answer: Any) -> None:
             poll_interval=0.02,
         )
         error = ""
+        answer.send("begins")
         try:
             synchronize(ctx)
         except (SyncError, CloudIndexError) as problem:

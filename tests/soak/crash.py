@@ -19,6 +19,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ __all__ = ["BEHAVIOURS", "CrashTest", "Figures"]
 BEHAVIOURS = ("duplicate", "version", "replace")
 _FIRST = 8  # objects of the first sync; then 3 new, 3 changed, 2 removed, 1 rewritten
 _NEEDED = 6  # uploads that the changes need
-_RANDOM_SHARE = 0.3  # of the kills come at a random moment
+_RANDOM_SHARE = 0.6  # of the kills come at a random moment
 _SECOND_SHARE = 0.25  # of the rounds have a second kill
 
 
@@ -73,6 +74,7 @@ class CrashTest:
         self.fork = multiprocessing.get_context("forkserver")
         self.fork.set_forkserver_preload(["tests.soak.child"])
         self.steps: dict[int, int] = {}  # upload loops -> steps of a whole try
+        self.duration = 0.3  # seconds of a whole try
 
     def __enter__(self) -> CrashTest:
         self.loggers = [logging.getLogger(name) for name in ("werkzeug", "cloudindex_provider.sync")]
@@ -144,7 +146,7 @@ class CrashTest:
             at_random = die_at is None and self.random.random() < _RANDOM_SHARE
             step = die_at if die_at is not None else self.random.randrange(self.steps.get(tasks, 100))
             what = self._try(mirror, attempt, tasks, None if at_random else step)
-            killed = self._child(what, self.random.uniform(0.0, 0.6) if at_random else None)
+            killed = self._child(what, self.random.random() * self.duration if at_random else None)
             if killed:
                 kills.append("random" if at_random else f"step {step}")
                 self.figures.at_random += at_random
@@ -179,6 +181,9 @@ class CrashTest:
         process: Any = self.fork.Process(target=run, args=(what, theirs))
         process.start()
         theirs.close()
+        with suppress(EOFError):
+            mine.recv()
+        began = time.monotonic()
         if kill_after is not None:
             process.join(kill_after)
             process.kill()
@@ -191,6 +196,7 @@ class CrashTest:
             if mine.poll():
                 steps, error = mine.recv()
                 self.steps[what.tasks] = max(steps, self.steps.get(what.tasks, 0))
+                self.duration = time.monotonic() - began
                 if error:
                     self.figures.wrong.append(f"an undisturbed try failed: {error}")
                 return False

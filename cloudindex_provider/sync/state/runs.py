@@ -21,8 +21,8 @@ __all__ = [
     "note_history",
     "open_source",
     "prune",
+    "prune_daily",
     "run_age",
-    "source_status_counts",
     "start_run",
 ]
 
@@ -158,15 +158,6 @@ def counts(db: Database, run: Run) -> dict[str, int]:
         return {name: int(value) for name, value in rows}
 
 
-def source_status_counts(db: Database, source: Source) -> dict[str, int]:
-    """How many rows of the source are in each status."""
-    with db.read() as connection:
-        rows = connection.execute(
-            sa.text("SELECT status, count(*) FROM object WHERE source_id = :id GROUP BY status"), {"id": source.id}
-        )
-        return {status: int(number) for status, number in rows}
-
-
 def note_history(db: Database, connection: Connection, run: Run, events: Iterable[tuple[str, str, str | None]]) -> None:
     """Write (key, event, reason) to the history, in the transaction of the rows that changed."""
     now = db.now(connection)
@@ -182,6 +173,30 @@ def note_history(db: Database, connection: Connection, run: Run, events: Iterabl
             ),
             rows,
         )
+
+
+def prune_daily(db: Database, source: Source, *, days: float, blocks: int = 20) -> int:
+    """``prune`` in as many blocks as needed, at most ``blocks``; at most once a day, because it reads the history."""
+    name = f"pruned:{source.id}"
+    with db.write() as connection:
+        now = db.now(connection)
+        last = connection.execute(sa.text("SELECT value FROM meta WHERE name = :name"), {"name": name}).scalar()
+        if last is not None and now - float(last) < 86400:
+            return 0
+        connection.execute(
+            sa.text(
+                "INSERT INTO meta (name, value) VALUES (:name, :now)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+            ),
+            {"name": name, "now": str(now)},
+        )
+    total = 0
+    for _ in range(blocks):
+        gone = prune(db, source, days=days)
+        total += gone
+        if not gone:
+            break
+    return total
 
 
 def prune(db: Database, source: Source, *, days: float, keep: int = 5, block: int = 5000) -> int:

@@ -93,14 +93,6 @@ def test_counters_add_up_from_many_threads(state: Any) -> None:
     assert state.counts()["s3:GetObject"] == 7
 
 
-def test_rows_are_counted_by_status(state: Any, listed: Listed) -> None:
-    """The page's numbers."""
-    state.index(listed("a"), listed("b"))
-    state.begin("r2")
-    state.detect(listed("a"), listed("b"), listed("c"))
-    assert runs.source_status_counts(state.db, state.source) == {"indexed": 2, "pending": 1}
-
-
 def test_history_keeps_the_last_five_of_a_key(state: Any) -> None:
     """Old events go in blocks, but never a key's last five; a run's keys go when it is as old, its counters stay."""
     with state.db.write() as connection:
@@ -125,6 +117,19 @@ def test_history_keeps_the_last_five_of_a_key(state: Any) -> None:
     assert sorted(state.history()) == sorted(kept)
     assert state.sql("SELECT count(*) FROM run_key") == [(0,)]
     assert state.counts() == {"x": 1}
+
+
+def test_pruning_happens_once_a_day_and_to_the_end(make_state: Callable[..., Any]) -> None:
+    """A run prunes everything that is due, and the next run of the same day doesn't look again."""
+    state = make_state(prefix="daily")
+    with state.db.write() as connection:
+        runs.note_history(state.db, connection, state.run, [("k", "e", None)] * 12)
+    state.sql("UPDATE history SET at = 1.0")
+    assert runs.prune_daily(state.db, state.source, days=1) == 7
+    state.sql("INSERT INTO history (source_id, key, at, event) VALUES (:s, 'k', 1.0, 'e')", s=state.source.id)
+    assert runs.prune_daily(state.db, state.source, days=1) == 0
+    state.sql("UPDATE meta SET value = '0' WHERE name LIKE 'pruned:%'")
+    assert runs.prune_daily(state.db, state.source, days=1) == 1
 
 
 def test_another_source_s_history_is_not_pruned(make_state: Callable[..., Any]) -> None:
