@@ -206,7 +206,11 @@ def test_eight_want_a_lock_and_one_at_a_time_has_it(db: Database) -> None:
 def report_of(state: Any, **settings: Any) -> SyncReport:
     values = SyncSettings(project_id="p", bucket="b", **settings)
     ctx = SimpleNamespace(
-        run=lambda: runs.find_run(state.db, state.source, state.run.name), db=state.db, settings=values
+        source=state.source,
+        history_days=90.0,
+        run=lambda: runs.find_run(state.db, state.source, state.run.name),
+        db=state.db,
+        settings=values,
     )
     return make_report(cast(SyncContext, ctx))
 
