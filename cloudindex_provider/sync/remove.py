@@ -83,7 +83,7 @@ def _say_held(ctx: SyncContext, run: Run, held: int) -> None:
 def _remove_superseded(ctx: SyncContext, run: Run) -> int:
     number = 0
     tried: set[str] = set()
-    failures = _Failures(ctx)
+    deletes = _Deletes(ctx)
     while block := removals.superseded_documents(ctx.db, run, limit=_BLOCK + len(tried)):
         left = [one for one in block if one.document_id not in tried]
         if not left:
@@ -92,17 +92,17 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
             tried.add(one.document_id)
             if not removals.claim_superseded(ctx.db, run, ctx.owner, one, lease=ctx.lease):
                 continue  # somebody works on the key; the next run deletes it
-            with failures.of(one.key), _released(ctx, run, one.key):
-                ctx.client.delete_document(one.document_id)
+            with deletes.of(one.key), _released(ctx, run, one.key):
+                deletes.delete(one.document_id)
                 removals.forget_superseded(ctx.db, run, ctx.owner, one)
                 number += 1
                 ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
-    failures.raise_first()
+    deletes.raise_first()
     return number
 
 
 def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> None:
-    failures = _Failures(ctx)
+    deletes = _Deletes(ctx)
     gone = _proven_gone(ctx, run, block, summary)
     unknown = {one.file_name or file_name(ctx.settings.bucket, one.key) for one in gone if one.doubtful}
     copies = find_copies(ctx, unknown) if unknown else {}
@@ -115,12 +115,12 @@ def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary:
         except ClaimLostError as error:
             ctx.log.info("%s", error)
             continue
-        with failures.of(one.key), _released(ctx, run, one.key):
+        with deletes.of(one.key), _released(ctx, run, one.key):
             for document_id in ids:
-                ctx.client.delete_document(document_id)
+                deletes.delete(document_id)
             removals.record_deleted(ctx.db, run, ctx.owner, begun, ids)
             summary.deleted += 1
-    failures.raise_first()
+    deletes.raise_first()
 
 
 @contextmanager
@@ -133,13 +133,25 @@ def _released(ctx: SyncContext, run: Run, key: str) -> Iterator[None]:
         raise
 
 
-class _Failures:
-    """Deletes that failed for one document's sake: the others go on, and the first error is raised at the end."""
+class _Deletes:
+    """Deletes of documents. One that fails for its own sake lets the others go on, and is raised at the end."""
 
     def __init__(self, ctx: SyncContext) -> None:
         self._ctx = ctx
         self._first: CloudIndexError | None = None
         self._in_a_row = 0
+        self._sure = False  # the project is where we look for it
+
+    def delete(self, document_id: str) -> None:
+        """Delete one document, or learn that it is gone.
+
+        :raises CloudIndexError: also where a 404 is about the project or the path, and says nothing of the document
+        """
+        if self._ctx.client.delete_document(document_id) or self._sure:
+            self._sure = True
+            return
+        self._ctx.client.check()
+        self._sure = True
 
     @contextmanager
     def of(self, key: str) -> Iterator[None]:
