@@ -88,6 +88,7 @@ def _single(ctx: SyncContext, row: WorkRow) -> Document | None:
     try:
         return ctx.client.get_document(str(row.upload_document_id)).document
     except NotFoundError:
+        ctx.client.check()  # a 404 about the project says nothing of the document
         return None
 
 

@@ -97,6 +97,13 @@ class Bench:
         self._forget(state)
         return job("bare_inserts", url=fake.url, state=str(state))
 
+    def documents(self) -> Measured:
+        """A list of all documents."""
+        found = Measured("list of 500,000 documents")
+        found.runs = [job("documents_list", documents=500_000) for _ in range(self.repeat)]
+        say(f"{found.name}: {found.seconds:.1f} s, {found.memory / 1e6:.0f} MB")
+        return found
+
     def memory(self) -> dict[int, Measured]:
         """The no-op at sizes far apart."""
         found = {}
@@ -168,13 +175,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cloudindex-bench-") as home:
         bench = Bench(size, Path(home))
         compared, more = bench.no_op()
+        documents = bench.documents()
         sizes = bench.memory()
     met = targets(bench, compared, more) + memory_targets(sizes)
+    met.append(Target("a list of 500,000 documents: peak memory, MB", documents.memory / 1e6, most=100))
     facts = [*machine(), *(f"{name}: {said}" for name, said in bench.peers.versions.items())]
     facts += [f"{name}: not to be had here" for name in bench.peers.missing]
     write(ROOT / "BENCHMARKS.md", size=size, keys=bench.keys, facts=facts, targets=met,
           tables={"No change": compared, "Changes and first load": more,
-                  "Memory": {one.name: one for one in sizes.values()}})  # fmt: skip
+                  "Memory": {one.name: one for one in (*sizes.values(), documents)}})  # fmt: skip
     for one in met:
         say(one.line())
     return 0

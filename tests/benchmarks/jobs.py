@@ -182,6 +182,47 @@ def bare_inserts(began: float, url: str, state: str) -> dict[str, Any]:
     return {"seconds": spent, "imports": imports}
 
 
+@job
+def documents_list(began: float, documents: int) -> dict[str, Any]:
+    """The one unpaged list of all documents, from a stream made as it is read."""
+    import httpx
+
+    from cloudindex_provider.api.client import CloudIndexClient
+
+    clock = Clock(began)
+    asked = 0
+
+    class Body(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b'{"documents": ['
+            for start in range(0, documents, 500):
+                block = (_document(number) for number in range(start, min(documents, start + 500)))
+                yield ("," if start else "").encode() + ",".join(block).encode()
+            yield b"]}"
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        return httpx.Response(200, headers={"Content-Type": "application/json"}, stream=Body())
+
+    with CloudIndexClient("http://127.0.0.1", "key", project_id="p", transport=httpx.MockTransport(answer)) as client:
+        stream = client.iter_documents()
+        found = sum(1 for _ in stream)
+    assert (found, stream.complete, asked) == (documents, True, 1)
+    return clock.result(keys=found)
+
+
+def _document(number: int) -> str:
+    return json.dumps(
+        {
+            "id": f"00000000-0000-4000-8000-{number:012d}", "fileName": f"docs-{number}-{number:024x}.txt",
+            "mimeType": "text/plain", "fileSize": 10240, "processingStatus": "processed", "version": 1,
+            "contentHash": f"{number:064x}", "createdAt": "2026-01-02T03:04:05Z",
+            "metadata": {"key": f"docs/{number}.txt", "etag": f"{number:032x}"}, "tags": ["a", "b"],
+        }
+    )  # fmt: skip
+
+
 def peak_memory() -> int:
     """The process's highest resident memory, in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():

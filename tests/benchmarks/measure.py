@@ -27,7 +27,7 @@ class Measured:
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     def _median(self, what: str) -> float:
-        return statistics.median(run.get(what, 0.0) for run in self.runs)
+        return float(statistics.median(run.get(what, 0.0) for run in self.runs))
 
     @property
     def seconds(self) -> float:

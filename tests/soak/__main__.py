@@ -6,6 +6,7 @@ python -m tests.soak --kills 200 --examples 300 --seed 1
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import time
@@ -30,6 +31,7 @@ def main() -> int:
     for hashes in (True, False):
         figures = crash.soak(options.kills if hashes else options.kills // 4, options.seed, hashes=hashes)
         failed = failed or bool(figures.wrong or figures.redundant_with_hash)
+    logging.getLogger("cloudindex_provider.sync").setLevel(logging.CRITICAL)
     began = time.monotonic()
     profile = settings(
         max_examples=options.examples, stateful_step_count=25, deadline=None, database=None,

@@ -14,6 +14,7 @@ import logging
 import multiprocessing
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -192,6 +193,8 @@ class CrashTest:
             process.kill()
             process.join()
             self.figures.wrong.append(f"{what} never ended")
+        if process.exitcode not in (0, -signal.SIGKILL):
+            self.figures.wrong.append(f"{what} ended by itself with {process.exitcode}")
         try:
             if mine.poll():
                 steps, error = mine.recv()
@@ -233,8 +236,8 @@ def soak(kills: int, seed: int, *, hashes: bool = True) -> Figures:
         for tasks in (1, 2):
             test.count_steps(tasks)
         # Every step of a try, evenly, makes about half of the kills.
-        for step in range(0, test.steps[1], max(1, test.steps[1] * 2 // kills)):
-            test.round(BEHAVIOURS[step % len(BEHAVIOURS)], die_at=step)
+        for number, step in enumerate(range(0, test.steps[1], max(1, test.steps[1] * 2 // kills))):
+            test.round(BEHAVIOURS[number % len(BEHAVIOURS)], die_at=step)
         figures = test.run_kills(kills)
     for wrong in figures.wrong:
         print(wrong)

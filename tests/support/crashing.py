@@ -134,6 +134,10 @@ class CrashingClient:
         self.switch.step()
         return answer
 
+    def check(self) -> None:
+        self.switch.step()
+        self.client.check()
+
     def delete_document(self, document_id: str) -> bool:
         self.switch.step()
         answer = self.client.delete_document(document_id)

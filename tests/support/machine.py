@@ -20,6 +20,7 @@ from cloudindex_provider.api.errors import CloudIndexError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.sync.errors import SyncError
+from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.steps import synchronize
 from tests.support.crashing import CrashError, CrashingClient, CrashingDatabase, CrashingS3, Switch
 from tests.support.faulty_s3 import FaultyS3
@@ -167,8 +168,6 @@ class SyncMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_is_lost(self) -> None:
         documents = self.mirror.documents()
-        from cloudindex_provider.sync.naming import file_name
-
         lost = [key for key in self.kept if not documents.get(file_name(self.mirror.bucket, key))]
         assert not lost, f"{lost} had a document, are in S3, and have none now"
 

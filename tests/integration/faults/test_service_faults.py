@@ -15,9 +15,12 @@ from cloudindex_provider.api.errors import (
     RateLimitedError,
     ServerError,
 )
+from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.sync.detect import detect
 from cloudindex_provider.sync.errors import UnsettledUploadsError
 from cloudindex_provider.sync.naming import file_name
+from cloudindex_provider.sync.remove import remove
 from tests.support.mirror import Mirror
 from tests.support.s3_fault_proxy import S3Fault, S3FaultProxy
 
@@ -349,6 +352,22 @@ def test_a_document_that_vanishes_while_it_is_processed_is_uploaded_again(in_mem
     mirror.assert_agreement()
 
 
+def test_a_project_that_is_not_found_for_a_while_strikes_no_document(in_memory: Mirror) -> None:
+    """A 404 of everything is the task's failure, not a vanished document."""
+    mirror = in_memory
+    mirror.put("a.txt", "a")
+    mirror.run(wait_for_processing=False)
+    mirror.cloud.faults.add(
+        Fault(operation="get", kind="status", status=404), Fault(operation="list", kind="status", status=404)
+    )
+    with pytest.raises(NotFoundError):
+        mirror.run("run")
+    assert {row.attempts for row in mirror.rows().values()} == {0}
+    mirror.run("run")
+    mirror.assert_agreement()
+    assert mirror.uploads == 1
+
+
 def test_a_delete_that_fails_costs_no_other(in_memory: Mirror) -> None:
     """A document that can't be deleted is said, and the others are deleted all the same."""
     mirror = in_memory
@@ -409,8 +428,6 @@ def test_an_upload_that_commits_after_it_was_given_up_is_put_right(
 
 def _late(mirror: Mirror, key: str, body: bytes) -> None:
     """What the cut request would have committed."""
-    from cloudindex_provider.api.models import FilePart
-
     mirror.client.upload_documents([FilePart(file_name(mirror.bucket, key), len(body), lambda: [body])])
 
 
@@ -473,6 +490,27 @@ def test_an_object_that_vanishes_while_its_upload_is_in_doubt(in_memory: Mirror,
     with pytest.raises(Exception, match="unknown"):
         mirror.run("first")
     assert mirror.requests("delete") == 0
+    mirror.time_passes(1000)
+    mirror.run_to_the_end()
+    mirror.run_to_the_end()
+    mirror.assert_agreement()
+
+
+def test_a_key_whose_upload_may_still_arrive_is_not_forgotten(in_memory: Mirror) -> None:
+    """Deleting waits for the grace, also as a task of its own: what commits until then is found and deleted."""
+    mirror = in_memory
+    mirror.put("anchor.txt")
+    mirror.run()
+    key = mirror.put("a.txt", "first")
+    mirror.cloud.faults.add(upload("cut_before", times=1))
+    _long_grace(mirror)
+    with pytest.raises(UnsettledUploadsError):
+        mirror.run("run")
+    mirror.remove("a.txt")
+    ctx = mirror.context("run")
+    detect(ctx)
+    assert remove(ctx).deleted == 0
+    _late(mirror, key, b"first")
     mirror.time_passes(1000)
     mirror.run_to_the_end()
     mirror.run_to_the_end()

@@ -90,7 +90,7 @@ def remove_one(db: Database, run: Run) -> None:
     one = removals.removals(db, run, OWNER, after=None, limit=9)[0]
     removals.removals(db, run, OWNER, after="0", limit=9)
     begun = removals.record_deleting(db, run, OWNER, one, lease=60.0)
-    removals.record_deleted(db, run, begun, ["d"])
+    removals.record_deleted(db, run, OWNER, begun, ["d"])
     removals.superseded_documents(db, run, limit=9)
     removals.document_ids_of(db, run, "k")
     removals.doubtful_indexed(db, run)

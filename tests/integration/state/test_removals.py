@@ -36,7 +36,7 @@ def test_a_removed_key_is_deleted(state: Any, listed: Listed) -> None:
     ]  # fmt: skip
     begun = removals.record_deleting(state.db, state.run, state.owner, found(state)[0], lease=60.0)
     assert state.row("a").status == "deleting"
-    removals.record_deleted(state.db, state.run, begun, ["doc-a-e1"])
+    removals.record_deleted(state.db, state.run, state.owner, begun, ["doc-a-e1"])
     assert list(state.rows()) == ["b", "stays"]
     assert state.run_keys() == {"a": ("removed", "deleted"), "b": ("removed", None)}
     assert {name: state.counts()[name] for name in ("removed", "deleted", "deleted_documents")} == {
@@ -71,7 +71,7 @@ def test_a_key_that_came_back_while_it_was_deleted_keeps_its_row(state: Any, lis
     begun = removals.record_deleting(state.db, state.run, state.owner, found(state)[0], lease=60.0)
     state.end_leases()
     state.detect(listed("stays"), listed("a"))
-    removals.record_deleted(state.db, state.run, begun, ["doc-a-e1"])
+    removals.record_deleted(state.db, state.run, state.owner, begun, ["doc-a-e1"])
     row = state.row("a")
     assert (row.status, row.indexed_etag) == ("pending", None)  # uploaded again, whatever it was thought to have
 
@@ -176,7 +176,8 @@ def test_a_forgotten_key_s_leftovers_go(state: Any) -> None:
     note(state, "gone", "old", "copy")
     assert shown(state) == [("gone", "old")]
     assert removals.document_ids_of(state.db, state.run, "gone") == ["old"]
-    removals.forget_superseded(state.db, state.run, removals.superseded_documents(state.db, state.run, limit=9))
+    (one,) = removals.superseded_documents(state.db, state.run, limit=9)
+    removals.forget_superseded(state.db, state.run, state.owner, one)
     assert shown(state) == []
     assert state.counts()["superseded"] == 1
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.api.errors import CloudIndexError
 from cloudindex_provider.sync.detect import detect
-from cloudindex_provider.sync.errors import ClaimLostError, SyncError
+from cloudindex_provider.sync.doubt import find_copies
+from cloudindex_provider.sync.errors import ClaimLostError
 from cloudindex_provider.sync.processing import wait
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.state import claims
+from cloudindex_provider.sync.state.leases import lease
 from cloudindex_provider.sync.steps import synchronize, upload_side_by_side
 from cloudindex_provider.sync.upload import upload
 from tests.support.mirror import Mirror
@@ -271,19 +272,8 @@ def test_a_task_stopped_in_the_middle_of_a_request_is_gone_on_with(
 
 def test_a_lock_on_the_list_that_nobody_holds_any_more_is_waited_for_no_longer_than_a_lease(in_memory: Mirror) -> None:
     """Who dies while it lists doesn't block the others for ever."""
-    from cloudindex_provider.sync.doubt import find_copies
-    from cloudindex_provider.sync.state.leases import lease
-
     mirror = in_memory
     mirror.lease = 0.3
     dead = lease(mirror.db, f"list:{mirror.project_id}", "dead", seconds=0.3, patience=0)
     dead.__enter__()
     assert find_copies(mirror.context(), {"a"}) == {}
-
-
-def errors_of(call: Callable[[], object]) -> Exception | None:
-    try:
-        call()
-    except (SyncError, CloudIndexError) as error:
-        return error
-    return None

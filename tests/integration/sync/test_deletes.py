@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.sync.errors import DeletesHeldError
 from cloudindex_provider.sync.settings import Selection
+from cloudindex_provider.sync.steps import synchronize
 from tests.support.mirror import Mirror
 
 
@@ -83,8 +85,6 @@ def test_what_a_narrower_selection_excludes_is_reported_and_never_deleted(in_mem
 
 def test_foreign_documents_are_nobody_s_to_delete(in_memory: Mirror) -> None:
     """Documents that others put into the project stay, whatever they are called."""
-    from cloudindex_provider.api.models import FilePart
-
     in_memory.client.upload_documents([FilePart(name, 3, lambda: [b"abc"]) for name in ("mine.txt", "0001.txt")])
     in_memory.put_many(3)
     in_memory.run()
@@ -140,8 +140,6 @@ def test_a_key_that_comes_back_between_head_and_delete_is_made_again(in_memory: 
             in_memory.put("a.txt", "text again")
             in_memory.run("other", keys=("docs/a.txt",))
             return bool(client.delete_document(document_id))
-
-    from cloudindex_provider.sync.steps import synchronize
 
     synchronize(in_memory.context("deleting", client=Back()))
     in_memory.run()
