@@ -28,7 +28,7 @@ test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: install
-	$(BIN)/python -m tests.soak.crash --kills $(or $(KILLS),200)
+	$(BIN)/python -m tests.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300)
 
 # make bench SIZE=full takes most of an hour. The programs that we are compared with go into .bench.
 bench: install

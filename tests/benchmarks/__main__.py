@@ -80,6 +80,7 @@ class Bench:
             more = {
                 "sync without a change (again)": lambda: self.detect(fake, state, fresh=True),
                 "sync with 1 % changed": lambda: self._changed(fake, state),
+                "our listing alone": lambda: job("sync_list", url=fake.url),
                 "first sync: list and queue": lambda: self.detect(fake, empty, fresh=True),
                 "bare executemany of the same rows": lambda: self._bare(fake),
             }

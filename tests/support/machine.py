@@ -1,4 +1,5 @@
-"""The sync against a model: random changes in S3, faults on both sides, crashes at any step, runs and retries.
+"""The sync against a model: random changes in S3, faults on both sides, crashes at any step, runs,
+retries, and a lost state that is rebuilt.
 
 Whatever happened, a document that S3 had all along is never missing; and once nothing fails any more, a few runs make
 S3, state and index agree.
@@ -6,6 +7,7 @@ S3, state and index agree.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import tempfile
 import time
@@ -21,6 +23,8 @@ from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.sync.errors import SyncError
 from cloudindex_provider.sync.naming import file_name
+from cloudindex_provider.sync.rebuild import rebuild, survey
+from cloudindex_provider.sync.state.index_copy import index_copy
 from cloudindex_provider.sync.steps import synchronize
 from tests.support.crashing import CrashError, CrashingClient, CrashingDatabase, CrashingS3, Switch
 from tests.support.faulty_s3 import FaultyS3
@@ -154,6 +158,34 @@ class SyncMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 10.0, 4000.0]))
     def time_passes(self, seconds: float) -> None:
         self._sleep(seconds)
+
+    @rule()
+    def lose_the_state_and_rebuild(self) -> None:
+        """The state is gone; made again from S3 and the index, it uploads nothing that is there already."""
+        self.cloud.faults.clear()
+        self.faulty.faults.clear()
+        self._sleep(8000.0)
+        expected = self.mirror.expected()
+        names = {file_name(self.mirror.bucket, key): key for key in expected}
+        documents = self.mirror.documents()
+        if set(documents) - set(names):
+            return  # documents of keys that S3 has no more: without a state nobody knows whose they are
+        self.mirror.execute("DELETE FROM object")
+        self.mirror.execute("DELETE FROM superseded")
+        ctx = self.mirror.context("rebuild")
+        with index_copy() as copy:
+            survey(ctx, copy)
+            rebuild(ctx, copy)
+        self.pending = None
+        there = {name for name, some in documents.items() if any(self._serves(names[name], one) for one in some)}
+        before = self.mirror.uploads
+        self._to_the_end()
+        if self.cloud.settings.list_content_hash:
+            assert self.mirror.uploads - before <= len(set(names) - there)
+
+    def _serves(self, key: str, document: dict[str, Any]) -> bool:
+        digest = hashlib.sha256(self.mirror.body(key)).hexdigest()
+        return bool(document["status"] != "failed" and document["sha256"] == digest)
 
     @rule()
     def heal_and_compare(self) -> None:

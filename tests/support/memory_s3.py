@@ -90,7 +90,7 @@ class MemoryS3:
             raise client_error("GetObject", 403, "InvalidObjectState")
         return {**self._head(found), "Body": io.BytesIO(found.body)}
 
-    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+    def head_object(self, *, Bucket: str, Key: str, ChecksumMode: str = "") -> dict[str, Any]:
         return self._head(self._find("HeadObject", Bucket, Key))
 
     def _bucket(self, operation: str, name: str) -> dict[str, _Object]:
