@@ -122,13 +122,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def _connections(s3_url: str, cloudindex: LocalCloudIndex, slow: LocalCloudIndex) -> dict[str, str]:
-    def connection(index: LocalCloudIndex) -> str:
+    def connection(index: LocalCloudIndex, **extra: float) -> str:
         fields = {"conn_type": "cloudindex", "host": index.url, "password": index.api_key}
-        return json.dumps(fields | {"extra": {"project_id": index.project_id}})
+        return json.dumps(fields | {"extra": {"project_id": index.project_id, **extra}})
 
     aws = {"conn_type": "aws", "login": "access-key-id", "password": AWS_SECRET}
     return {
         "AIRFLOW_CONN_CLOUDINDEX_DEFAULT": connection(cloudindex),
+        # What is in doubt may be looked up 30 s after this timeout.
+        "AIRFLOW_CONN_CLOUDINDEX_QUICK": connection(cloudindex, read_timeout=10),
         "AIRFLOW_CONN_CLOUDINDEX_SLOW": connection(slow),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws | {"extra": {"endpoint_url": s3_url, "region_name": "us-east-1"}}),
     }

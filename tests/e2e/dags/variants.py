@@ -11,6 +11,7 @@ from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "approved": {"on_mass_delete": "approve", "max_delete_documents": 1, "max_delete_percent": 1},
+    "cleared": {"cloudindex_conn_id": "cloudindex_quick"},
     "emptied": {"wait_for_documents": True, "sensor_timeout": 4, "sensor_poke_interval": 2},
     "one_task_fails": {},
     "secrets": {"retry_delay": timedelta(seconds=300)},
