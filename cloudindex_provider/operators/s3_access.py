@@ -19,9 +19,9 @@ from cloudindex_provider.sync.s3_errors import s3_errors
 
 __all__ = ["named_s3_errors", "s3_client"]
 
-# What the connection's own config_kwargs say wins. The readers of several upload loops share one client; and a host
-# that drops packets is known after 10 seconds, not after botocore's 60, five times over.
-_DEFAULTS = Config(max_pool_connections=50, connect_timeout=10)
+# What the connection's own config_kwargs say wins. The readers of several upload loops share one client; a host that
+# drops packets is known after 10 seconds, not after botocore's 60; and S3Source is the one that tries again.
+_DEFAULTS = Config(max_pool_connections=50, connect_timeout=10, retries={"total_max_attempts": 1})
 
 
 def s3_client(aws_conn_id: str | None, bucket: str) -> Any:

@@ -7,7 +7,7 @@ once the key is indexed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from cloudindex_provider.api.errors import NotFoundError
@@ -21,19 +21,17 @@ from cloudindex_provider.sync.state.outcomes import Failure
 from cloudindex_provider.sync.state.records import Run, WorkRow
 from cloudindex_provider.sync.state.removals import Doubtful
 
-__all__ = ["find_copies", "look_once_more", "settle"]
+__all__ = ["every_document", "find_copies", "look_once_more", "settle"]
 
 _TOGETHER = 600.0  # seconds; a service that took another file so shortly before was up
 _LIST_SECONDS = 600.0  # the longest that others' lists of all documents are waited for
 
 
-def find_copies(ctx: SyncContext, names: Collection[str]) -> dict[str, list[Document]]:
-    """The live documents that have one of these file names, by one list of the project.
+def every_document(ctx: SyncContext) -> Iterator[Document]:
+    """The project's live documents, by one list under the project's lock.
 
     :raises SyncError: when the list doesn't end as it should, because then nothing is known of what it left out
     """
-    wanted = set(names)
-    found: dict[str, list[Document]] = {}
     held = lease(
         ctx.db,
         f"list:{ctx.settings.project_id}",
@@ -45,11 +43,20 @@ def find_copies(ctx: SyncContext, names: Collection[str]) -> dict[str, list[Docu
     with held as keep, ctx.client.iter_documents() as documents:
         for document in documents:
             keep()
-            if document.file_name in wanted and document.phase is not Phase.GONE:
-                found.setdefault(document.file_name, []).append(document)
+            if document.phase is not Phase.GONE:
+                yield document
         complete = documents.complete
     if complete is False:
         raise IncompleteListError("CloudIndex's list of documents has fewer entries than it says.")
+
+
+def find_copies(ctx: SyncContext, names: Collection[str]) -> dict[str, list[Document]]:
+    """The live documents that have one of these file names; raises as ``every_document`` does."""
+    wanted = set(names)
+    found: dict[str, list[Document]] = {}
+    for document in every_document(ctx):
+        if document.file_name in wanted:
+            found.setdefault(document.file_name, []).append(document)
     return found
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 
-from cloudindex_provider.api.models import Phase
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.doubt import IncompleteListError
+from cloudindex_provider.sync.doubt import every_document
 from cloudindex_provider.sync.state.index_copy import IndexCopy
-from cloudindex_provider.sync.state.leases import lease
 
 __all__ = ["our_name", "stage_index"]
 
 _OURS = re.compile(r"[A-Za-z0-9-]+-[0-9a-f]{24}(\.[A-Za-z0-9]{1,10})?\Z")  # what naming.file_name makes
 _BLOCK = 1000
-_PATIENCE = 600.0  # seconds that others' lists of all documents are waited for
 
 
 def our_name(name: str) -> str | None:
@@ -33,19 +30,7 @@ def stage_index(ctx: SyncContext, copy: IndexCopy) -> None:
     :raises IncompleteListError: when the list has fewer entries than it says
     :raises CloudIndexError: when it can't be read to its end
     """
-    held = lease(
-        ctx.db,
-        f"list:{ctx.settings.project_id}",
-        f"{ctx.owner.claim}#{ctx.owner.attempt}",
-        seconds=ctx.lease,
-        patience=_PATIENCE,
-        sleep=ctx.sleep,
-    )
-    with held as keep, ctx.client.iter_documents() as documents:
-        while block := list(itertools.islice(documents, _BLOCK)):
-            keep()
-            copy.add_documents((one, our_name(one.file_name)) for one in block if one.phase is not Phase.GONE)
-        complete = documents.complete
-    if complete is False:
-        raise IncompleteListError("CloudIndex's list of documents has fewer entries than it says.")
+    documents = every_document(ctx)
+    while block := list(itertools.islice(documents, _BLOCK)):
+        copy.add_documents((one, our_name(one.file_name)) for one in block)
     copy.index()

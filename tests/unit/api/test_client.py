@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import traceback
 
 import httpx
@@ -18,8 +17,6 @@ from cloudindex_provider.api.errors import (
     CloudIndexError,
     ConfigurationError,
     ConflictError,
-    ConnectError,
-    InterruptedRequestError,
     InvalidAnswerError,
     NotFoundError,
     PayloadTooLargeError,
@@ -29,7 +26,6 @@ from cloudindex_provider.api.errors import (
     UnsupportedTypeError,
 )
 from cloudindex_provider.api.models import FileError, FilePart
-from cloudindex_provider.api.ratelimit import RateLimit
 
 KEY = "key-0123456789"
 PART = FilePart("a.txt", 3, lambda: [b"abc"])
@@ -265,174 +261,3 @@ def test_an_integration_path_that_leaves_the_base_url_is_refused(scripted, path)
     with pytest.raises(ConfigurationError):
         client.configure_integration(type="s3", credentials={}, settings={}, path=path)
     assert script.requests == []
-
-
-@pytest.mark.parametrize(
-    "location", ["https://evil.test/x", "http://api.test/public/v1", "//evil.test", "https://api.test:444/"]
-)
-def test_a_redirect_to_another_origin_is_an_error_and_the_key_stays(scripted, location):
-    client, script = scripted(httpx.Response(302, headers={"Location": location}))
-    with pytest.raises(BadRequestError, match="redirect"):
-        get(client)
-    assert len(script.requests) == 1
-
-
-def test_a_redirect_on_the_same_origin_is_followed_for_a_get_only(scripted):
-    moved = httpx.Response(308, headers={"Location": "/public/v2/x"})
-    client, script = scripted(moved, {"document": {"id": "1", "fileName": "a"}})
-    assert get(client).document.id == "1"
-    assert str(script.requests[1].url) == "https://api.test/public/v2/x"
-    client, script = scripted(moved)
-    with pytest.raises(BadRequestError):
-        upload(client)
-    with pytest.raises(BadRequestError):
-        client.query("x")
-    assert len(script.requests) == 2
-
-
-def test_redirects_in_a_circle_end(scripted):
-    client, script = scripted(httpx.Response(302, headers={"Location": "/again"}))
-    with pytest.raises(BadRequestError):
-        get(client)
-    assert len(script.requests) == 4
-
-
-def test_a_redirect_from_http_to_https_says_use_https(scripted):
-    client, _ = scripted(httpx.Response(301, headers={"Location": "https://api.test/x"}), base_url="http://api.test/v1")
-    with pytest.raises(BadRequestError, match="Use https in the connection's host"):
-        upload(client)
-
-
-def test_a_check_reads_no_body_and_recognizes_a_web_page(scripted):
-    class Endless(httpx.SyncByteStream):
-        closed = False
-
-        def __iter__(self):
-            raise AssertionError("read")
-
-        def close(self):
-            self.closed = True
-
-    body = Endless()
-
-    class Transport(httpx.BaseTransport):
-        def handle_request(self, request):
-            return httpx.Response(200, stream=body)
-
-    with CloudIndexClient("https://api.test/v1", KEY, project_id="p", transport=Transport()) as client:
-        client.check()
-    assert body.closed
-    client, _ = scripted(httpx.Response(200, html="<html></html>"))
-    with pytest.raises(InvalidAnswerError, match="web page"):
-        client.check()
-    client, _ = scripted(fail(404))
-    with pytest.raises(NotFoundError, match="project_id"):
-        client.check()
-
-
-def test_the_pacer_is_asked_and_told_around_every_attempt(scripted):
-    class Pacer:
-        def __init__(self):
-            self.calls = []
-
-        def before(self, operation):
-            self.calls.append(operation)
-
-        def after(self, limit, *, status, retry_after):
-            self.calls.append((limit, status, retry_after))
-
-    pacer = Pacer()
-    slow = fail(429, retry_after="1", x_ratelimit_limit="60", x_ratelimit_remaining="0")
-    client, _ = scripted(slow, httpx.ReadError("cut"), {"document": {"id": "1", "fileName": "a"}}, pacer=pacer)
-    get(client)
-    limit = RateLimit(60, 0, None)
-    asked = "get document"
-    assert pacer.calls == [asked, (limit, 429, 1.0), asked, (None, 0, None), asked, (None, 200, None)]
-
-
-def test_what_the_pacer_raises_comes_out_at_once_and_nothing_is_sent(scripted, waits):
-    class Pacer:
-        def before(self, operation):
-            raise RateLimitedError("later", retry_after=30.0)
-
-        def after(self, limit, *, status, retry_after):
-            raise AssertionError("nothing was sent")
-
-    client, script = scripted({}, pacer=Pacer())
-    with pytest.raises(RateLimitedError):
-        upload(client)
-    assert (script.requests, waits) == ([], [])
-
-
-def test_a_part_that_raises_tells_the_pacer_and_frees_its_slot(scripted):
-    client, _ = scripted(TAKEN, max_concurrency=1)
-
-    def broken():
-        raise LookupError("gone")
-        yield b""
-
-    for _ in range(2):
-        with pytest.raises(LookupError, match="gone"):
-            client.upload_documents([FilePart("a.txt", 1, broken)])
-    assert upload(client).documents
-
-
-def test_one_line_a_request_is_logged_without_headers_or_bodies(scripted, caplog):
-    caplog.set_level(logging.DEBUG, logger="cloudindex_provider.api.client")
-    client, _ = scripted(httpx.Response(200, json=TAKEN, headers={"X-Request-ID": "r-77"}))
-    client.upload_documents([PART], metadata={"who": "private"})
-    (record,) = [r for r in caplog.records if r.name == "cloudindex_provider.api.client"]
-    line = record.getMessage()
-    assert line.startswith("POST upload documents: 200 in ")
-    assert "r-77" in line
-    assert "private" not in line
-    assert KEY not in line
-
-
-@pytest.mark.parametrize("cause", [httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.ReadError("x")])
-def test_no_transport_error_is_chained_to_a_request(scripted, cause):
-    client, _ = scripted(cause)
-    with pytest.raises((ConnectError, InterruptedRequestError)) as caught:
-        get(client)
-    assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None
-    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own bytes
-    assert again.fields() == caught.value.fields()
-    assert type(again) is type(caught.value)
-
-
-def test_a_timeout_that_was_slow_is_not_waited_for_again(scripted, waits, monkeypatch):
-    moments = iter(range(0, 10_000, 20))
-    monkeypatch.setattr("cloudindex_provider.api.client.time.monotonic", lambda: float(next(moments)))
-    client, script = scripted(httpx.ReadTimeout("x"))
-    with pytest.raises(InterruptedRequestError):
-        get(client)
-    assert (len(script.requests), waits) == (1, [])
-
-
-def test_an_answer_too_large_to_read_whole_is_invalid(scripted, monkeypatch):
-    monkeypatch.setattr("cloudindex_provider.api.client.MAX_ANSWER", 100)
-    client, _ = scripted({"document": {"id": "x" * 200}})
-    with pytest.raises(InvalidAnswerError, match="more than 100 bytes"):
-        get(client)
-
-
-@pytest.mark.parametrize("files", [[], [PART] * 2, [FilePart(str(n), 0, lambda: []) for n in range(21)]])
-def test_a_request_that_the_service_would_refuse_is_not_sent(scripted, files):
-    client, script = scripted(TAKEN)
-    with pytest.raises(ConfigurationError):
-        client.upload_documents(files)
-    assert script.requests == []
-
-
-@pytest.mark.parametrize("key", ["", "  ", "a b", "a\nb", "é" * 9])
-def test_a_key_that_no_header_can_hold_is_refused_without_being_repeated(key):
-    with pytest.raises(ConfigurationError) as caught:
-        CloudIndexClient("https://api.test/v1", key)
-    assert len(key.strip()) < 2 or key not in str(caught.value)
-
-
-def test_the_client_shows_no_key(scripted):
-    client, _ = scripted({})
-    assert KEY not in repr(client)
-    assert KEY not in repr(vars(client)["_http"].headers)
