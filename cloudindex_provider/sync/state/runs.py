@@ -26,6 +26,16 @@ __all__ = [
     "start_run",
 ]
 
+# What a detection counts, and what depends on it.
+_DETECTED = (
+    "(name IN ('listed', 'new', 'changed', 'unchanged', 'skipped', 'removed', 'excluded', 'live', 'held')"
+    " OR name LIKE 'skipped:%')"
+)
+_STILL_FAILED = (
+    "(outcome IN ('failed', 'quarantined') AND EXISTS (SELECT 1 FROM object"
+    " WHERE object.scope_id = :scope AND object.key = run_key.key AND (object.status = 'quarantined'"
+    " OR (object.status = 'failed' AND object.next_attempt_at > :now))))"
+)
 _RUN_COLUMNS = "id, started_at, detected_at, wait_started_at, complete, deletes_blocked, mass_delete"
 
 
@@ -59,7 +69,11 @@ def _get_or_insert(connection: Connection, table: str, values: Mapping[str, Any]
 
 
 def start_run(db: Database, source: Source, name: RunName) -> Run:
-    """Begin the run's detection, or begin it again: what an earlier try of it counted is counted anew."""
+    """Begin the run's detection, or begin it again after a failed try.
+
+    What a detection counts is counted anew; what the run has done stays done, and what failed in it and may not be
+    tried again yet stays a failure of this run.
+    """
     names = {"source_id": source.id, "dag_id": name.dag_id, "run_id": name.run_id, "task_id": name.task_id}
     with db.write() as connection:
         now = db.now(connection)
@@ -73,8 +87,9 @@ def start_run(db: Database, source: Source, name: RunName) -> Run:
             ),
             {**names, "now": now},
         ).scalar_one()
-        for table in ("run_count", "run_key"):
-            connection.execute(sa.text(f"DELETE FROM {table} WHERE run_id = :id"), {"id": run_id})
+        values = {"id": run_id, "scope": source.scope_id, "now": now}
+        connection.execute(sa.text(f"DELETE FROM run_count WHERE run_id = :id AND {_DETECTED}"), values)
+        connection.execute(sa.text(f"DELETE FROM run_key WHERE run_id = :id AND NOT {_STILL_FAILED}"), values)
     return Run(run_id, source, name, now, None, None, complete=False, deletes_blocked=None, mass_delete=False)
 
 

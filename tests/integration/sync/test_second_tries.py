@@ -1,0 +1,48 @@
+"""A run whose task is tried again: what the first try did and what failed in it are still this run's."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudindex_provider.api.errors import CloudIndexError
+from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.sync.errors import SyncFailedError
+from cloudindex_provider.sync.report import judge
+from tests.support.mirror import Mirror
+
+
+def test_a_failure_of_the_first_try_still_counts_after_the_second(mirror: Mirror) -> None:
+    bad = mirror.put("a-bad.txt", "bad")
+    mirror.put("b.txt", "good")
+    mirror.cloud.settings.fail_processing = ["a-bad"]
+    mirror.cloud.faults.add(Fault(operation="delete", kind="status", status=500, times=None))
+    with pytest.raises(CloudIndexError):  # the failed copy can't be removed, after the failure is known
+        mirror.run("one")
+    mirror.cloud.faults.clear()
+    report = mirror.run("one")
+    assert [(row["key"], row["outcome"]) for row in report.failures] == [(bad, "failed")]
+    assert (report.counts["new"], report.counts["unchanged"]) == (1, 1)
+    with pytest.raises(SyncFailedError, match="1 documents failed"):
+        judge(report, max_failed_documents=0)
+
+
+def test_what_the_first_try_uploaded_is_in_the_report_of_the_second(mirror: Mirror) -> None:
+    mirror.put_many(3)
+    mirror.cloud.settings.processing_delay = 0.0
+    mirror.cloud.faults.add(Fault(operation="get", kind="status", status=500, times=None))
+    with pytest.raises(CloudIndexError):
+        mirror.run("one")
+    mirror.cloud.faults.clear()
+    report = mirror.run("one")
+    assert (report.counts["uploaded"], report.counts["indexed"], mirror.uploads) == (3, 3, 3)
+
+
+def test_a_run_that_is_cleared_when_the_back_off_is_over_tries_again(mirror: Mirror) -> None:
+    mirror.put("a-bad.txt", "bad")
+    mirror.cloud.settings.fail_processing = ["a-bad"]
+    assert mirror.run("one").counts["failed"] == 1
+    mirror.cloud.settings.fail_processing = []
+    mirror.time_passes(3600)
+    report = mirror.run("one")
+    assert (report.counts["failed"], report.counts["indexed"]) == (0, 1)
+    mirror.assert_agreement()
