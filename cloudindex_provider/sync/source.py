@@ -162,8 +162,7 @@ class S3Source:
         last = start_after
         ask = fast_list(self.client)
         while True:
-            answer = self._ask("ListObjectsV2", None, ask, **request)
-            page = _rows(answer)
+            answer, page = self._page(ask, request, prefix)
             self._check_whole(page, answer, prefix)
             last = self._check_order(page, last)
             if page:
@@ -179,6 +178,23 @@ class S3Source:
                 )
             request["ContinuationToken"] = token
 
+    def _page(
+        self, ask: Callable[..., Mapping[str, Any]], request: Mapping[str, Any], prefix: str
+    ) -> tuple[Mapping[str, Any], list[ListedObject]]:
+        try:
+            answer = self._ask("ListObjectsV2", None, ask, **request)
+            return answer, _rows(answer)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # botocore trips over XML that isn't S3's, such as two KeyCounts, with whatever its parser raises.
+            raise self._unreadable(prefix, f"a page that can't be read ({type(error).__name__})") from None
+
+    def _unreadable(self, prefix: str, what: str) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"bucket {self.bucket}: a listing of {prefix!r} gave {what}.",
+            code="ListingUnreadable",
+            hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
+        )
+
     def _check_whole(self, page: list[ListedObject], answer: Mapping[str, Any], prefix: str) -> None:
         """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""
         whole = _in_order(page) and page[0].key.startswith(prefix) and page[-1].key.startswith(prefix)
@@ -186,11 +202,7 @@ class S3Source:
         if "IsTruncated" in answer and answer.get("KeyCount", len(page)) == len(page) and stray is None:
             return
         what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
-        raise SourceUnavailableError(
-            f"bucket {self.bucket}: a listing of {prefix!r} gave {what}.",
-            code="ListingUnreadable",
-            hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
-        )
+        raise self._unreadable(prefix, what)
 
     def _check_order(self, page: list[ListedObject], last: str) -> str:
         if _in_order(page) and (page[0].key > last or not last):

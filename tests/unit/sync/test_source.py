@@ -373,3 +373,14 @@ def test_a_missing_bucket_is_named(bucket: Any) -> None:
     """Listing a bucket that isn't there says so."""
     with pytest.raises(errors.NoSuchBucketError):
         next(S3Source(bucket, "elsewhere").pages())
+
+
+@pytest.mark.parametrize("answer", [{"Contents": [{"Size": 1}], "IsTruncated": False}, {"Contents": 5}, None])
+def test_a_page_that_makes_no_sense_is_no_end_of_a_listing(answer: Any) -> None:
+    class Client:
+        def list_objects_v2(self, **_: Any) -> Any:
+            return answer
+
+    with pytest.raises(errors.SourceUnavailableError, match="can't be read") as caught:
+        list(S3Source(Client(), "bucket", sleep=lambda _: None).pages("docs/"))
+    assert caught.value.code == "ListingUnreadable"
