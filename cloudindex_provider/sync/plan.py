@@ -56,8 +56,12 @@ def delete_guard(*, removed: int, live: int, listed: int, limits: Limits) -> Hol
         return Hold(f"{removed} removals are more than max_delete_absolute ({limits.max_delete_absolute})")
     percent = 100.0 * removed / live if live else 100.0
     if removed > limits.max_delete_documents and percent > limits.max_delete_percent:
+        share = (
+            f"{percent:.1f} % of {live} live documents is over max_delete_percent ({limits.max_delete_percent:g})"
+            if live
+            else "none of this sync's documents is processed yet"
+        )
         return Hold(
-            f"{removed} removals are more than max_delete_documents ({limits.max_delete_documents})"
-            f" and {percent:.1f} % of {live} live documents is over max_delete_percent ({limits.max_delete_percent:g})"
+            f"{removed} removals are more than max_delete_documents ({limits.max_delete_documents}) and {share}"
         )
     return None
