@@ -54,9 +54,11 @@ class CloudIndexApproveDeletesOperator(ApprovalOperator):
         days: float = DEFAULT_DAYS,
         state_conn_id: str | None = None,
         response_timeout: timedelta | None = timedelta(days=DEFAULT_DAYS),
+        retries: int | None = 2,  # Airflow 3.3 may fail a task falsely that is answered at once; it asks again then
+        retry_delay: timedelta | float = timedelta(seconds=30),
         **kwargs: Any,
     ) -> None:
-        super().__init__(response_timeout=response_timeout, **kwargs)
+        super().__init__(response_timeout=response_timeout, retries=retries, retry_delay=retry_delay, **kwargs)
         self.hold_id = hold_id
         self.source_id = source_id
         self.ceiling = ceiling

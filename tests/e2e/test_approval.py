@@ -13,6 +13,7 @@ from tests.e2e.conftest import Run, Stack
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 BUCKET = "approved"
+A_PERSON = 6.0  # seconds that even a quick person takes; Airflow 3.3's scheduler fails a task that is answered at once
 KEYS = [f"documents/{i}.txt" for i in range(4)]
 
 
@@ -32,6 +33,7 @@ def question(stack: Stack, seconds: float = 60.0) -> Run:
 def answer(run: Run, option: str) -> dict[str, Any]:
     path = f"{run.airflow.run_path(run.dag_id, run.run_id)}/taskInstances/approve/-1/hitlDetails"
     detail: dict[str, Any] = run.airflow.request("GET", path)
+    time.sleep(A_PERSON)
     run.airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
     return detail
 
