@@ -46,6 +46,7 @@ __all__ = ["Sender", "UploadSummary"]
 _RESENDS = 2  # of a file that was refused for now or couldn't be read to its end, beside the first time
 _UNKNOWN_IN_A_ROW = 3  # requests; then the service is taken to be down
 _DENIED_IN_ALL = 100  # objects, and none that may be read; then it is the identity that lacks the right
+_LEAVE_OUT = "Change the object or leave it out with exclude."
 
 
 @dataclass(slots=True)
@@ -190,7 +191,7 @@ class Sender:
         if not self.accepted and not claims.live_documents(self.ctx.db, self.ctx.source):
             raise refusals[0][1]
         for row, error in refusals:
-            self._fail(row, Failure(f"{error} Change the object, or leave it out with exclude."))
+            self._fail(row, Failure(f"{error} {_LEAVE_OUT}"))
 
     def _no_answer(self, ready: Sequence[Ready], error: CloudIndexError) -> None:
         if not error.outcome_unknown:
@@ -221,8 +222,7 @@ class Sender:
             elif resends:
                 again.append(item)
             else:
-                reason = _file_reason(error) if error else "CloudIndex took the request without this file."
-                self._fail(item.row, Failure(reason))
+                self._fail(item.row, Failure(_file_reason(error)))
         self._nothing_done(again)
         self._send(again, resends - 1)
 
@@ -277,7 +277,9 @@ class Sender:
             return None
 
 
-def _file_reason(error: FileError) -> str:
+def _file_reason(error: FileError | None) -> str:
+    if error is None:
+        return "CloudIndex took the request without this file. It is tried again."
     code = f" ({error.code})" if error.code else ""
-    remedy = "It is tried again." if error.retryable is not False else "Change the object or leave it out with exclude."
+    remedy = "It is tried again." if error.retryable is not False else _LEAVE_OUT
     return f"CloudIndex refused the file: {error.message}{code} {remedy}"

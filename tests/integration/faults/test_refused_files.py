@@ -232,3 +232,31 @@ def test_what_is_about_the_whole_service_gives_the_rows_back(
     assert {(row.status, row.attempts, row.claim_owner) for row in rows} == {("pending", 0, None)}
     in_memory.run()
     in_memory.assert_agreement()
+
+
+FAULTS = {
+    **{str(status): upload("status", status=status, match="bad", times=None) for status in (400, 409, 413, 415, 422)},
+    "refused in the answer": upload("partial_errors", match="bad", times=None, retryable=False),
+    "refused for now": upload("partial_errors", match="bad", times=None, retryable=True),
+    "not in the answer": upload("missing_entries", match="bad", times=None),
+}
+
+
+@pytest.mark.parametrize("name", [*FAULTS, "processing"])
+def test_every_failed_file_is_named_with_cause_and_remedy_in_log_and_report(
+    in_memory: Mirror, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who reads the task's log or its report learns which key failed, why, and what to do."""
+    mirror = in_memory
+    mirror.put_many(3)
+    bad = mirror.put("bad.txt", "bad")
+    if name == "processing":
+        mirror.cloud.settings.fail_processing = ["bad"]
+    else:
+        mirror.cloud.faults.add(FAULTS[name])
+    (row,) = mirror.run().failures
+    reason = row["reason"] or ""
+    assert row["key"] == bad
+    assert "CloudIndex" in reason or name in reason
+    assert any(word in reason for word in ("exclude", "tried again", "max_file_size", "file_types", "Retry")), reason
+    assert any(bad in line and reason in line for line in caplog.messages)
