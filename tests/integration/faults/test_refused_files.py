@@ -26,7 +26,7 @@ def test_a_refused_request_is_split_until_the_offender_is_alone(in_memory: Mirro
     mirror = in_memory
     mirror.put_many(11)
     bad = mirror.put("0005x.txt", "bad")
-    mirror.cloud.faults.add(upload("status", status=status, match="0005x", times=None))
+    mirror.cloud.faults.add(upload("status", status=status, match="-0005x-", times=None))
     report = mirror.run()
     mirror.assert_agreement(but={bad}, rows=False)
     assert (report.counts["indexed"], report.counts["quarantined"]) == (11, 1)
@@ -49,7 +49,7 @@ def test_a_file_that_the_service_refuses_costs_no_other_and_ends_in_quarantine(
     mirror = in_memory
     mirror.put_many(9)
     bad = mirror.put(name, "bad")
-    mirror.cloud.faults.add(upload("status", status=status, match=name.removesuffix(".txt"), times=None))
+    mirror.cloud.faults.add(upload("status", status=status, match=name.removesuffix(".txt") + "-", times=None))
     for outcome in ("failed", "failed", "quarantined"):
         report = mirror.run()
         assert report.counts[outcome] == 1
@@ -207,7 +207,7 @@ def test_a_delete_that_fails_costs_no_other(in_memory: Mirror) -> None:
     mirror.put_many(8)
     mirror.run()
     mirror.remove("0001.txt", "0002.txt", "0003.txt")
-    mirror.cloud.faults.add(Fault(operation="delete", kind="status", status=500, match="0001", times=1))
+    mirror.cloud.faults.add(Fault(operation="delete", kind="status", status=500, match="-0001-", times=1))
     with pytest.raises(ServerError):
         mirror.run()
     assert len(mirror.documents()) == 6
@@ -235,10 +235,10 @@ def test_what_is_about_the_whole_service_gives_the_rows_back(
 
 
 FAULTS = {
-    **{str(status): upload("status", status=status, match="bad", times=None) for status in (400, 409, 413, 415, 422)},
-    "refused in the answer": upload("partial_errors", match="bad", times=None, retryable=False),
-    "refused for now": upload("partial_errors", match="bad", times=None, retryable=True),
-    "not in the answer": upload("missing_entries", match="bad", times=None),
+    **{str(status): upload("status", status=status, match="bad-", times=None) for status in (400, 409, 413, 415, 422)},
+    "refused in the answer": upload("partial_errors", match="bad-", times=None, retryable=False),
+    "refused for now": upload("partial_errors", match="bad-", times=None, retryable=True),
+    "not in the answer": upload("missing_entries", match="bad-", times=None),
 }
 
 
@@ -251,7 +251,7 @@ def test_every_failed_file_is_named_with_cause_and_remedy_in_log_and_report(
     mirror.put_many(3)
     bad = mirror.put("bad.txt", "bad")
     if name == "processing":
-        mirror.cloud.settings.fail_processing = ["bad"]
+        mirror.cloud.settings.fail_processing = ["bad-"]
     else:
         mirror.cloud.faults.add(FAULTS[name])
     (row,) = mirror.run().failures

@@ -128,7 +128,7 @@ def test_a_short_list_decides_nothing(in_memory: Mirror) -> None:
     mirror.cloud.settings.list_style = "object"
     mirror.cloud.settings.list_total = True
     mirror.put_many(3)
-    mirror.cloud.faults.add(upload("cut_after"), Fault(operation="list", kind="missing_entries", match="0001"))
+    mirror.cloud.faults.add(upload("cut_after"), Fault(operation="list", kind="missing_entries", match="-0001-"))
     mirror.run_to_the_end()
     mirror.run()
     mirror.assert_agreement()

@@ -129,7 +129,7 @@ def test_a_document_without_a_hash_is_kept_until_its_successor_is_processed(
     lose_state()
     mirror.cloud.settings.list_content_hash = False
     assert rebuild("--yes").json["rebuilt"]["pending"] == 2
-    mirror.cloud.settings.fail_processing = ["0001"]
+    mirror.cloud.settings.fail_processing = ["-0001-"]
     mirror.run()
     assert old[keys[1]] in [one["id"] for one in mirror.of(keys[1])]
     assert old[keys[0]] not in [one["id"] for one in mirror.of(keys[0])]
