@@ -238,9 +238,26 @@ lease = Table(
 )
 
 
-def _create_all(connection: Connection) -> None:
-    metadata.create_all(connection)
+# Keys at which the last complete listing of a prefix can be cut into ranges that are listed side by side.
+listing_bound = Table(
+    "listing_bound",
+    metadata,
+    Column("source_id", _Id, primary_key=True),
+    Column("position", Integer, primary_key=True),  # in key order
+    Column("key", _Key, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+_SINCE_2 = (listing_bound,)
 
 
-MIGRATIONS = (_create_all,)
+def _create_first(connection: Connection) -> None:
+    metadata.create_all(connection, tables=[table for table in metadata.sorted_tables if table not in _SINCE_2])
+
+
+def _add_bounds(connection: Connection) -> None:
+    metadata.create_all(connection, tables=_SINCE_2)
+
+
+MIGRATIONS = (_create_first, _add_bounds)
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from cloudindex_provider.sync.errors import StateError
 from cloudindex_provider.sync.state import database, runs, sqlite_file
 from cloudindex_provider.sync.state.database import Database, StateUnavailableError
-from cloudindex_provider.sync.state.schema import SCHEMA_VERSION, metadata
+from cloudindex_provider.sync.state.schema import MIGRATIONS, SCHEMA_VERSION, metadata
 
 
 def open_and_write(url: str) -> int:
@@ -51,6 +51,24 @@ def test_an_empty_database_gets_every_table(empty_url: sa.URL) -> None:
             stored = connection.execute(sa.text("SELECT value FROM meta WHERE name = 'schema'")).scalar_one()
             assert stored == str(SCHEMA_VERSION)
         db.close()
+
+
+def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(
+    empty_url: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state that the first version wrote gets the tables of later ones, and loses nothing."""
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "MIGRATIONS", MIGRATIONS[:1])
+        patch.setattr(database, "SCHEMA_VERSION", 1)
+        Database(empty_url).close()
+    assert statement(empty_url, "SELECT value FROM meta WHERE name = 'schema'") == [("1",)]
+    statement(empty_url, "INSERT INTO scope (project_id, bucket) VALUES ('p', 'b')")
+    db = Database(empty_url)
+    with db.read() as connection:
+        assert set(sa.inspect(connection).get_table_names()) == set(metadata.tables)
+    db.close()
+    found = statement(empty_url, "SELECT bucket, (SELECT value FROM meta WHERE name = 'schema') FROM scope")
+    assert found == [("b", str(SCHEMA_VERSION))]
 
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
