@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CELERY_STAMP := $(VENV)/.celery
 
-.PHONY: install demo test lint soak bench clean
+.PHONY: install demo test test-celery lint soak bench clean
 
 install: $(STAMP)
 
@@ -27,8 +28,17 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# Two Celery workers without a shared disk; three minutes. Needs redis-server and PostgreSQL from the system.
+test-celery: install $(CELERY_STAMP)
+	$(BIN)/python -m tests.celery
+
+$(CELERY_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group celery
+	touch $@
+
 soak: install
 	$(BIN)/python -m tests.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300)
+	if command -v redis-server >/dev/null; then $(MAKE) test-celery; else echo 'No redis-server, so no test-celery.'; fi
 
 # make bench SIZE=full takes most of an hour. The programs that we are compared with go into .bench.
 bench: install
