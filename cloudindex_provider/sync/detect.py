@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cloudindex_provider.sync.collecting import rare_collections
 from cloudindex_provider.sync.compare import Comparison
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.plan import Hold, delete_guard, request_estimate
 from cloudindex_provider.sync.plan_items import PlanChangedError, PlanHash, PlanItem, plan_items
+from cloudindex_provider.sync.ranges import KeyRange, even_bounds, key_ranges, list_ranges
 from cloudindex_provider.sync.selection import block_selector, selector
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state import claims, runs, sweep
 from cloudindex_provider.sync.state.approvals import find_approval
+from cloudindex_provider.sync.state.bounds import read_bounds
 from cloudindex_provider.sync.state.database import BLOCK
 from cloudindex_provider.sync.state.records import Run
 
 __all__ = ["Detection", "detect", "preview"]
 
+_MANY_NEW = 10_000  # rows that change what a database should know of its table
 _EXAMPLES = 20  # keys that a dry run shows of each class
 
 
@@ -41,14 +45,20 @@ def detect(ctx: SyncContext) -> Detection:
     :raises S3IntegrationError: when the listing doesn't reach its end; nothing is removed then
     :raises PlanChangedError: when the run is bound to a plan and would do something else
     """
+    with rare_collections():
+        return _detect(ctx)
+
+
+def _detect(ctx: SyncContext) -> Detection:
     if ctx.settings.dry_run:
-        return preview(ctx)
+        return _preview(ctx)
     if ctx.settings.plan_hash:
-        _check_plan(ctx, preview(ctx).plan_hash)
+        _check_plan(ctx, _preview(ctx).plan_hash)
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
     found, digest = Detection(), PlanHash()
     pending = sweep.SweepWrites()
-    for writes in _compared(ctx, found):
+    ranges = _ranges(ctx)
+    for writes in _compared(ctx, found, ranges):
         if ctx.settings.plan_hash:
             _feed(digest, writes)
         if pending.rows() + writes.rows() > BLOCK:
@@ -58,9 +68,12 @@ def detect(ctx: SyncContext) -> Detection:
     sweep.apply(ctx.db, run, pending)
     if ctx.settings.plan_hash:  # S3 may have changed since the look above; nothing is uploaded before this
         _check_plan(ctx, digest.hexdigest())
+    if found.counts["new"] >= _MANY_NEW:
+        ctx.db.analyze()
     verdict = _verdict(ctx, found, run)
     found.hold = verdict.hold
-    sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict)
+    bounds = even_bounds(part.ends for part in ranges) if ctx.settings.keys is None else None
+    sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict, bounds=bounds)
     runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
     found.backlog, found.backlog_bytes = claims.backlog(ctx.db, ctx.source)
     found.requests = request_estimate(found.backlog, found.backlog_bytes, ctx.settings.limits.max_request_size)
@@ -69,8 +82,13 @@ def detect(ctx: SyncContext) -> Detection:
 
 def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
     """What a run would find and do. Writes nothing; ``show`` is given every item of the plan, in key order."""
+    with rare_collections():
+        return _preview(ctx, show)
+
+
+def _preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
     found, digest = Detection(), PlanHash()
-    for writes in _compared(ctx, found):
+    for writes in _compared(ctx, found, key_ranges([], 1)):
         _remember(found, writes)
         for item in _feed(digest, writes):
             if show is not None:
@@ -80,11 +98,18 @@ def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) ->
     return found
 
 
-def _compared(ctx: SyncContext, found: Detection) -> Iterator[sweep.SweepWrites]:
+def _ranges(ctx: SyncContext) -> list[KeyRange]:
+    """The ranges to list. A plan is a sequence in key order, so a run that is bound to one lists in one range."""
+    if ctx.settings.plan_hash or ctx.settings.keys is not None:
+        return key_ranges([], 1)
+    return key_ranges(read_bounds(ctx.db, ctx.source), ctx.settings.limits.listing_ranges)
+
+
+def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) -> Iterator[sweep.SweepWrites]:
     """Every block's findings, counted."""
     selection = ctx.settings.selection
     comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection))
-    for writes in _named(ctx, comparison) if ctx.settings.keys is not None else _swept(ctx, comparison):
+    for writes in _named(ctx, comparison) if ctx.settings.keys is not None else _swept(ctx, comparison, ranges):
         _add(found.counts, writes.counts)
         yield writes
     for name in ("listed", "new", "changed", "unchanged", "skipped", "removed", "excluded", "live"):
@@ -105,23 +130,38 @@ def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
         )
 
 
-def _swept(ctx: SyncContext, comparison: Comparison) -> Iterator[sweep.SweepWrites]:
-    """The findings of the whole prefix, in blocks: what S3 lists in a range of keys, against the rows of the range."""
-    after: str | None = None
-    for page in ctx.s3.pages(ctx.settings.prefix):
-        start = 0
-        while True:
-            digests = sweep.read_digests(ctx.db, ctx.source, after=after, upto=page[-1].key, limit=BLOCK)
-            if len(digests) < BLOCK:
-                break
-            # More rows than fit: take the page's keys up to the last of them, then go on within the page.
-            after = digests[-1][0]
-            end = bisect.bisect_right(page, after, key=lambda item: item.key)
-            yield _block(ctx, comparison, page[start:end], digests)
-            start = end
-        yield _block(ctx, comparison, page[start:], digests)
-        after = page[-1].key
-    while rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=None, limit=BLOCK):
+def _swept(ctx: SyncContext, comparison: Comparison, ranges: Sequence[KeyRange]) -> Iterator[sweep.SweepWrites]:
+    """The findings of the whole prefix, in blocks: what S3 lists between two keys, against the rows between them."""
+    at = {part: part.after for part in ranges}  # how far each range is compared
+    for part, page in list_ranges(ctx.s3, ctx.settings.prefix, ranges):
+        if page is None:
+            yield from _unlisted(ctx, comparison, at[part], part.upto)
+        else:
+            yield from _page(ctx, comparison, at[part], page)
+            at[part] = page[-1].key
+
+
+def _page(
+    ctx: SyncContext, comparison: Comparison, after: str | None, page: list[ListedObject]
+) -> Iterator[sweep.SweepWrites]:
+    start = 0
+    while True:
+        digests = sweep.read_digests(ctx.db, ctx.source, after=after, upto=page[-1].key, limit=BLOCK)
+        if len(digests) < BLOCK:
+            break
+        # More rows than fit: take the page's keys up to the last of them, then go on within the page.
+        after = digests[-1][0]
+        end = bisect.bisect_right(page, after, key=lambda item: item.key)
+        yield _block(ctx, comparison, page[start:end], digests)
+        start = end
+    yield _block(ctx, comparison, page[start:], digests)
+
+
+def _unlisted(
+    ctx: SyncContext, comparison: Comparison, after: str | None, upto: str | None
+) -> Iterator[sweep.SweepWrites]:
+    """The rows between the last listed key of a range and its end: S3 has none of them."""
+    while rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=upto, limit=BLOCK):
         yield comparison.block([], rows)
         after = rows[-1].key
 

@@ -68,7 +68,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="cloudindex-machine-")
         project = str(uuid.uuid4())
         self.cloud.settings.projects.append(project)
-        self.s3 = MemoryS3()
+        self.s3 = MemoryS3(page_size=2)  # so that a handful of keys has ranges
         self.faulty = FaultyS3(self.s3)
         self.mirror = Mirror(
             Path(self.folder.name), self.cloud, self.s3, self.faulty, project_id=project,

@@ -37,6 +37,7 @@ class MemoryS3:
     """Buckets of objects. Safe to use from any thread."""
 
     buckets: dict[str, dict[str, _Object]] = field(default_factory=dict)
+    page_size: int = 1000  # keys of a listing's page, at most
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def create_bucket(self, *, Bucket: str) -> None:
@@ -61,7 +62,7 @@ class MemoryS3:
         with self._lock:
             objects = dict(self._bucket("ListObjectsV2", Bucket))
         keys = sorted((key for key in objects if key.startswith(Prefix) and key > after), key=str.encode)
-        page = keys[:MaxKeys]
+        page = keys[: min(MaxKeys, self.page_size)]
         answer: dict[str, Any] = {
             "Name": Bucket,
             "KeyCount": len(page),

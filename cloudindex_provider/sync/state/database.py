@@ -93,6 +93,12 @@ class Database:
         )
         return float(connection.execute(sa.text(sql)).scalar_one())
 
+    def analyze(self) -> None:
+        """Let Postgres look at the table of objects: without statistics of a first load, claims read all of it."""
+        if not self.is_sqlite:
+            with self.write() as connection:
+                connection.execute(sa.text("ANALYZE object"))
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,8 @@ from cloudindex_provider.sync.plan import Hold
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.approvals import Approval, record_verdict
 from cloudindex_provider.sync.state.blocks import SETTLED, Digest, prefix_end, read_block, read_digests, read_keys
+from cloudindex_provider.sync.state.bounds import write_bounds
+from cloudindex_provider.sync.state.bulk import insert_listed
 from cloudindex_provider.sync.state.database import BLOCK, Database
 from cloudindex_provider.sync.state.records import ObjectRow, Run
 from cloudindex_provider.sync.state.runs import add_counts, note_history
@@ -60,6 +63,16 @@ class SweepWrites:
         )  # fmt: skip
         return sum(map(len, lists))
 
+    def sort(self) -> None:
+        """Bring the rows into key order, in which every transaction locks them."""
+        self.insert.sort(key=itemgetter(0))
+        self.insert_skipped.sort(key=lambda pair: pair[0].key)
+        self.skip.sort(key=lambda triple: triple[0].key)
+        for pairs in (self.requeue, self.replace_wanted, self.restore):
+            pairs.sort(key=lambda pair: pair[0].key)
+        for rows in (self.forget, self.removed):
+            rows.sort(key=lambda row: row.key)
+
     def count(self, name: str, by: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + by
 
@@ -85,6 +98,7 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
     """Write one block's findings and count them, in one transaction."""
     if writes.rows() > BLOCK * 2:
         raise ValueError(f"{writes.rows()} rows are too many for one transaction")
+    writes.sort()
     with db.write() as connection:
         now = db.now(connection)
         taken = _insert(connection, run, writes)
@@ -96,18 +110,11 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
 
 def _insert(connection: Connection, run: Run, writes: SweepWrites) -> int:
     """Add the new keys; gives how many of them another sync has made its own since the comparison read the state."""
-    source = run.source
-    rows = [(source.scope_id, *item, source.id, run.id, "pending", None) for item in writes.insert] + [
-        (source.scope_id, *item, source.id, run.id, "skipped", str(why)) for item, why in writes.insert_skipped
-    ]
-    if not rows:
-        return 0
-    names = f"scope_id, {', '.join(ListedObject._fields)}, source_id, queued_run, status, reason"
-    sign = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    added = connection.exec_driver_sql(
-        f"INSERT INTO object ({names}) VALUES ({', '.join([sign] * 10)}) ON CONFLICT (scope_id, key) DO NOTHING", rows
-    ).rowcount
-    return 0 if added == len(rows) else _taken_by_others(connection, run, writes.insert)
+    added = insert_listed(connection, run, writes.insert, status="pending")
+    for reason in sorted({why for _, why in writes.insert_skipped}):
+        items = [item for item, why in writes.insert_skipped if why == reason]
+        insert_listed(connection, run, items, status="skipped", reason=str(reason))
+    return 0 if added == len(writes.insert) else _taken_by_others(connection, run, writes.insert)
 
 
 def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObject]) -> int:
@@ -183,8 +190,13 @@ def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, n
         )
 
 
-def finish(db: Database, run: Run, *, fingerprint: str | None, verdict: Verdict) -> None:
-    """Close a complete listing: only now may its removals be acted on."""
+def finish(
+    db: Database, run: Run, *, fingerprint: str | None, verdict: Verdict, bounds: Sequence[str] | None = None
+) -> None:
+    """Close a complete listing: only now may its removals be acted on.
+
+    :param bounds: where the next listing can be cut into ranges; ``None`` keeps what is known
+    """
     with db.write() as connection:
         now = db.now(connection)
         hold = verdict.hold
@@ -201,3 +213,5 @@ def finish(db: Database, run: Run, *, fingerprint: str | None, verdict: Verdict)
             sa.text("UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now WHERE id = :id"),
             {"fingerprint": fingerprint, "now": now, "id": run.source.id},
         )
+        if bounds is not None:
+            write_bounds(connection, run.source, bounds)

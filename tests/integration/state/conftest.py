@@ -1,20 +1,14 @@
 """One state on SQLite and on a private PostgreSQL: every test that asks for ``db`` runs on both.
 
-The server belongs to the session: made by initdb in a temporary directory, without fsync, on a port of its own, stopped
-at the end. Each test finds it empty. Without PostgreSQL's binaries the tests are skipped, but fail under CI.
+The server belongs to the session. Each test finds it empty. Without PostgreSQL's binaries the tests are skipped,
+but fail under CI.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +22,7 @@ from cloudindex_provider.sync.state import claims, outcomes, runs, sweep
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import ObjectRow, Owner, Run, RunName, Source, WorkRow
 from cloudindex_provider.sync.state.schema import metadata
+from tests.support.postgres import PostgresServer, find_binaries, running_postgres
 
 BACKENDS = ("sqlite", "psycopg2", "psycopg")
 
@@ -43,83 +38,16 @@ def process_context() -> Any:
     return processes
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresServer:
-    """A running server; ``socket_dir`` holds its socket."""
-
-    socket_dir: Path
-    port: int
-
-    def url(self, driver: str, name: str = "postgres") -> sa.URL:
-        return sa.URL.create(
-            f"postgresql+{driver}", username="postgres", database=name,
-            query={"host": str(self.socket_dir), "port": str(self.port)},
-        )  # fmt: skip
-
-    def sql(self, *statements: str) -> None:
-        engine = sa.create_engine(self.url("psycopg2"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-        engine.dispose()
-
-
-def _binaries() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if found:
-        return found[-1].parent
-    which = shutil.which("initdb")
-    if which:
-        return Path(which).resolve().parent
-    if os.environ.get("CI", "").lower() == "true":
-        pytest.fail("PostgreSQL's binaries are missing, and in CI nothing is skipped", pytrace=False)
-    pytest.skip("PostgreSQL's binaries are missing: apt-get install postgresql")
-
-
-def _as_postgres() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root."""
-    if os.geteuid():
-        return {}
-    try:
-        user = pwd.getpwnam("postgres")
-    except KeyError:
-        user = pwd.getpwnam("nobody")
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A server for the session."""
-    binaries, who = _binaries(), _as_postgres()
-    home = Path(tempfile.mkdtemp(prefix="ci-pg-", dir="/tmp"))  # short: a socket's path has 107 bytes at most
-    if who:
-        os.chown(home, who["user"], who["group"])
-    server = PostgresServer(home, _free_port())
-    env = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-    run = {**who, "env": env, "cwd": home, "check": True, "stdout": subprocess.DEVNULL, "timeout": 60}
-    data, log = home / "data", home / "log"
-    # A locale whose own order isn't that of bytes shows whether keys are told to be compared as bytes.
-    locale = ["--locale-provider=icu", "--icu-locale=en", "--locale=C.UTF-8", "--encoding=UTF8"]
-    options = (
-        f"-p {server.port} -k {home} -c listen_addresses= -c fsync=off -c synchronous_commit=off"
-        " -c full_page_writes=off -c max_connections=60 -c shared_buffers=32MB -c deadlock_timeout=200ms"
-    )
-    try:
-        subprocess.run([binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", *locale], **run)
-        subprocess.run([binaries / "pg_ctl", "-D", data, "-l", log, "-w", "-o", options, "start"], **run)
-        try:
-            server.sql("CREATE DATABASE state")
-            yield server
-        finally:
-            subprocess.run([binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **run)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    binaries = find_binaries()
+    if binaries is None and os.environ.get("CI", "").lower() == "true":
+        pytest.fail("PostgreSQL's binaries are missing, and in CI nothing is skipped", pytrace=False)
+    if binaries is None:
+        pytest.skip("PostgreSQL's binaries are missing: apt-get install postgresql")
+    with running_postgres(binaries) as server:
+        yield server
 
 
 @pytest.fixture
