@@ -5,18 +5,19 @@ Opens and closes; decides nothing about the sync. Nothing here may be called bef
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from airflow.sdk.configuration import conf
 
-from cloudindex_provider.api.ratelimit import LocalPacer
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.operators.s3_access import named_s3_errors, s3_client
 from cloudindex_provider.state_location import SECTION, resolve_state_url
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.errors import StateError
+from cloudindex_provider.sync.pacing import SharedPacer, budget_name, sleep_until
 from cloudindex_provider.sync.settings import SyncSettings
 from cloudindex_provider.sync.source import S3Source
 from cloudindex_provider.sync.state import runs, sources
@@ -61,10 +62,20 @@ def sync_session(
 ) -> Iterator[SyncContext]:
     """Everything connected, for one step; closed and its errors named at the end. The state stays the caller's.
 
-    A dry run writes nothing, so it doesn't even make the source's row.
+    A dry run writes nothing about the source, so it doesn't even make its row. All requests of all tasks and syncs
+    that use the same service by the same connection share one budget, in the state.
     """
     find = sources.peek_source if settings.dry_run else runs.open_source
-    with named_s3_errors(aws_conn_id), hook.session(pacer=LocalPacer(max_wait=_LONGEST_WAIT)) as client:
+    stop = threading.Event()
+    pacer = SharedPacer(
+        db,
+        budget_name(hook.settings.base_url, hook.cloudindex_conn_id),
+        slots=hook.settings.max_concurrency,
+        max_wait=_LONGEST_WAIT,
+        request_timeout=hook.settings.read_timeout,
+        sleep=sleep_until(stop),
+    )
+    with named_s3_errors(aws_conn_id), hook.session(pacer=pacer) as client:
         yield SyncContext(
             settings=settings,
             db=db,
@@ -79,6 +90,8 @@ def sync_session(
             client=client,
             name=name,
             owner=owner,
+            stop=stop,
             request_timeout=hook.settings.read_timeout,
+            requests_per_minute=pacer.requests_per_minute,
             history_days=conf.getfloat(SECTION, "history_days", fallback=90.0),
         )

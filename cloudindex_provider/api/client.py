@@ -19,7 +19,7 @@ import httpx
 
 from cloudindex_provider import __version__
 from cloudindex_provider.api import build, faults, parse
-from cloudindex_provider.api.attempts import next_wait
+from cloudindex_provider.api.attempts import Longest, next_wait
 from cloudindex_provider.api.build import Call
 from cloudindex_provider.api.connection import authorization, check_base_url, normalize_base_url
 from cloudindex_provider.api.errors import (
@@ -56,7 +56,7 @@ class CloudIndexClient:
     :param auth_scheme: ``ApiKey`` (newest documents) or ``Bearer`` (older guides)
     :param max_concurrency: requests under way at a time; the list's body is read outside of this count
     :param pacer: spaces requests; without one only a 429 makes the client wait
-    :param max_wait: seconds that in-place retries of one call may wait in all
+    :param max_wait: seconds that in-place retries of one call may wait in all; after a 429, if longer, the pacer's
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CloudIndexClient:
         self.project_id = project_id
         self._secrets = (api_key.strip(),) if api_key else ()
         self._pacer = pacer
-        self._max_wait = max_wait
+        self._longest = Longest(max_wait, max(max_wait, pacer.max_wait if pacer else 0.0))
         self._sleep = sleep
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
@@ -122,6 +122,11 @@ class CloudIndexClient:
         with self._lock:
             return self._requests
 
+    @property
+    def spacing(self) -> float:
+        """Seconds that a request costs by the rate limit just now; 0 while none is known."""
+        return self._pacer.spacing if self._pacer is not None else 0.0
+
     def upload_documents(
         self,
         files: Sequence[FilePart],
@@ -129,9 +134,12 @@ class CloudIndexClient:
         metadata: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         project_id: str | None = None,
+        at_turn: Callable[[], None] | None = None,
     ) -> UploadResult:
         """Uploads 1 to 20 files in one request. What a part's iterator raises comes out unchanged; nothing was stored.
 
+        :param at_turn: called before each attempt, when it has waited for the rate limit and goes next; what it raises
+            comes out unchanged, and nothing is sent
         :raises CloudIndexError: with ``outcome_unknown`` where the files may have arrived; list before sending again
         """
         check_files(files)
@@ -142,7 +150,7 @@ class CloudIndexClient:
         }
         call = build.upload_documents(project_id or self.project_id)
         names = [part.file_name for part in files]
-        answer = self._send(call, Multipart(files, fields=fields))
+        answer = self._exchange(call, Multipart(files, fields=fields), at_turn=at_turn)[0]
         return _parsed(call, answer, lambda data: parse.parse_upload(data, names, answer.request_id))
 
     def iter_documents(self, *, project_id: str | None = None) -> DocumentStream:
@@ -202,24 +210,30 @@ class CloudIndexClient:
         if answer.headers.get("content-type", "").startswith("text/html"):
             raise faults.invalid_answer(call, "it is a web page", answer)
 
-    def _send(self, call: Call, payload: Multipart | None = None, *, secrets: Sequence[str] = ()) -> Answer:
+    def _send(self, call: Call, *, secrets: Sequence[str] = ()) -> Answer:
         """The 2xx answer, read whole."""
-        return self._exchange(call, payload, secrets)[0]
+        return self._exchange(call, secrets=secrets)[0]
 
     def _exchange(
-        self, call: Call, payload: Multipart | None = None, secrets: Sequence[str] = (), *, read: bool = True
+        self,
+        call: Call,
+        payload: Multipart | None = None,
+        *,
+        secrets: Sequence[str] = (),
+        read: bool = True,
+        at_turn: Callable[[], None] | None = None,
     ) -> _Exchange:
         """A 2xx answer, its body unread unless ``read``. Hiccups are tried again, everything else raises its error."""
         waited, attempts = 0.0, 0
         while True:
             attempts += 1
             began = time.monotonic()
-            outcome = self._attempt(call, payload, (*self._secrets, *secrets), read)
+            outcome = self._attempt(call, payload, (*self._secrets, *secrets), read, at_turn)
             if not isinstance(outcome, CloudIndexError):
                 return outcome
             took = time.monotonic() - began
             wait = next_wait(
-                outcome, attempt=attempts, repeat=call.repeat, waited=waited, took=took, max_wait=self._max_wait
+                outcome, attempt=attempts, repeat=call.repeat, waited=waited, took=took, longest=self._longest
             )
             if wait is None:
                 raise outcome
@@ -228,7 +242,12 @@ class CloudIndexClient:
             self._sleep(wait)
 
     def _attempt(
-        self, call: Call, payload: Multipart | None, secrets: Sequence[str], read: bool
+        self,
+        call: Call,
+        payload: Multipart | None,
+        secrets: Sequence[str],
+        read: bool,
+        at_turn: Callable[[], None] | None,
     ) -> _Exchange | CloudIndexError:
         """One attempt, paced and logged. Errors are returned, so that they are raised where no cause clings to them."""
         with self._slots:
@@ -237,21 +256,24 @@ class CloudIndexClient:
             began = time.monotonic()
             head = Answer(0)
             try:
+                if at_turn is not None:
+                    at_turn()
                 outcome = self._talk(call, payload, read)
                 if not isinstance(outcome, CloudIndexError):
                     head = outcome[0]
             finally:
-                self._note(call, head, time.monotonic() - began)
+                self._note(call, head, secrets, time.monotonic() - began)
         if isinstance(outcome, CloudIndexError) or 200 <= head.status < 300:
             return outcome
         if head.status < 400:
             return faults.redirect_error(call, head, self.base_url)
         return faults.answer_error(call, head, secrets)
 
-    def _note(self, call: Call, head: Answer, took: float) -> None:
+    def _note(self, call: Call, head: Answer, secrets: Sequence[str], took: float) -> None:
         if self._pacer is not None:
-            limit = parse_rate_limit(head.headers)
-            self._pacer.after(limit, status=head.status, retry_after=faults.retry_after(head))
+            refusal = faults.answer_error(call, head, secrets) if head.status == 429 else None
+            wait, code = (refusal.retry_after, refusal.code) if refusal else (None, None)
+            self._pacer.after(parse_rate_limit(head.headers), status=head.status, retry_after=wait, code=code)
         ms = round(took * 1000)
         log.debug("%s %s: %s in %d ms, request %s", call.method, call.operation, head.status, ms, head.request_id)
 
@@ -273,7 +295,8 @@ class CloudIndexClient:
             raise body.failure  # swallowed on the way: httpcore does that to its own WriteError
         if error is not None:
             return error
-        return Answer(response.status_code, _headers(response), content), response
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, headers, content), response
 
     def _request(self, call: Call, payload: Multipart | None, body: BodyStream | None) -> httpx.Request:
         headers: dict[str, str] = {}
@@ -358,10 +381,6 @@ def _parsed(call: Call, answer: Answer, read: Callable[[Any], T]) -> T:
     except ValueError as error:
         reason = str(error)
     raise faults.invalid_answer(call, reason, answer)
-
-
-def _headers(response: httpx.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
 
 
 def _read(response: httpx.Response) -> bytes:

@@ -1,4 +1,4 @@
-"""What an answer's headers say about rate limits, and the pace that follows from it.
+"""What an answer's headers say about rate limits, and who spaces requests by it (``api.pace`` has the arithmetic).
 
 Every time is relative to the same answer's ``Date`` header, never to this machine's clock: two clocks that disagree by
 a minute would make a client wait a minute too long, or hammer. Limits are read, never assumed.
@@ -11,11 +11,10 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
-from cloudindex_provider.api.errors import RateLimitedError
+from cloudindex_provider.api.pace import Heard, Pace, RateLimit
 
 __all__ = [
     "LocalPacer",
@@ -34,23 +33,22 @@ MILLISECONDS_FROM = 100_000_000_000  # a Reset from here on is Unix milliseconds
 _NUMBER = re.compile(r"\s*(\d{1,18})(?:\.\d*)?\s*(?:[,;].*)?\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """The rate limit headers of one answer; ``None`` where it had none."""
-
-    limit: int | None = None  # requests in a window
-    remaining: int | None = None  # requests left in this window
-    reset_after: float | None = None  # seconds from the answer to the next window; 0 when it is already past
-
-
 class Pacer(Protocol):
-    """Decides when the next request may go; called around every attempt, from any thread."""
+    """Decides when the next request may go; both calls of one attempt come from the same thread."""
+
+    @property
+    def max_wait(self) -> float:
+        """Seconds that a worker waits in place while the service refuses requests."""
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between requests just now; 0 while no limit is known."""
 
     def before(self, operation: str) -> None:
-        """Sleeps briefly, or raises ``RateLimitedError`` with ``retry_after`` where the wait would be long."""
+        """Sleeps until this request's turn, or raises ``RateLimitedError`` with ``retry_after`` where that is far."""
 
-    def after(self, limit: RateLimit | None, *, status: int, retry_after: float | None) -> None:
-        """Learns from an answer; ``status`` is 0 and ``limit`` ``None`` where none came."""
+    def after(self, limit: RateLimit | None, *, status: int, retry_after: float | None, code: str | None) -> None:
+        """Learns from an answer; ``status`` is 0 and ``limit`` ``None`` where none came. ``code`` is a 429's own."""
 
 
 def server_time(headers: Mapping[str, str]) -> float | None:
@@ -119,8 +117,9 @@ def _sane(seconds: float) -> float | None:
 class LocalPacer:
     """Even spacing for the threads of one process, from what the last answers said.
 
-    Requests that may still go in this window are spread over what is left of it; each caller reserves its moment and
-    sleeps once until then. Until an answer names a limit, nothing waits.
+    For clients without a state; a sync's tasks share theirs by ``sync.pacing``. Each caller reserves its moment and
+    sleeps once until then. Until an answer names a limit, nothing waits. An hourly limit that no header shows isn't
+    learned here: that takes a longer memory than a client has.
 
     :param max_wait: seconds; a longer wait raises ``RateLimitedError`` instead, and reserves nothing
     """
@@ -136,50 +135,30 @@ class LocalPacer:
         self._sleep = sleep
         self._clock = clock
         self._lock = threading.Lock()
-        self._next = -math.inf  # the next request's earliest moment
-        self._closed_until = -math.inf  # nothing goes before this: a 429, or a window without anything left
-        self._window_ends = -math.inf
-        self._interval = 0.0  # inside this window
-        self._usual = 0.0  # after it: the longest window seen over the limit
-        self._window = 0.0
-        self._flying = 0  # sent or about to be, not answered: the headers don't count them yet
+        self._pace = Pace()
+        self._flying = 0
+
+    @property
+    def max_wait(self) -> float:
+        return self._max_wait
+
+    @property
+    def spacing(self) -> float:
+        with self._lock:
+            return self._pace.spacing(self._clock())
 
     def before(self, operation: str) -> None:
         with self._lock:
             now = self._clock()
-            at = max(now, self._next, self._closed_until)
-            if at - now > self._max_wait:
-                raise RateLimitedError(
-                    f"The rate limit asks for a wait of {at - now:.0f} s.", retry_after=at - now, operation=operation
-                )
-            self._next = self._following(at)
+            self._pace.check(now, max_wait=self._max_wait, patience=self._max_wait, operation=operation)
+            at = self._pace.book(now)
             self._flying += 1
         if at > now:
             self._sleep(at - now)
 
-    def after(self, limit: RateLimit | None, *, status: int, retry_after: float | None) -> None:
+    def after(
+        self, limit: RateLimit | None, *, status: int, retry_after: float | None, code: str | None = None
+    ) -> None:
         with self._lock:
-            now = self._clock()
             self._flying = max(0, self._flying - 1)
-            if status == 429 and retry_after is not None:
-                self._closed_until = max(self._closed_until, now + retry_after)
-            if limit is not None:
-                self._learn(limit, now)
-
-    def _following(self, at: float) -> float:
-        """The moment after ``at``: the next window doesn't wait for what was left of this one."""
-        if at >= self._window_ends:
-            return at + self._usual
-        return min(at + self._interval, max(self._window_ends, at + self._usual))
-
-    def _learn(self, limit: RateLimit, now: float) -> None:
-        if limit.reset_after is None:
-            return
-        self._window_ends = now + limit.reset_after
-        self._window = max(self._window, limit.reset_after)
-        if limit.limit:
-            self._usual = self._window / limit.limit
-        if limit.remaining == 0:
-            self._closed_until = max(self._closed_until, self._window_ends)
-        elif limit.remaining is not None:
-            self._interval = limit.reset_after / max(1, limit.remaining - self._flying)
+            self._pace.hear(Heard(status, limit, retry_after, code), self._clock(), flying=self._flying)

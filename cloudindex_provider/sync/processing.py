@@ -9,13 +9,16 @@ from cloudindex_provider.api.errors import NotFoundError
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import look_once_more
-from cloudindex_provider.sync.state import outcomes, runs
+from cloudindex_provider.sync.state import outcomes, pacing, runs
+from cloudindex_provider.sync.state.claims import live_documents
 from cloudindex_provider.sync.state.outcomes import Failure
+from cloudindex_provider.sync.state.pacing import ListCost
 from cloudindex_provider.sync.state.records import Run, WorkRow
 
-__all__ = ["Progress", "poll", "wait"]
+__all__ = ["Progress", "list_is_cheaper", "poll", "wait"]
 
-_SINGLE_GETS = 5  # documents up to which single gets are cheaper than a list of the whole project
+_REQUEST = 0.05  # seconds that a request costs while no rate limit is known
+_READ_RATE = 60_000  # documents of a list that are parsed in a second
 _BLOCK = 1000
 _LONGEST_POLL = 120.0  # seconds
 
@@ -69,19 +72,41 @@ def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
 
 def _look_up(ctx: SyncContext, rows: list[WorkRow]) -> Iterator[tuple[WorkRow, Document | None]]:
     """(row, its document); ``None`` is a document that is proven to be gone. What isn't known isn't given."""
-    if len(rows) <= _SINGLE_GETS:
+    if not _by_list(ctx, len(rows)):
         for row in rows:
             yield row, _single(ctx, row)
         return
     by_id = {row.upload_document_id: row for row in rows}
+    asked, seen = ctx.client.request_count, 0
     with ctx.client.iter_documents() as documents:
         for document in documents:
+            seen += 1
             if document.id in by_id:
                 yield by_id.pop(document.id), document
         complete = documents.complete
+    cost = ListCost(max(1, ctx.client.request_count - asked), seen)
+    pacing.record_list(ctx.db, ctx.settings.project_id, cost)
     for row in by_id.values():
         # Absent from a list that isn't complete, or was begun before the upload, is unknown.
         yield row, _single(ctx, row) if complete else _unknown(row)
+
+
+def list_is_cheaper(waiting: int, listing: ListCost, *, spacing: float) -> bool:
+    """Whether one list of everything takes less time than a get of each document that is waited for.
+
+    :param listing: what a list takes
+    :param spacing: seconds between requests under the rate limit; 0 where none is known
+    """
+    request = max(spacing, _REQUEST)
+    return listing.requests * request + listing.documents / _READ_RATE < waiting * request
+
+
+def _by_list(ctx: SyncContext, waiting: int) -> bool:
+    if waiting == 1:  # no list takes less than one request
+        return False
+    # A list that nobody has seen yet is taken to be one answer with what the state knows.
+    listing = pacing.last_list(ctx.db, ctx.settings.project_id) or ListCost(1, live_documents(ctx.db, ctx.source))
+    return list_is_cheaper(waiting, listing, spacing=getattr(ctx.client, "spacing", 0.0))  # a client may have no pacer
 
 
 def _single(ctx: SyncContext, row: WorkRow) -> Document | None:

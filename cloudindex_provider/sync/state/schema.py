@@ -248,16 +248,66 @@ listing_bound = Table(
     sqlite_with_rowid=False,
 )
 
-_SINCE_2 = (listing_bound,)
+# What is known of a budget of requests (``api.pace.Pace``, field by field); the name is a hash, see ``sync.pacing``.
+pace = Table(
+    "pace",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("next_at", Double, nullable=False),
+    Column("closed_until", Double, nullable=False),
+    Column("allowed", BigInteger, nullable=False),
+    Column("length", Double, nullable=False),
+    Column("length_at", Double, nullable=False),
+    Column("window_from", Double, nullable=False),
+    Column("window_ends", Double, nullable=False),
+    Column("step", Double, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    Column("sliding", Integer, nullable=False),
+    Column("hourly", BigInteger, nullable=False),
+    Column("hourly_until", Double, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("slots_until", Double, nullable=False),
+)
+
+# Requests of a budget that are booked or under way; what its process left behind ends by itself.
+pace_slot = Table(
+    "pace_slot",
+    metadata,
+    Column("pace", String(64), primary_key=True),
+    Column("ticket", String(32), primary_key=True),
+    Column("until", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Requests that were not refused, of the last hour.
+pace_minute = Table(
+    "pace_minute",
+    metadata,
+    Column("pace", String(64), primary_key=True),
+    Column("minute", BigInteger, primary_key=True),  # since 1970
+    Column("requests", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What the last whole list of a project's documents took.
+document_list = Table(
+    "document_list",
+    metadata,
+    Column("project_id", Text, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("documents", BigInteger, nullable=False),
+)
+
+_SINCE_2 = (listing_bound, pace, pace_slot, pace_minute, document_list)
 
 
 def _create_first(connection: Connection) -> None:
     metadata.create_all(connection, tables=[table for table in metadata.sorted_tables if table not in _SINCE_2])
 
 
-def _add_bounds(connection: Connection) -> None:
+def _create_second(connection: Connection) -> None:
     metadata.create_all(connection, tables=_SINCE_2)
 
 
-MIGRATIONS = (_create_first, _add_bounds)
+MIGRATIONS = (_create_first, _create_second)
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -40,7 +40,7 @@ def test_a_long_wait_is_for_airflow_and_not_for_the_worker(limited: Mirror, styl
     mirror = limited
     mirror.cloud.settings.retry_after_style = style
     mirror.cloud.settings.processing_delay = 0.05
-    mirror.put_many(8 if operation == "list" else 2)
+    mirror.put_many({"list": 8, "get": 1}.get(operation, 2))
     if operation == "delete":
         mirror.run()
         mirror.remove("0001.txt")
