@@ -5,8 +5,7 @@ Writes nothing. Every way in which S3 may have changed since the listing is foun
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +26,20 @@ from cloudindex_provider.sync.source import ListedObject, S3Object
 from cloudindex_provider.sync.state.outcomes import Failure
 from cloudindex_provider.sync.state.records import WorkRow
 
-__all__ = ["Broken", "Gone", "OptedOut", "Prepared", "Ready", "SameBytes", "prepare", "source_failure"]
+__all__ = [
+    "SMALL",
+    "Broken",
+    "Gone",
+    "OptedOut",
+    "Prepared",
+    "Ready",
+    "SameBytes",
+    "may_be_same",
+    "prepare",
+    "source_failure",
+]
 
-SMALL = 1 << 20  # bytes up to which an object is read ahead
-READERS = 8  # objects read ahead at once, by one upload loop
+SMALL = 1 << 20  # bytes up to which an object is held in memory
 OPT_OUT = "cloudindex"  # x-amz-meta-cloudindex: skip
 _LOOKS = 2  # at an object that isn't what was listed
 
@@ -117,31 +126,16 @@ Prepared = Ready | SameBytes | Gone | OptedOut | Broken
 _OF_ONE_OBJECT = (SourceIntegrityError, AccessDeniedError, InvalidObjectStateError, SourceUnavailableError)
 
 
-def prepare(ctx: SyncContext, rows: Sequence[WorkRow]) -> list[Prepared]:
-    """Open the rows' objects, several at once, in the rows' order.
+def may_be_same(row: WorkRow) -> bool:
+    """Whether the object may have the indexed bytes under another ETag, so that its hash is worth a read of its own."""
+    return row.document_id is not None and row.indexed_sha256 is not None and row.size == row.indexed_size
+
+
+def prepare(ctx: SyncContext, row: WorkRow) -> Prepared:
+    """Look at the row's object: a small one is read, a large one opened. Safe to use from any thread.
 
     :raises S3IntegrationError: when S3 fails in a way that isn't about one object
     """
-    pool = ThreadPoolExecutor(max_workers=min(READERS, len(rows)))
-    futures = [pool.submit(_prepare, ctx, row) for row in rows]
-    try:
-        return [future.result() for future in futures]
-    except BaseException:
-        for future in futures:
-            future.add_done_callback(_close)
-        raise
-    finally:
-        # Nobody waits for readers when the task is being stopped; when all went well, none is left.
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _close(done: Future[Prepared]) -> None:
-    item = None if done.cancelled() or done.exception() else done.result()
-    if isinstance(item, Ready):
-        item.close()
-
-
-def _prepare(ctx: SyncContext, row: WorkRow) -> Prepared:
     for look in range(1, _LOOKS + 1):  # what has changed since the listing is taken as it is now, once
         try:
             return _read(ctx, row)
@@ -193,15 +187,14 @@ def _looked_at(ctx: SyncContext, row: WorkRow, opened: S3Object) -> Prepared:
         opened.close()
         return OptedOut(row)
     data, sha256 = None, None
-    may_be_same = row.document_id is not None and row.indexed_sha256 is not None and row.size == row.indexed_size
     if row.size <= SMALL:
         data = b"".join(opened.chunks())
         sha256 = opened.sha256
-    elif may_be_same:
+    elif may_be_same(row):
         for _ in opened.chunks():  # one more read of S3 costs less than an upload and its processing
             pass
         sha256 = opened.sha256
-    if may_be_same and sha256 == row.indexed_sha256 and sha256 is not None:
+    if sha256 is not None and sha256 == row.indexed_sha256 and may_be_same(row):
         return SameBytes(row, sha256)
     name = file_name(ctx.settings.bucket, row.key)
     return Ready(row, name, opened, data, sha256, ctx, _used=sha256 is not None)

@@ -1,4 +1,4 @@
-"""One request's worth of claimed rows: read them, write the intent, send, and write every file's outcome.
+"""One request's worth of claimed rows, read: write the intent, send, and write every file's outcome.
 
 An outcome that isn't known is left in doubt (``sync.doubt``), never repeated. One bad file never costs the others of
 its request: it is halved until the offender is alone, and what got no answer is sent alone the next time.
@@ -6,7 +6,7 @@ its request: it is halved until the offender is alone, and what got no answer is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudindex_provider.api.errors import (
@@ -34,11 +34,10 @@ from cloudindex_provider.sync.prepare import (
     Prepared,
     Ready,
     SameBytes,
-    prepare,
     source_failure,
 )
 from cloudindex_provider.sync.state import claims, outcomes
-from cloudindex_provider.sync.state.outcomes import Failure
+from cloudindex_provider.sync.state.outcomes import Failure, Sent
 from cloudindex_provider.sync.state.records import Run, WorkRow
 
 __all__ = ["Sender", "UploadSummary"]
@@ -73,18 +72,21 @@ class Sender:
     _read: int = 0
     _refusals: list[tuple[WorkRow, CloudIndexError]] = field(default_factory=list)
 
-    def send(self, rows: Sequence[WorkRow]) -> None:
-        """Upload claimed rows, all of them pending, in as few requests as the service lets.
+    def send(self, prepared: Sequence[Prepared], at_request: Callable[[], None] | None = None) -> None:
+        """Upload what was made of claimed rows, all of them pending, in as few requests as the service lets.
 
+        :param at_request: called once, when all is ready for the first request and its intent isn't written yet; not
+            when there is nothing to send
         :raises CloudIndexError: when the service refuses or fails as a whole
         :raises S3IntegrationError: when S3 does
         """
-        prepared = prepare(self.ctx, rows)
         ready = [item for item in prepared if isinstance(item, Ready)]
         try:
             self._check_source(prepared)
             for item in prepared:
                 self._settle(item)
+            if ready and at_request is not None:
+                at_request()
             self._send(ready)
             self._judge_refusals()
         finally:
@@ -128,12 +130,13 @@ class Sender:
             return
         ctx = self.ctx
         intent = [(item.row, item.name, item.sha256) for item in ready]
-        claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
         try:
             result = ctx.client.upload_documents(
                 [item.part() for item in ready],
                 metadata=self._metadata(ready),
                 options={"createVersion": True},
+                # The wait for the rate limit may be long; an intent is as young as its request.
+                at_turn=lambda: claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease),
             )
         except S3IntegrationError as error:
             self._withdrawn(ready, error, resends)
@@ -212,12 +215,13 @@ class Sender:
 
     def _answered(self, ready: Sequence[Ready], result: UploadResult, resends: int) -> None:
         taken, again = self._bind(ready, result), []
+        self._taken(ready, taken)
         refused = {error.file_name: error for error in result.errors}
         for item in ready:
-            document, error = taken.get(item.name), refused.get(item.name)
-            if document is not None:
-                self._taken(item, document)
-            elif error is not None and error.retryable is False:
+            error = refused.get(item.name)
+            if item.name in taken:
+                continue
+            if error is not None and error.retryable is False:
                 self._fail(item.row, Failure(_file_reason(error), permanent=True))
             elif resends:
                 again.append(item)
@@ -226,17 +230,15 @@ class Sender:
         self._nothing_done(again)
         self._send(again, resends - 1)
 
-    def _taken(self, item: Ready, document: Document) -> None:
-        self.summary.documents += 1
-        outcomes.record_sent(
-            self.ctx.db,
-            self.run,
-            self.ctx.owner,
-            item.row,
-            document_id=document.id,
-            version=document.version,
-            sha256=item.uploaded_sha256(),
-        )
+    def _taken(self, ready: Sequence[Ready], taken: Mapping[str, Document]) -> None:
+        sent = [
+            Sent(item.row, taken[item.name].id, taken[item.name].version, item.uploaded_sha256())
+            for item in ready
+            if item.name in taken
+        ]
+        if sent:
+            self.summary.documents += len(sent)
+            outcomes.record_all_sent(self.ctx.db, self.run, self.ctx.owner, sent)
 
     def _fail(self, row: WorkRow, failure: Failure) -> None:
         limits = self.ctx.settings.limits

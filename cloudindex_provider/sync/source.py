@@ -6,7 +6,7 @@ are what S3 announced, and the reader learns of a mismatch before it has passed 
 
 from __future__ import annotations
 
-import hashlib
+import bisect
 import re
 import threading
 import time
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from operator import lt
+from operator import itemgetter, lt
 from typing import Any, NamedTuple, Protocol
 
 from cloudindex_provider.sync.errors import (
@@ -26,6 +26,8 @@ from cloudindex_provider.sync.errors import (
     SourceOrderError,
     SourceUnavailableError,
 )
+from cloudindex_provider.sync.getting import fast_get
+from cloudindex_provider.sync.hashing import Hashes
 from cloudindex_provider.sync.listing import ROWS, PlainRow, fast_list
 from cloudindex_provider.sync.s3_errors import s3_errors
 
@@ -76,23 +78,21 @@ class S3Object:
         :raises SourceIntegrityError: at the end, when they aren't what S3 announced
         :raises SourceUnavailableError: when S3 breaks off
         """
-        sha256 = hashlib.sha256()
-        md5 = hashlib.md5(usedforsecurity=False) if self._md5 else None
+        hashes = Hashes(self.size, md5=self._md5 is not None)
         seen = 0
         try:
             with s3_errors("GetObject", self.bucket, self.key):
                 while chunk := self._body.read(CHUNK):
                     seen += len(chunk)
-                    sha256.update(chunk)
-                    if md5:
-                        md5.update(chunk)
+                    hashes.update(chunk)
                     if seen > self.size:
                         break
                     yield chunk
         finally:
             self._body.close()
-        self._check(seen, md5.hexdigest() if md5 else None)
-        self.sha256 = sha256.hexdigest()
+            hashes.close()
+        self._check(seen, hashes.md5())
+        self.sha256 = hashes.sha256()
 
     def close(self) -> None:
         """Let go of the connection; harmless after the end."""
@@ -121,6 +121,7 @@ class S3Source:
     first_wait: float = 1.0  # seconds before the second attempt, then doubled
     sleep: Callable[[float], None] = time.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _get: Callable[..., Mapping[str, Any]] | None = None
 
     def again(self, attempt: int) -> bool:
         """Whether attempt number ``attempt`` is followed by another; sleeps until then."""
@@ -143,6 +144,11 @@ class S3Source:
                 if not self.again(attempt):
                     raise
 
+    def _get_object(self) -> Callable[..., Mapping[str, Any]]:
+        if self._get is None:
+            self._get = fast_get(self.client)
+        return self._get
+
     def take_calls(self) -> dict[str, int]:
         """The requests since the last take, by operation."""
         with self._lock:
@@ -150,8 +156,10 @@ class S3Source:
             self.calls.clear()
         return taken
 
-    def pages(self, prefix: str = "", *, start_after: str = "", page_size: int = 1000) -> Iterator[list[ListedObject]]:
-        """Every object under ``prefix`` after ``start_after``, in key order, a page at a time.
+    def pages(
+        self, prefix: str = "", *, start_after: str = "", upto: str | None = None, page_size: int = 1000
+    ) -> Iterator[list[ListedObject]]:
+        """The objects under ``prefix`` after ``start_after`` up to ``upto``, in key order, a page at a time.
 
         :raises SourceOrderError: when two keys are out of order
         :raises S3IntegrationError: when a page can't be had; nothing after it is known then
@@ -165,9 +173,12 @@ class S3Source:
             answer, page = self._page(ask, request, prefix)
             self._check_whole(page, answer, prefix)
             last = self._check_order(page, last)
+            beyond = upto is not None and last >= upto
+            if upto is not None and last > upto:
+                del page[bisect.bisect_right(page, upto, key=itemgetter(0)) :]
             if page:
                 yield page
-            if not answer.get("IsTruncated"):
+            if beyond or not answer.get("IsTruncated"):
                 return
             token = answer.get("NextContinuationToken")
             if not token or token == request.get("ContinuationToken"):
@@ -225,7 +236,7 @@ class S3Source:
         :raises SourceChangedError: when it is no longer that object (also where the server ignores If-Match)
         :raises NoSuchKeyError: when it is gone
         """
-        answer = self._ask("GetObject", key, self.client.get_object, Key=key, IfMatch=f'"{etag}"')
+        answer = self._ask("GetObject", key, self._get_object(), Key=key, IfMatch=f'"{etag}"')
         got = str(answer.get("ETag", "")).strip('"')
         length = int(answer.get("ContentLength", -1))
         if got != etag or length != size:

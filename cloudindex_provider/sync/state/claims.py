@@ -6,7 +6,7 @@ else after the lease. Every change of a claimed row names the claim; 0 rows chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 
 import sqlalchemy as sa
@@ -24,6 +24,7 @@ __all__ = [
     "claim_request",
     "doubtful_uploads",
     "live_documents",
+    "ready_rows",
     "record_intent",
     "release",
     "renew",
@@ -40,6 +41,25 @@ FREE = (
 )
 MINE = "claim_owner = :owner AND claim_try = :try"
 _READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
+# What a run may claim: ready, free, and neither tried nor found removed by the run.
+MAY_CLAIM = (
+    f"source_id = :source AND {WORK} AND {_READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
+    " WHERE run_id = :run AND run_key.key = object.key AND (outcome IS NOT NULL OR class = 'removed'))"
+)
+# (database, transaction, bound values, most rows) -> rows in the order of their uploads
+Finder = Callable[[Database, Connection, Mapping[str, object], int], list[WorkRow]]
+
+
+_INTEND = sa.text(
+    "UPDATE object SET status = 'uploading', etag = :etag, size = :size, last_modified = :at, upload_etag = :etag,"
+    " upload_size = :size, upload_sha256 = :sha, upload_document_id = NULL, file_name = :name, intent_at = :now,"
+    " claim_until = :until, revision = revision + 1"
+    f" WHERE scope_id = :scope AND key = :key AND (etag = :etag OR revision = :seen) AND {MINE}"
+)
+_UNDEALT = sa.text(
+    "DELETE FROM run_key WHERE run_id = :run AND key = :key AND outcome IS NULL AND EXISTS (SELECT 1 FROM object"
+    " WHERE scope_id = :scope AND key = :key AND status IN ('pending', 'failed') AND claim_owner IS NULL)"
+)
 
 
 def claim_values(owner: Owner, **more: object) -> dict[str, object]:
@@ -69,38 +89,50 @@ def live_documents(db: Database, source: Source) -> int:
 
 
 def claim_request(
-    db: Database, run: Run, owner: Owner, *, lease: float, max_request_size: int, max_documents: int | None
+    db: Database,
+    run: Run,
+    owner: Owner,
+    *,
+    lease: float,
+    max_request_size: int,
+    max_documents: int | None,
+    find: Finder | None = None,
 ) -> list[WorkRow]:
-    """The next rows for one upload request, in key order, claimed; empty when there is nothing to do.
+    """The next rows for one upload request, claimed, sorted by key; empty when there is nothing to do.
 
     Rows that this run has tried already, or found removed, are left to the next run; a key is counted in the run that
     claims it.
+
+    :param find: gives the rows that come next, in the order of their uploads, locked; ``None``: in key order
     """
     with db.write() as connection:
         now = db.now(connection)
         room = _room(connection, run, max_documents)
         if room <= 0:
             return []
-        skip_locked = "" if db.is_sqlite else " FOR UPDATE SKIP LOCKED"
-        values = claim_values(owner, source=run.source.id, run=run.id, now=now, room=room)
-        ready: list[WorkRow] = []
-        for status in ("failed", "pending"):  # one status a query: the index gives its rows in key order
-            rows = connection.execute(
-                sa.text(
-                    f"SELECT {_COLUMNS} FROM object WHERE source_id = :source AND status = '{status}' AND {WORK}"
-                    f" AND {_READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
-                    " WHERE run_id = :run AND run_key.key = object.key AND (outcome IS NOT NULL OR class = 'removed'))"
-                    f" ORDER BY key LIMIT :room{skip_locked}"
-                ),
-                values,
-            )
-            ready += [WorkRow(*row) for row in rows]
+        values = claim_values(owner, source=run.source.id, run=run.id, scope=run.source.scope_id, now=now)
+        ready = (find or _in_key_order)(db, connection, values, room)
         # What got no answer when it was sent alone stays alone, after everything else.
         others = [row for row in ready if not (row.doubtful and row.attempts)]
         chosen = others[: min(room, fit_request((row.size for row in others), max_request_size))] or ready[:1]
         chosen.sort(key=_key)
         _take(connection, run, owner, chosen, now + lease)
     return [_revised(row) for row in chosen]
+
+
+def _in_key_order(db: Database, connection: Connection, values: Mapping[str, object], room: int) -> list[WorkRow]:
+    # One status a query: the index gives its rows in key order.
+    statuses = ("status = 'failed'", "status = 'pending'")
+    return [row for status in statuses for row in ready_rows(db, connection, {**values, "room": room}, status, "key")]
+
+
+def ready_rows(
+    db: Database, connection: Connection, values: Mapping[str, object], where: str, order: str
+) -> list[WorkRow]:
+    """Up to ``:room`` of the rows that this run may claim now, locked, of those ``where`` (SQL, as ``order`` is)."""
+    skip_locked = "" if db.is_sqlite else " FOR UPDATE SKIP LOCKED"
+    statement = f"SELECT {_COLUMNS} FROM object WHERE {where} AND {MAY_CLAIM} ORDER BY {order} LIMIT :room{skip_locked}"
+    return [WorkRow(*row) for row in connection.execute(sa.text(statement), values)]
 
 
 def _key(row: WorkRow) -> str:
@@ -155,8 +187,15 @@ def renew(db: Database, owner: Owner, source: Source, lease: float) -> int:
 
 
 def release(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
-    """Give rows back that were claimed and not sent. One that is ``uploading`` stays: it must be looked up."""
+    """Give rows back that were claimed and not sent. One that is ``uploading`` stays: it must be looked up.
+
+    The run hasn't dealt with what is given back: it takes no room of ``max_documents_per_run`` from the next try.
+    """
     _set_mine(db, run, owner, rows, "claim_owner = NULL", "AND status <> 'uploading'")
+    if rows:
+        with db.write() as connection:
+            values = {"run": run.id, "scope": run.source.scope_id}
+            connection.execute(_UNDEALT, [{**values, "key": key} for key in sorted(row.key for row in rows)])
 
 
 def withdraw(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
@@ -186,21 +225,12 @@ def record_intent(
     with db.write() as connection:
         now = db.now(connection)
         for row, name, sha256 in sorted(rows, key=lambda item: _key(item[0])):
-            values = claim_values(
-                owner, scope=run.source.scope_id, key=row.key, etag=row.etag, size=row.size, name=name, sha=sha256,
-                at=row.last_modified, seen=row.revision, now=now, until=now + lease,
-            )  # fmt: skip
-            changed = connection.execute(
-                sa.text(
-                    "UPDATE object SET status = 'uploading', etag = :etag, size = :size, last_modified = :at,"
-                    " upload_etag = :etag, upload_size = :size, upload_sha256 = :sha,"
-                    " upload_document_id = NULL, file_name = :name, intent_at = :now, claim_until = :until,"
-                    " revision = revision + 1 WHERE scope_id = :scope AND key = :key"
-                    f" AND (etag = :etag OR revision = :seen) AND {MINE}"
-                ),
-                values,
-            ).rowcount
-            if changed != 1:
+            values = {
+                "owner": owner.claim, "try": owner.attempt, "scope": run.source.scope_id, "key": row.key,
+                "etag": row.etag, "size": row.size, "name": name, "sha": sha256, "at": row.last_modified,
+                "seen": row.revision, "now": now, "until": now + lease,
+            }  # fmt: skip
+            if connection.execute(_INTEND, values).rowcount != 1:
                 raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)
 
 

@@ -20,7 +20,9 @@ from cloudindex_provider.sync.state.schema import WORK
 
 __all__ = [
     "Failure",
+    "Sent",
     "processing_rows",
+    "record_all_sent",
     "record_failed",
     "record_gone",
     "record_not_sent",
@@ -37,6 +39,18 @@ _NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, uplo
 _DONE = "claim_owner = NULL, revision = revision + 1"
 _LONGEST_DELAY = 86400.0  # seconds between two tries of one key
 _WORK_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
+_KEY = "WHERE scope_id = :scope AND key = :key"
+_TAKEN = (
+    "status = 'processing', upload_document_id = :id, document_version = coalesce(:version, document_version),"
+    " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL"
+)
+# Made once: what a request's twenty files need for the most part is SQLAlchemy reading a statement again.
+_SENT = sa.text(f"UPDATE object SET {_TAKEN}, {_DONE} {_KEY} AND {MINE}")
+_ADOPTED = sa.text(f"UPDATE object SET {_TAKEN}, doubtful = 1, {_DONE} {_KEY} AND {MINE}")
+_LOOK_AGAIN = sa.text(f"UPDATE object SET doubtful = 1, revision = revision + 1 {_KEY}")
+_SELECT_CLAIMED = f"SELECT key FROM object WHERE scope_id = :scope AND key IN :keys AND {MINE} ORDER BY key"
+_CLAIMED = sa.text(_SELECT_CLAIMED).bindparams(sa.bindparam("keys", expanding=True))
+_CLAIMED_LOCKED = sa.text(f"{_SELECT_CLAIMED} FOR UPDATE").bindparams(sa.bindparam("keys", expanding=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,17 @@ class Failure:
     permanent: bool = False
     delay: float = 60.0  # seconds until it may be tried again, doubled by every strike
     strike: bool = True  # false: it says nothing about the document, so it never leads to quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A file that the service has. ``extra_ids``: further documents under its name, which are nobody's."""
+
+    row: WorkRow
+    document_id: str
+    version: int | None
+    sha256: str | None
+    extra_ids: tuple[str, ...] = ()
 
 
 def _where(run: Run, owner: Owner, row: WorkRow, **more: object) -> dict[str, object]:
@@ -95,30 +120,40 @@ def record_sent(
     extra_ids: Sequence[str] = (),
 ) -> bool:
     """The service has the bytes (``adopted``: found there) and processes them. False: the claim is lost."""
+    sent = Sent(row, document_id, version, sha256, tuple(extra_ids))
+    return record_all_sent(db, run, owner, [sent], adopted=adopted) == 1
+
+
+def record_all_sent(db: Database, run: Run, owner: Owner, sent: Sequence[Sent], *, adopted: bool = False) -> int:
+    """``record_sent`` for all files of a request in one transaction; gives how many are still ours."""
+    sent = sorted(sent, key=lambda one: one.row.key)
     with db.write() as connection:
-        kept = _change(
-            connection,
-            "status = 'processing', upload_document_id = :id, document_version = coalesce(:version, document_version),"
-            " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL"
-            f"{', doubtful = 1' if adopted else ''}",
-            _where(run, owner, row, id=document_id, version=version, sha=sha256),
-            MINE,
-        )
+        still = _still_mine(db, connection, run, owner, [one.row.key for one in sent])
+        kept = [one for one in sent if one.row.key in still]
+        lost = [one for one in sent if one.row.key not in still]
         if kept:
-            size = 0 if adopted else (row.upload_size or row.size)
-            add_counts(connection, run.id, {"adopted" if adopted else "uploaded": 1, "bytes": size})
-        else:
-            # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.
             connection.execute(
-                sa.text(
-                    "UPDATE object SET doubtful = 1, revision = revision + 1 WHERE scope_id = :scope AND key = :key"
-                ),
-                _where(run, owner, row),
+                _ADOPTED if adopted else _SENT,
+                [_where(run, owner, one.row, id=one.document_id, version=one.version, sha=one.sha256) for one in kept],
             )
-        # A document that no row points to would never be found again, so it is noted whatever became of the claim.
-        strays = [one for one in (*extra_ids, *(() if kept else (document_id,))) if one != row.document_id]
-        _supersede(connection, run, row.key, strays, "copy")
-    return kept
+            size = 0 if adopted else sum(one.row.upload_size or one.row.size for one in kept)
+            add_counts(connection, run.id, {"adopted" if adopted else "uploaded": len(kept), "bytes": size})
+        if lost:
+            # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.
+            connection.execute(_LOOK_AGAIN, [_where(run, owner, one.row) for one in lost])
+        for one in sent:
+            # A document that no row points to would never be found again, so it is noted whatever became of the claim.
+            unbound = () if one.row.key in still else (one.document_id,)
+            strays = [other for other in (*one.extra_ids, *unbound) if other != one.row.document_id]
+            _supersede(connection, run, one.row.key, strays, "copy")
+    return len(kept)
+
+
+def _still_mine(db: Database, connection: Connection, run: Run, owner: Owner, keys: Sequence[str]) -> set[str]:
+    """Those of the keys whose claim is still the owner's, and stays so until the transaction's end."""
+    statement = _CLAIMED if db.is_sqlite else _CLAIMED_LOCKED
+    values = claim_values(owner, scope=run.source.scope_id, keys=list(keys))
+    return set(connection.execute(statement, values).scalars()) if keys else set()
 
 
 def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256: str) -> None:
