@@ -57,6 +57,8 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
     :param max_run_time: seconds or timedelta after which no upload is begun; ``None``: no limit
     :param max_documents_per_run: uploads of one run; ``None``: no limit
     :param upload_tasks: uploads at the same time, as mapped tasks or threads
+    :param listing_ranges: parts of the prefix that are listed side by side, 1 to 64, once it has been listed whole
+    :param upload_order: ``key``, or ``newest`` or ``smallest`` first
     :param dry_run: compare and report, write nothing
     :param plan_hash: do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing
     """
@@ -65,7 +67,8 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         "bucket", "prefix", "project_id", "aws_conn_id", "cloudindex_conn_id", "sync_id", "keys", "include", "exclude",
         "file_types", "max_file_size", "max_request_size", "on_removed", "on_mass_delete", "max_delete_documents",
         "max_delete_percent", "max_delete_absolute", "max_failed_documents", "wait_for_processing",
-        "processing_timeout", "max_run_time", "max_documents_per_run", "upload_tasks", "dry_run", "plan_hash",
+        "processing_timeout", "max_run_time", "max_documents_per_run", "upload_tasks", "upload_order",
+        "listing_ranges", "dry_run", "plan_hash",
     )  # fmt: skip
     ui_color = "#d7e8ff"
 
@@ -97,6 +100,8 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         max_run_time: float | timedelta | str | None = DEFAULT_LIMITS.max_run_time,
         max_documents_per_run: int | str | None = None,
         upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
+        upload_order: str = "key",
+        listing_ranges: int | str = DEFAULT_LIMITS.listing_ranges,
         dry_run: bool | str = False,
         plan_hash: str | None = None,
         run_scope: str | None = None,
@@ -131,6 +136,8 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         self.max_run_time = max_run_time
         self.max_documents_per_run = max_documents_per_run
         self.upload_tasks = upload_tasks
+        self.upload_order = upload_order
+        self.listing_ranges = listing_ranges
         self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # the field's word; Airflow's own is unused
         self.plan_hash = plan_hash
         self.run_scope = run_scope
@@ -159,6 +166,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
             keys=arguments.keys(self.keys),
             on_removed=self.on_removed,
             on_mass_delete=self.on_mass_delete,
+            upload_order=self.upload_order,
             wait_for_processing=arguments.flag("wait_for_processing", self.wait_for_processing),
             dry_run=self.is_dry_run,
             plan_hash=None if arguments.is_unset(self.plan_hash) else self.plan_hash,
@@ -177,6 +185,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
             max_run_time=arguments.optional(arguments.seconds, "max_run_time", self.max_run_time),
             processing_timeout=arguments.seconds("processing_timeout", self.processing_timeout),
             upload_tasks=arguments.whole("upload_tasks", self.upload_tasks),
+            listing_ranges=arguments.whole("listing_ranges", self.listing_ranges),
         )
 
     @staticmethod

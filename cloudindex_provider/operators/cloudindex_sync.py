@@ -21,6 +21,7 @@ from cloudindex_provider.sync.detect import detect
 from cloudindex_provider.sync.errors import SyncFailedError
 from cloudindex_provider.sync.plan import upload_task_count
 from cloudindex_provider.sync.processing import Progress, poll
+from cloudindex_provider.sync.progress import tell_backlog
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report import dry_report, judge, make_report
 from cloudindex_provider.sync.steps import record_requests
@@ -53,12 +54,14 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
         with self._session(context) as ctx, record_requests(ctx):
             found = detect(ctx)
             s3_requests = ctx.s3.take_calls()
+            if not ctx.settings.dry_run:
+                tell_detection(self.log, ctx.settings, found)
+                tell_backlog(ctx, found)
         if ctx.settings.dry_run:
             report = dry_report(found, s3_requests)
             tell_report(self.log, ctx.settings, report)
             context["ti"].xcom_push(COUNTS, report.as_dict())
             return []
-        tell_detection(self.log, ctx.settings, found)
         context["ti"].xcom_push(COUNTS, {**found.counts, "backlog": found.backlog})
         return list(range(upload_task_count(found.requests, ctx.settings.limits.upload_tasks)))
 

@@ -45,6 +45,8 @@ def _tell_leftovers(log: Log, report: SyncReport) -> None:
     counts = report.counts
     if counts.get("deferred") and not report.dry_run:
         log.info("%d documents are left to the next run.", counts["deferred"])
+    if report.left.documents and not report.dry_run:
+        log.info("Still to upload: %s.", report.left.backlog())
     if counts.get("stale"):
         log.warning("%d documents are still served in an older version, because the new one failed.", counts["stale"])
     if report.held_reason and (counts.get("held") or report.dry_run):

@@ -44,6 +44,7 @@ class DocumentsApi(Protocol):
         *,
         metadata: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        at_turn: Callable[[], None] | None = None,
     ) -> UploadResult: ...
     def iter_documents(self) -> DocumentListing: ...
     def get_document(self, document_id: str) -> DocumentDetails: ...
@@ -70,6 +71,7 @@ class SyncContext:
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("cloudindex_provider.sync"))
     sleep: Callable[[float], None] = time.sleep
     stop: threading.Event = field(default_factory=threading.Event)  # set: begin no further request
+    requests_per_minute: Callable[[], float | None] | None = None  # the service's quota as it is known now
 
     @property
     def grace(self) -> float:

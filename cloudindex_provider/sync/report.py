@@ -12,6 +12,9 @@ from typing import Any
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect import Detection
 from cloudindex_provider.sync.errors import SyncFailedError
+from cloudindex_provider.sync.estimate import Estimate
+from cloudindex_provider.sync.progress import estimate_left
+from cloudindex_provider.sync.settings import DEFAULT_MAX_BYTES
 from cloudindex_provider.sync.state import runs
 from cloudindex_provider.sync.state.tally import Tally, read_tally
 
@@ -41,6 +44,7 @@ class SyncReport:
     dry_run: bool = False
     plan: dict[str, list[str]] = field(default_factory=dict)  # the first keys, of a dry run
     plan_hash: str | None = None
+    left: Estimate = field(default_factory=lambda: Estimate(0, 0, DEFAULT_MAX_BYTES))  # to upload after the run
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-able dict; the counts are its own keys."""
@@ -56,13 +60,18 @@ class SyncReport:
             "dry_run": self.dry_run,
             "plan": self.plan,
             "plan_hash": self.plan_hash,
+            "backlog": self.left.documents,
+            "eta_seconds": None if self.left.seconds is None else round(self.left.seconds, 1),
+            "requests_per_minute": self.left.requests_per_minute,
         }
 
     def summary(self) -> str:
-        """The counts that aren't 0, in one line."""
-        return (
-            ", ".join(f"{name} {self.counts[name]:,}" for name in COUNTS if self.counts.get(name)) or "nothing listed"
-        )
+        """The counts that aren't 0, in one line, and what is still to upload."""
+        counts = [f"{name} {self.counts[name]:,}" for name in COUNTS if self.counts.get(name)]
+        if self.left.documents:
+            time = self.left.time()
+            counts.append(f"backlog {self.left.documents:,}{f' ({time})' if time else ''}")
+        return ", ".join(counts) or "nothing listed"
 
 
 def make_report(ctx: SyncContext) -> SyncReport:
@@ -78,6 +87,7 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.quarantined = [{"key": key, "reason": why} for key, _, why in tally.quarantined]
     report.skips = [{"key": key, "reason": why} for key, _, why in tally.skips]
     report.imbalance = _imbalance(report.counts, tally)
+    report.left = estimate_left(ctx, run)
     runs.finish_run(ctx.db, run)
     runs.prune_daily(ctx.db, ctx.source, days=ctx.history_days)
     return report
@@ -95,6 +105,7 @@ def dry_report(found: Detection, s3_requests: dict[str, int]) -> SyncReport:
         dry_run=True,
         plan=found.examples,
         plan_hash=found.plan_hash,
+        left=Estimate(counts["deferred"], 0, DEFAULT_MAX_BYTES),  # their bytes aren't known
     )
 
 

@@ -10,9 +10,18 @@ from typing import Any
 
 from cloudindex_provider.sync.errors import SettingsError
 
-__all__ = ["DEFAULT_FILE_TYPES", "DEFAULT_LIMITS", "DEFAULT_MAX_BYTES", "Limits", "Selection", "SyncSettings"]
+__all__ = [
+    "DEFAULT_FILE_TYPES",
+    "DEFAULT_LIMITS",
+    "DEFAULT_MAX_BYTES",
+    "UPLOAD_ORDERS",
+    "Limits",
+    "Selection",
+    "SyncSettings",
+]
 
 DEFAULT_MAX_BYTES = 20_000_000  # "20MB" in the API's document; decimal is the strict reading
+UPLOAD_ORDERS = ("key", "newest", "smallest")
 MAX_FILES_PER_REQUEST = 20  # documents.yaml: "Maximum 20 files per request"
 
 # documents.yaml, "Supported formats", with cs and rs for its CSHARP and RUST.
@@ -56,6 +65,7 @@ class Limits:
     max_run_time: float | None = 50 * 60.0  # seconds
     processing_timeout: float = 60 * 60.0  # seconds, from the first wait
     upload_tasks: int = 4
+    listing_ranges: int = 16  # parts of the prefix that are listed side by side, as soon as a listing is known
     max_attempts: int = 3  # strikes of one ETag before quarantine
 
 
@@ -75,6 +85,7 @@ class SyncSettings:
     keys: tuple[str, ...] | None = None  # only these keys, instead of a listing
     on_removed: str = "delete"  # or "keep"
     on_mass_delete: str = "fail"  # or "skip", or "approve"
+    upload_order: str = "key"  # or "newest", or "smallest" first
     wait_for_processing: bool = True
     dry_run: bool = False
     plan_hash: str | None = None  # do this plan or nothing
@@ -91,6 +102,7 @@ class SyncSettings:
         _check_prefix(self.prefix)
         _one_of("on_removed", self.on_removed, ("delete", "keep"))
         _one_of("on_mass_delete", self.on_mass_delete, ("fail", "skip", "approve"))
+        _one_of("upload_order", self.upload_order, UPLOAD_ORDERS)
         _check_keys(self.keys, self.prefix)
         _check_selection(self.selection)
         _check_limits(self.limits)
@@ -156,7 +168,13 @@ def _check_selection(selection: Selection) -> None:
 
 
 def _check_limits(limits: Limits) -> None:
-    lows: dict[str, float] = {"max_request_size": 1, "upload_tasks": 1, "max_attempts": 1, "max_documents_per_run": 1}
+    lows: dict[str, float] = {
+        "max_request_size": 1,
+        "upload_tasks": 1,
+        "listing_ranges": 1,
+        "max_attempts": 1,
+        "max_documents_per_run": 1,
+    }
     for item in fields(limits):
         value = getattr(limits, item.name)
         if value is None and item.name in ("max_documents_per_run", "max_run_time"):
@@ -164,6 +182,8 @@ def _check_limits(limits: Limits) -> None:
         _check_number(item.name, value, low=lows.get(item.name, 0), whole="int" in str(item.type))
     if limits.max_delete_percent > 100:
         raise SettingsError("max_delete_percent is over 100.", field="max_delete_percent")
+    if limits.listing_ranges > 64:
+        raise SettingsError("listing_ranges is over 64.", field="listing_ranges")
     if limits.upload_tasks > 64:
         raise SettingsError("upload_tasks is over 64.", field="upload_tasks", hint="4 fill 100 requests a minute.")
 

@@ -11,6 +11,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect import Detection, detect
 from cloudindex_provider.sync.plan import upload_task_count
 from cloudindex_provider.sync.processing import wait
+from cloudindex_provider.sync.progress import tell_backlog
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report import SyncReport, dry_report, make_report
 from cloudindex_provider.sync.state import runs
@@ -28,6 +29,7 @@ def synchronize(ctx: SyncContext) -> SyncReport:
     if ctx.settings.dry_run:
         return dry_report(found, ctx.s3.take_calls())
     ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in found.counts.items() if number))
+    tell_backlog(ctx, found)
     with record_requests(ctx):
         _work(ctx, found)
     return make_report(ctx)

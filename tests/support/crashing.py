@@ -108,10 +108,15 @@ class CrashingClient:
         *,
         metadata: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        at_turn: Callable[[], None],
     ) -> Any:
-        self.switch.step()
+        def turn() -> None:
+            self.switch.step()
+            at_turn()
+            self.switch.step()
+
         parts = [replace(part, open=self._halfway(part)) for part in files]
-        answer = self.client.upload_documents(parts, metadata=metadata, options=options)
+        answer = self.client.upload_documents(parts, metadata=metadata, options=options, at_turn=turn)
         self.switch.step()
         return answer
 

@@ -246,6 +246,17 @@ def test_a_setting_that_cannot_work_fails_the_first_task_at_once_by_name(run, wo
     assert ran.states("report") == ["failed"]
 
 
+def test_a_run_that_may_do_less_than_its_backlog_takes_the_smallest_and_says_what_is_left(run, world, caplog):
+    for number in range(5):
+        world.put(f"documents/{number}.txt", body=b"words " * (10 - number))
+    ran = run(group(world, upload_order="smallest", max_documents_per_run="2"))
+    assert (ran.state, ran.value("report")["indexed"], ran.value("report")["backlog"]) == ("success", 2, 3)
+    assert [world.has(f"documents/{number}.txt") for number in range(5)] == [False, False, False, True, True]
+    assert "Backlog: 5 documents, 240 bytes, about 1 request" in caplog.text
+    assert "This run does about 2 of them (max_documents_per_run)" in caplog.text
+    assert "Still to upload: 3 documents, 162 bytes, about 1 request" in ran.log
+
+
 def test_two_groups_in_one_run_keep_their_counts_apart(run, world):
     world.put("documents/a.txt", "other/b.txt", "other/c.txt")
     with DAG("two_groups", schedule=None) as dag:

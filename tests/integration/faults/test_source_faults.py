@@ -246,10 +246,10 @@ def paged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings of four keys a page."""
     pages = S3Source.pages
     monkeypatch.setattr(
-        S3Source, "pages", lambda self, prefix="", *, start_after="", page_size=4: pages(
-            self, prefix, start_after=start_after, page_size=min(page_size, 4)
-        )
-    )  # fmt: skip
+        S3Source,
+        "pages",
+        lambda self, prefix="", *, page_size=4, **more: pages(self, prefix, page_size=min(page_size, 4), **more),
+    )
 
 
 @pytest.mark.usefixtures("paged")

@@ -18,6 +18,7 @@ from cloudindex_provider.sync.state.outcomes import Failure
 from cloudindex_provider.sync.state.records import Owner, Run, RunName
 from cloudindex_provider.sync.state.sweep import SweepWrites
 from cloudindex_provider.sync.state.tally import read_tally
+from cloudindex_provider.sync.state.upload_queue import UploadQueue
 
 LARGE = ("object", "run_key", "history")
 OWNER = Owner("o", 1)
@@ -70,6 +71,11 @@ def claimed(db: Database, run: Run) -> list[Any]:
     return claims.claim_request(db, run, OWNER, lease=60.0, max_request_size=10**6, max_documents=None)
 
 
+def claimed_newest(db: Database, run: Run) -> list[Any]:
+    values = {"order": "newest", "lease": 60.0, "max_request_size": 10**6, "max_documents": None}
+    return UploadQueue().claim(db, run, OWNER, **values)
+
+
 def claim_and_send(db: Database, run: Run) -> None:
     rows = claimed(db, run)
     claims.record_intent(db, run, OWNER, [(row, "n", None) for row in rows], lease=60.0)
@@ -105,6 +111,7 @@ def sweep_block(db: Database, run: Run) -> None:
 
 WORK: dict[str, Callable[[Database, Run], Any]] = {
     "claim": claimed,
+    "claim newest": claimed_newest,
     "backlog": lambda db, run: claims.backlog(db, run.source),
     "renew": lambda db, run: claims.renew(db, OWNER, run.source, 60.0),
     "block": sweep_block,
@@ -133,6 +140,8 @@ def _is_large(line: str) -> bool:
     ("name", "index"),
     [
         ("claim", "USING INDEX object_work (source_id=? AND status=?)"),
+        ("claim newest", "USING INDEX object_work (source_id=? AND status=?)"),
+        ("claim newest", "USING PRIMARY KEY (scope_id=? AND key=?)"),
         ("backlog", "USING INDEX object_work (source_id=?"),
         ("renew", "USING INDEX object_claimed (claim_owner=?)"),
         ("block", "USING PRIMARY KEY (scope_id=? AND key>? AND key<?)"),

@@ -208,6 +208,7 @@ def report_of(state: Any, **settings: Any) -> SyncReport:
     ctx = SimpleNamespace(
         source=state.source,
         history_days=90.0,
+        requests_per_minute=None,
         run=lambda: runs.find_run(state.db, state.source, state.run.name),
         db=state.db,
         settings=values,

@@ -134,9 +134,13 @@ def test_an_older_try_writes_nothing_more(in_memory: Mirror) -> None:
     assert _claim(old) == []
 
 
+@pytest.mark.parametrize("frozen", ["before its turn", "in its request"])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_an_older_version_never_overwrites_a_newer_one(in_memory: Mirror, behaviour: Any) -> None:
-    """A frozen process wakes up when others have uploaded a newer version, and sends its old one: that is put right."""
+def test_an_older_version_never_overwrites_a_newer_one(in_memory: Mirror, behaviour: Any, frozen: str) -> None:
+    """A frozen process wakes up when others have uploaded a newer version.
+
+    Before its turn it sends nothing any more; in its request it sends its old version, and that is put right.
+    """
     mirror = in_memory
     mirror.cloud.settings.same_name = behaviour
     key = mirror.put("a.txt", "old")
@@ -148,15 +152,18 @@ def test_an_older_version_never_overwrites_a_newer_one(in_memory: Mirror, behavi
         def __getattr__(self, name: str) -> Any:
             return getattr(client, name)
 
-        def upload_documents(self, files: Any, **more: Any) -> Any:
+        def upload_documents(self, files: Any, *, at_turn: Any, **more: Any) -> Any:
+            if frozen == "in its request":
+                at_turn()
             mirror.put("a.txt", "new and longer")
             mirror.time_passes(1000)
             mirror.run_to_the_end("fast")
             assert mirror.bytes_of(key) == b"new and longer"
-            return client.upload_documents(files, **more)
+            return client.upload_documents(files, at_turn=at_turn if frozen == "before its turn" else None, **more)
 
     slow.client = Frozen()
     upload(slow)
+    assert mirror.uploads == (1 if frozen == "before its turn" else 2)
     mirror.run()
     mirror.run()
     mirror.assert_agreement()
@@ -256,8 +263,9 @@ def test_a_task_stopped_in_the_middle_of_a_request_is_gone_on_with(
             return getattr(client, name)
 
         def upload_documents(self, files: Any, **more: Any) -> Any:
+            more["at_turn"]()
             if when == "after":
-                client.upload_documents(files, **more)
+                client.upload_documents(files, **{**more, "at_turn": None})
             raise Killed
 
     with pytest.raises(Killed):

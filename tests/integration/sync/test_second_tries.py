@@ -29,7 +29,7 @@ def test_a_failure_of_the_first_try_still_counts_after_the_second(mirror: Mirror
 def test_what_the_first_try_uploaded_is_in_the_report_of_the_second(mirror: Mirror) -> None:
     mirror.put_many(3)
     mirror.cloud.settings.processing_delay = 0.0
-    mirror.cloud.faults.add(Fault(operation="get", kind="status", status=500, times=None))
+    mirror.cloud.faults.add(Fault(operation="list", kind="status", status=500, times=None))
     with pytest.raises(CloudIndexError):
         mirror.run("one")
     mirror.cloud.faults.clear()

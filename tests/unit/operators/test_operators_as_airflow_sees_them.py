@@ -61,15 +61,19 @@ def test_templates_are_rendered_before_they_are_read():
             max_delete_documents="{{ most }}",
             dry_run="{{ dry }}",
             max_run_time="{{ none }}",
+            upload_order="{{ order }}",
+            listing_ranges="{{ most + 1 }}",
         )
     values = {"b": "b-1", "p": "docs", "types": ["pdf", "md"], "keys": ["docs/it's", "docs/a"], "most": 7, "dry": True}
-    task.render_template_fields(values | {"none": None})
+    task.render_template_fields(values | {"none": None, "order": "newest"})
     settings = task._settings(_Hook())
     assert (settings.bucket, settings.prefix, settings.dry_run) == ("b-1", "docs/", True)
     assert settings.selection.file_types == ("pdf", "md")
     assert settings.keys == ("docs/it's", "docs/a")
     assert settings.limits.max_delete_documents == 7
     assert settings.limits.max_run_time is None
+    assert settings.upload_order == "newest"
+    assert settings.limits.listing_ranges == 8
 
 
 class _Hook:
