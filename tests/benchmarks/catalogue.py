@@ -129,7 +129,8 @@ class Catalogue:
 
     def __init__(self, opts: Any, bodies: Bodies, gen: int) -> None:
         self.root, self.gen, self.bodies = opts.root, gen, bodies
-        self.unique = opts.etag == "unique"
+        self.unique = opts.etag != "md5"
+        self.parts = "-3" if opts.etag == "parts" else ""
         self.rows = list(self._rows(opts, bodies, gen))
         self.rows.sort(key=lambda r: r.name.encode())
         self.names = [r.name for r in self.rows]
@@ -152,7 +153,7 @@ class Catalogue:
                 name, size = f"{j:03d}{suffix}", sizes[j % len(sizes)]
                 if self.unique:
                     digits = hashlib.md5(f"{name} {g}".encode(), usedforsecurity=False).hexdigest()
-                    etag = digits[:12] + MARK.decode() + digits[19:]
+                    etag = digits[:12] + MARK.decode() + digits[19:] + self.parts
                 else:
                     stamp = bodies.stamp(0, j % self.variants, g)
                     if (stamp, size) not in md5s:

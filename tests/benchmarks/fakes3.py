@@ -180,9 +180,9 @@ def options() -> argparse.ArgumentParser:
     p.add_argument("--suffix", default="-document.txt", help="what every key ends with")
     p.add_argument(
         "--etag",
-        choices=("unique", "md5"),
+        choices=("unique", "md5", "parts"),
         default="unique",
-        help="md5: the body's true MD5, so keys share a thousand ETags",
+        help="md5: the body's true MD5, so keys share a thousand ETags; parts: as of a multipart upload, which is none",
     )
     p.add_argument("--content-type", default="text/plain")
     p.add_argument("--latency-ms", type=float, default=0, help="wait before each response")

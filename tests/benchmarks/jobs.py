@@ -45,33 +45,34 @@ def client(url: str) -> Any:
     )  # fmt: skip
 
 
-def context(url: str, state: str, run: str) -> Any:
-    """A run's context over a state on SQLite; it has no CloudIndex, since nothing here needs one."""
+def context(url: str, state: str, run: str, ranges: int = 1) -> Any:
+    """A run's context over a state on SQLite or at a URL; it has no CloudIndex, since nothing here needs one."""
     from cloudindex_provider.sync.context import SyncContext
-    from cloudindex_provider.sync.settings import SyncSettings
+    from cloudindex_provider.sync.settings import Limits, SyncSettings
     from cloudindex_provider.sync.source import S3Source
     from cloudindex_provider.sync.state.database import Database
     from cloudindex_provider.sync.state.records import Owner, RunName
     from cloudindex_provider.sync.state.runs import open_source
 
-    db = Database(f"sqlite:///{state}")
+    db = Database(state if "://" in state else f"sqlite:///{state}")
     source = open_source(db, project_id="p", bucket=BUCKET, prefix="")
     return SyncContext(
-        settings=SyncSettings(project_id="p", bucket=BUCKET).validate(), db=db, source=source,
+        settings=SyncSettings(project_id="p", bucket=BUCKET, limits=Limits(listing_ranges=ranges)).validate(),
+        db=db, source=source,
         s3=S3Source(client(url), BUCKET), client=None,  # type: ignore[arg-type] # nothing is sent
         name=RunName("dag", run, "sync"), owner=Owner("dag/task", 1),
     )  # fmt: skip
 
 
 @job
-def sync_detect(began: float, url: str, state: str, run: str) -> dict[str, Any]:
+def sync_detect(began: float, url: str, state: str, run: str, ranges: int = 1) -> dict[str, Any]:
     """Ours: list, compare with the state, write what differs, report."""
     from cloudindex_provider.sync.detect import detect
     from cloudindex_provider.sync.report import make_report
 
     import_all(client, context)
     clock = Clock(began)
-    ctx = context(url, state, run)
+    ctx = context(url, state, run, ranges)
     found = detect(ctx)
     report = make_report(ctx)
     del report
@@ -101,13 +102,35 @@ def settle(began: float, state: str) -> dict[str, Any]:
 
 
 @job
-def sync_list(began: float, url: str) -> dict[str, Any]:
-    """Ours: the listing alone."""
+def settle_postgres(began: float, state: str) -> dict[str, Any]:
+    """The same on Postgres."""
+    import sqlalchemy as sa
+
+    clock = Clock(began)
+    engine = sa.create_engine(state, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"UPDATE object SET status = 'indexed', {IDS}"))
+        connection.execute(sa.text("VACUUM ANALYZE object"))
+    return clock.result()
+
+
+@job
+def sync_list(began: float, url: str, state: str = "", ranges: int = 1) -> dict[str, Any]:
+    """Ours: the listing alone; in several ranges, by the bounds that a state knows."""
+    from cloudindex_provider.sync.collecting import rare_collections
+    from cloudindex_provider.sync.ranges import key_ranges, list_ranges
     from cloudindex_provider.sync.source import S3Source
+    from cloudindex_provider.sync.state.bounds import read_bounds
 
     import_all()
     clock = Clock(began)
-    return clock.result(keys=sum(len(page) for page in S3Source(client(url), BUCKET).pages()))
+    bounds: list[str] = []
+    if state:
+        ctx = context(url, state, "list")
+        bounds = read_bounds(ctx.db, ctx.source)
+    pages = list_ranges(S3Source(client(url), BUCKET), "", key_ranges(bounds, ranges))
+    with rare_collections():
+        return clock.result(keys=sum(len(page or ()) for _, page in pages))
 
 
 @job
@@ -180,6 +203,57 @@ def bare_inserts(began: float, url: str, state: str) -> dict[str, Any]:
             )
         spent += time.perf_counter() - start
     return {"seconds": spent, "imports": imports}
+
+
+@job
+def bare_copy(began: float, url: str, state: str) -> dict[str, Any]:
+    """The rows of a first sync by one COPY into the same table on Postgres, and nothing else."""
+    import io
+
+    import sqlalchemy as sa
+
+    from cloudindex_provider.sync.source import S3Source
+    from cloudindex_provider.sync.state.database import Database
+
+    Database(state).close()
+    rows = (item for page in S3Source(client(url), BUCKET).pages() for item in page)
+    text = "".join(f"1\t{key}\t{etag}\t{size}\t{at}\t{cls}\t1\t1\tpending\n" for key, etag, size, at, cls in rows)
+    engine = sa.create_engine(state)
+    with engine.begin() as connection:
+        cursor = connection.connection.cursor()
+        clock = Clock(began)
+        cursor.copy_expert(
+            "COPY object (scope_id, key, etag, size, last_modified, storage_class, source_id, queued_run, status)"
+            " FROM STDIN",
+            io.StringIO(text),
+        )
+        connection.connection.commit()
+        return clock.result()
+
+
+class Listed:
+    """An S3 whose pages are there already."""
+
+    def __init__(self, pages: list[Any]) -> None:
+        self._pages = pages
+
+    def pages(self, *_: Any, **__: Any) -> Iterator[Any]:
+        return iter(self._pages)
+
+    def take_calls(self) -> dict[str, int]:
+        return {}
+
+
+@job
+def load_only(began: float, url: str, state: str) -> dict[str, Any]:
+    """Ours: a first sync's detection over pages that were listed before the clock starts."""
+    from cloudindex_provider.sync.detect import detect
+
+    ctx = context(url, state, "load")
+    pages = list(ctx.s3.pages())
+    ctx.s3 = Listed(pages)
+    clock = Clock(began)
+    return clock.result(counts=detect(ctx).counts)
 
 
 @job

@@ -18,6 +18,7 @@ __all__ = ["AWS_ENVIRONMENT", "Peers"]
 Run = Callable[[], dict[str, Any]]
 AWS_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "us-east-1"}
 OTHER_BUCKET = "other"  # the fake gives every bucket the same keys
+_RCLONE_BEST = ("--fast-list", "--checkers", "64", "--config", "/dev/null")
 
 
 class Peers:
@@ -63,16 +64,24 @@ class Peers:
         self.versions[name] = (said.stdout or said.stderr).split("\n")[0].strip()
         return path
 
+    def listing(self, url: str) -> dict[str, Run]:
+        """The jobs that only list the bucket."""
+        rclone = self.rclone()
+        if rclone is None:
+            return {}
+        remote = _rclone_remote(url)
+        return {
+            "rclone size": lambda: command(rclone, "size", f"{remote}{BUCKET}", *_RCLONE_BEST),
+        }
+
     def no_op(self, url: str, state: Path) -> dict[str, Run]:
         """The jobs that list the bucket, or compare it."""
-        jobs: dict[str, Run] = {}
+        jobs = self.listing(url)
         if rclone := self.rclone():
-            remote = f":s3,provider=Other,endpoint='{url}',access_key_id=x,secret_access_key=y,list_version=2:"
-            best = ("--fast-list", "--checkers", "64", "--config", "/dev/null")
-            jobs["rclone size"] = lambda: command(rclone, "size", f"{remote}{BUCKET}", *best)
-            jobs["rclone lsf -R"] = lambda: command(rclone, "lsf", "-R", f"{remote}{BUCKET}", *best)
+            remote = _rclone_remote(url)
+            jobs["rclone lsf -R"] = lambda: command(rclone, "lsf", "-R", f"{remote}{BUCKET}", *_RCLONE_BEST)
             jobs["rclone sync --size-only"] = lambda: command(
-                rclone, "sync", f"{remote}{BUCKET}", f"{remote}{OTHER_BUCKET}", "--size-only", *best
+                rclone, "sync", f"{remote}{BUCKET}", f"{remote}{OTHER_BUCKET}", "--size-only", *_RCLONE_BEST
             )
         if aws := self.aws():
             jobs["aws s3 sync --dryrun"] = lambda: command(
@@ -84,3 +93,7 @@ class Peers:
             jobs["obstore list"] = lambda: command(python, program, "obstore_list", f'{{"url": "{url}"}}')
         jobs["S3Hook.get_file_metadata and a dict"] = lambda: job("hook_dict", url=url, state=str(state))
         return jobs
+
+
+def _rclone_remote(url: str) -> str:
+    return f":s3,provider=Other,endpoint='{url}',access_key_id=x,secret_access_key=y,list_version=2:"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.measure import Measured
 
-__all__ = ["Target", "write"]
+__all__ = ["Part", "Table", "Target", "write"]
 
 
 @dataclass(frozen=True)
@@ -30,47 +30,66 @@ class Target:
         return f"| {self.what} | {self.value:.3g} | {bound} | {'yes' if self.met else '**no**'} |"
 
 
-def _table(rows: Mapping[str, Measured], keys: int) -> list[str]:
-    lines = [
-        "| | seconds | CPU seconds | imports | keys/s | peak MB | S3 requests |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
-    ]
-    first = next(iter(rows.values())).seconds
-    for name, one in rows.items():
+@dataclass(frozen=True)
+class Table:
+    """Jobs that did the same work: ``amount`` of ``unit``, where it makes sense to say how many a second."""
+
+    title: str
+    rows: Sequence[Measured]
+    amount: int = 0
+    unit: str = "keys"
+    note: str = ""
+
+    def lines(self) -> list[str]:
+        rate = f" {self.unit}/s |" if self.amount else ""
+        lines = [f"## {self.title}", "", *([self.note, ""] if self.note else [])]
+        lines += [
+            f"| | seconds | CPU seconds | imports |{rate} peak MB | requests |",
+            f"| --- | ---: | ---: | ---: |{' ---: |' if rate else ''} ---: | --- |",
+        ]
+        return [*lines, *(self._line(one) for one in self.rows), ""]
+
+    def _line(self, one: Measured) -> str:
+        first = self.rows[0].seconds
+        times = f" ({one.seconds / first:.2f}x)" if self.amount and len(self.rows) > 1 else ""
+        rate = f" {self.amount / one.seconds:,.0f} |" if self.amount else ""
         asked = ", ".join(f"{number:,} {what}" for what, number in one.requests.items()) or "-"
-        times = f" ({one.seconds / first:.1f}x)" if len(rows) > 1 else ""
-        lines.append(
-            f"| {name} | {one.seconds:.2f}{times} | {one.cpu:.2f} | {one.imports:.2f} | {keys / one.seconds:,.0f}"
-            f" | {one.memory / 1e6:.0f} | {asked} |"
+        return (
+            f"| {one.name} | {one.seconds:.2f}{times} | {one.cpu:.2f} | {one.imports:.2f} |{rate}"
+            f" {one.memory / 1e6:.0f} | {asked} |"
         )
-    return lines
 
 
-def write(
-    path: Path, *, size: str, keys: int, facts: Sequence[str], targets: Sequence[Target],
-    tables: Mapping[str, Mapping[str, Measured]],
-) -> None:  # fmt: skip
+@dataclass
+class Part:
+    """What one part of the benchmark found."""
+
+    tables: list[Table] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
+    facts: list[str] = field(default_factory=list)
+
+    def add(self, more: Part) -> None:
+        self.tables += more.tables
+        self.targets += more.targets
+        self.facts += more.facts
+
+
+def write(path: Path, *, command: str, facts: Sequence[str], part: Part) -> None:
     """Write the file anew."""
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `make bench SIZE={size}`, {keys:,} keys. Fakes on loopback, jobs in turn, medians; each in a"
-        " process of its own. Seconds are without imports where the program can tell them apart; CPU seconds and peak"
-        " memory are the whole process's.",
+        f"Written by `{command}`. Fakes on loopback, jobs in turn, medians; each job in a process of its own. Seconds"
+        " are without imports where the program can tell them apart; CPU seconds and peak memory are the whole"
+        " process's. Ratios of one run say more than seconds of two.",
         "",
-        *(f"- {fact}" for fact in facts),
+        *(f"- {fact}" for fact in (*facts, *part.facts)),
         "",
         "| target | measured | wanted | met |",
         "| --- | ---: | --- | --- |",
-        *(one.line() for one in targets),
+        *(one.line() for one in part.targets),
         "",
     ]
-    for title, rows in tables.items():
-        of = keys if title != "Memory" else 0
-        lines += [f"## {title}", "", *(_table(rows, of) if of else _memory(rows)), ""]
+    for table in part.tables:
+        lines += table.lines()
     path.write_text("\n".join(lines))
-
-
-def _memory(rows: Mapping[str, Measured]) -> list[str]:
-    lines = ["| | seconds | peak MB |", "| --- | ---: | ---: |"]
-    return lines + [f"| {name} | {one.seconds:.2f} | {one.memory / 1e6:.0f} |" for name, one in rows.items()]

@@ -1,20 +1,24 @@
 """A fast HTTP sink for upload benchmarks: reads a POST's body, drops it, answers a small JSON.
 
-    python -m tests.benchmarks.sink --port 9100 --latency-ms 0 --rate 0 --workers 1 [--verify]
+    python -m tests.benchmarks.sink --port 9100 --latency-ms 0 --rate 0 --mode sliding --workers 1 [--verify]
 
-A body may have a Content-Length or be chunked. --rate N answers 429 with Retry-After past N requests in a 60 s window
-(for each worker). --verify also counts a multipart body's parts and checks that it ends with its closing boundary.
+A body may have a Content-Length or be chunked. A CloudIndex upload, whose file names stand in the metadata at its
+beginning, is answered with their documents. --rate N answers 429 with Retry-After past N requests in a 60 s window (for
+each worker), which slides, or (--mode fixed) begins with a request; every answer then has the rate limit headers and a
+Date. --verify also counts a multipart body's parts and checks that it ends with its closing boundary.
 
-    GET  /_sink/stats   requests, bytes, parts, refused, malformed, peak requests in flight
+    GET  /_sink/stats   requests, bytes, parts, refused, malformed, documents
     POST /_sink/reset
-    POST /_sink/set?latency_ms=50&rate=100
+    POST /_sink/set?latency_ms=50&rate=100&fixed=1
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import math
 import mmap
 import os
 import re
@@ -22,6 +26,7 @@ import signal
 import sys
 import time
 from collections import deque
+from email.utils import formatdate
 from typing import ClassVar
 from urllib.parse import parse_qsl
 
@@ -32,9 +37,12 @@ try:
 except ImportError:
     uvloop = None
 
-NAMES = ("requests", "bytes", "parts", "refused", "malformed", "connections", "chunked")
-SETTINGS = ("latency_us", "rate")
+NAMES = ("requests", "bytes", "parts", "refused", "malformed", "connections", "chunked", "documents")
+SETTINGS = ("latency_us", "rate", "fixed")
 READ = 1 << 20
+KEPT = 1 << 16  # bytes of a body's beginning, in which the metadata of 20 files has room
+WINDOW = 60.0
+METADATA = b'name="metadata"\r\n\r\n'
 
 
 class Shared:
@@ -59,10 +67,12 @@ class Sink(asyncio.BufferedProtocol):
 
     buffer = memoryview(bytearray(READ))
     window: ClassVar[deque[float]] = deque()  # when requests were allowed
+    ids = itertools.count(1)
 
     def __init__(self, shared, worker, verify, loop):
         self.shared, self.count, self.verify, self.loop = shared, shared.row(worker), verify, loop
         self.head, self.left, self.chunk, self.pending = b"", None, None, b""
+        self.kept = bytearray()
 
     def connection_made(self, transport):
         self.transport = transport
@@ -99,6 +109,7 @@ class Sink(asyncio.BufferedProtocol):
         low = head.lower()
         self.line = head.split(b"\r\n", 1)[0].decode("latin-1")
         self.seen = 0
+        self.kept.clear()
         self.tail, self.found = b"\r\n", 0
         m = re.search(rb"boundary=\"?([^\s;\"]+)", head)
         self.boundary = b"\r\n--" + m[1] if m else None
@@ -138,6 +149,8 @@ class Sink(asyncio.BufferedProtocol):
 
     def _body(self, view):
         self.seen += len(view)
+        if self.boundary and len(self.kept) < KEPT:
+            self.kept += view[: KEPT - len(self.kept)]
         if self.verify and self.boundary:
             text = self.tail + bytes(view)
             self.found += text.count(self.boundary)
@@ -157,29 +170,43 @@ class Sink(asyncio.BufferedProtocol):
         if self.verify and self.boundary:
             c[2] += max(0, self.found - 1)
             c[4] += not self.ended
-        wait = self._refused()
-        if wait:
+        refused, headers = self._limit()
+        if refused:
             c[3] += 1
-            self._send(429, b'{"error":"rate limit"}', f"Retry-After: {wait}\r\n")
+            self._send(429, b'{"error":"rate limit","code":"rate_limit/exceeded"}', headers)
             return
-        body = json.dumps({"ok": True, "bytes": self.seen}).encode()
+        answer = {"ok": True, "bytes": self.seen}
+        names = file_names(bytes(self.kept))
+        if names:
+            c[7] += len(names)
+            answer["documents"] = [
+                {"id": f"{os.getpid():x}-{next(self.ids)}", "fileName": name, "status": "pending"} for name in names
+            ]
+        body = json.dumps(answer).encode()
         latency = self.shared.cells[0]
         if latency:
-            self.loop.call_later(latency / 1e6, self._send, 200, body)
+            self.loop.call_later(latency / 1e6, self._send, 200, body, headers)
         else:
-            self._send(200, body)
+            self._send(200, body, headers)
 
-    def _refused(self) -> int:
-        """Seconds until the rate allows another request; 0: now, and it is counted."""
-        rate, now, window = self.shared.cells[1], time.monotonic(), self.window
+    def _limit(self) -> tuple[bool, str]:
+        """Whether the rate refuses this request, which else is counted; and the headers that say so."""
+        rate, fixed, now, window = self.shared.cells[1], self.shared.cells[2], time.time(), self.window
         if not rate:
-            return 0
-        while window and window[0] <= now - 60:
+            return False, ""
+        if fixed and window and window[0] <= now - WINDOW:
+            window.clear()
+        while window and window[0] <= now - WINDOW:
             window.popleft()
-        if len(window) >= rate:
-            return max(1, int(60 - (now - window[0])) + 1)
-        window.append(now)
-        return 0
+        refused = len(window) >= rate
+        if not refused:
+            window.append(now)
+        reset = window[0] + WINDOW
+        headers = (
+            f"Date: {formatdate(now, usegmt=True)}\r\nX-RateLimit-Limit: {rate}\r\n"
+            f"X-RateLimit-Remaining: {rate - len(window)}\r\nX-RateLimit-Reset: {math.ceil(reset)}\r\n"
+        )
+        return refused, headers + (f"Retry-After: {math.ceil(reset - now)}\r\n" if refused else "")
 
     def _admin(self, path: str, query: str) -> None:
         if path.endswith("reset"):
@@ -190,6 +217,8 @@ class Sink(asyncio.BufferedProtocol):
                 self.shared.cells[0] = int(float(args["latency_ms"]) * 1000)
             if "rate" in args:
                 self.shared.cells[1] = int(args["rate"])
+            if "fixed" in args:
+                self.shared.cells[2] = int(args["fixed"])
         self._send(200, json.dumps(self.shared.stats()).encode())
 
     def _send(self, status, body, extra=""):
@@ -200,6 +229,15 @@ class Sink(asyncio.BufferedProtocol):
         self.transport.write(f"{head}\r\n\r\n".encode() + body)
         if getattr(self, "close", False):
             self.transport.close()
+
+
+def file_names(beginning: bytes) -> list[str]:
+    """The file names that an upload's metadata lists."""
+    at = beginning.find(METADATA)
+    if at < 0:
+        return []
+    metadata, _ = json.JSONDecoder().raw_decode(beginning[at + len(METADATA) :].decode("utf-8", "replace"))
+    return list(metadata.get("documents", ()))
 
 
 def serve(opts, shared, worker):
@@ -220,11 +258,12 @@ def main():
     p.add_argument("--port", type=int, default=9100)
     p.add_argument("--latency-ms", type=float, default=0)
     p.add_argument("--rate", type=int, default=0)
+    p.add_argument("--mode", choices=("sliding", "fixed"), default="sliding")
     p.add_argument("--verify", action="store_true")
     p.add_argument("--workers", type=int, default=1)
     opts = p.parse_args()
     shared = Shared(opts.workers)
-    shared.cells[0], shared.cells[1] = int(opts.latency_ms * 1000), opts.rate
+    shared.cells[0], shared.cells[1], shared.cells[2] = int(opts.latency_ms * 1000), opts.rate, opts.mode == "fixed"
     kept = listening(opts)
     kids = []
     for w in range(1, opts.workers):
