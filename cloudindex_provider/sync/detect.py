@@ -132,28 +132,46 @@ def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
 
 def _swept(ctx: SyncContext, comparison: Comparison, ranges: Sequence[KeyRange]) -> Iterator[sweep.SweepWrites]:
     """The findings of the whole prefix, in blocks: what S3 lists between two keys, against the rows between them."""
-    at = {part: part.after for part in ranges}  # how far each range is compared
+    known = {part: _Known(ctx, part.after) for part in ranges}
     for part, page in list_ranges(ctx.s3, ctx.settings.prefix, ranges):
         if page is None:
-            yield from _unlisted(ctx, comparison, at[part], part.upto)
+            yield from _unlisted(ctx, comparison, known[part].at, part.upto)
         else:
-            yield from _page(ctx, comparison, at[part], page)
-            at[part] = page[-1].key
+            yield from _page(ctx, comparison, known[part], page)
+
+
+class _Known:
+    """The state's rows of one range, read in blocks as the listing goes on. Where there are none, it asks no more."""
+
+    def __init__(self, ctx: SyncContext, after: str | None) -> None:
+        self.at = after  # how far the range is compared
+        self._ctx = ctx
+        self._in_gap = False
+        self._gap_ends: str | None = None  # the next key that has a row; ``None``: there is none
+
+    def digests(self, upto: str) -> list[sweep.Digest]:
+        """Up to ``BLOCK`` rows after ``at``."""
+        if self._in_gap and (self._gap_ends is None or upto < self._gap_ends):
+            return []
+        db, source = self._ctx.db, self._ctx.source
+        found = sweep.read_digests(db, source, after=self.at, upto=upto, limit=BLOCK)
+        self._in_gap = not found
+        if not found:
+            self._gap_ends = sweep.next_key(db, source, after=upto)
+        return found
 
 
 def _page(
-    ctx: SyncContext, comparison: Comparison, after: str | None, page: list[ListedObject]
+    ctx: SyncContext, comparison: Comparison, known: _Known, page: list[ListedObject]
 ) -> Iterator[sweep.SweepWrites]:
     start = 0
-    while True:
-        digests = sweep.read_digests(ctx.db, ctx.source, after=after, upto=page[-1].key, limit=BLOCK)
-        if len(digests) < BLOCK:
-            break
+    while len(digests := known.digests(page[-1].key)) == BLOCK:
         # More rows than fit: take the page's keys up to the last of them, then go on within the page.
-        after = digests[-1][0]
-        end = bisect.bisect_right(page, after, key=lambda item: item.key)
+        known.at = digests[-1][0]
+        end = bisect.bisect_right(page, known.at, key=lambda item: item.key)
         yield _block(ctx, comparison, page[start:end], digests)
         start = end
+    known.at = page[-1].key
     yield _block(ctx, comparison, page[start:], digests)
 
 
@@ -170,6 +188,8 @@ def _block(
     ctx: SyncContext, comparison: Comparison, listed: list[ListedObject], digests: list[sweep.Digest]
 ) -> sweep.SweepWrites:
     """One range's findings. Whole rows are read of those keys alone that aren't settled."""
+    if not digests:
+        return comparison.block(listed, [])
     counts, rest = comparison.settled(listed, digests)
     writes = sweep.SweepWrites()
     if rest:

@@ -108,7 +108,7 @@ def parse_page(body: bytes) -> Page | None:
     if names is None:
         return None
     classes = classes if all(classes) else tuple(one or "STANDARD" for one in classes)
-    times = [f"{at}Z" for at in modified]  # whole seconds, as by HEAD
+    times = ("Z\n".join(modified) + "Z").split("\n")  # whole seconds, as by HEAD
     return Page(list(zip(names, etags, map(int, sizes), times, classes, strict=True)), rest.encode())
 
 

@@ -171,8 +171,9 @@ class S3Source:
         ask = fast_list(self.client)
         while True:
             answer, page = self._page(ask, request, prefix)
-            self._check_whole(page, answer, prefix)
-            last = self._check_order(page, last)
+            in_order = _in_order(page)
+            self._check_whole(page, answer, prefix, in_order)
+            last = self._check_order(page, last, in_order)
             beyond = upto is not None and last >= upto
             if upto is not None and last > upto:
                 del page[bisect.bisect_right(page, upto, key=itemgetter(0)) :]
@@ -206,17 +207,17 @@ class S3Source:
             hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
         )
 
-    def _check_whole(self, page: list[ListedObject], answer: Mapping[str, Any], prefix: str) -> None:
+    def _check_whole(self, page: list[ListedObject], answer: Mapping[str, Any], prefix: str, in_order: bool) -> None:
         """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""
-        whole = _in_order(page) and page[0].key.startswith(prefix) and page[-1].key.startswith(prefix)
+        whole = in_order and page[0].key.startswith(prefix) and page[-1].key.startswith(prefix)
         stray = None if whole else next((row.key for row in page if not row.key.startswith(prefix)), None)
         if "IsTruncated" in answer and answer.get("KeyCount", len(page)) == len(page) and stray is None:
             return
         what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
         raise self._unreadable(prefix, what)
 
-    def _check_order(self, page: list[ListedObject], last: str) -> str:
-        if _in_order(page) and (page[0].key > last or not last):
+    def _check_order(self, page: list[ListedObject], last: str, in_order: bool) -> str:
+        if in_order and (page[0].key > last or not last):
             return page[-1].key
         for row in page:
             # str compares by code point, which is the order of UTF-8 bytes.

@@ -122,13 +122,12 @@ def sync_list(began: float, url: str, state: str = "", ranges: int = 1) -> dict[
     from cloudindex_provider.sync.source import S3Source
     from cloudindex_provider.sync.state.bounds import read_bounds
 
-    import_all()
-    clock = Clock(began)
-    bounds: list[str] = []
+    s3, bounds = S3Source(client(url), BUCKET), []
     if state:
         ctx = context(url, state, "list")
         bounds = read_bounds(ctx.db, ctx.source)
-    pages = list_ranges(S3Source(client(url), BUCKET), "", key_ranges(bounds, ranges))
+    clock = Clock(began)
+    pages = list_ranges(s3, "", key_ranges(bounds, ranges))
     with rare_collections():
         return clock.result(keys=sum(len(page or ()) for _, page in pages))
 

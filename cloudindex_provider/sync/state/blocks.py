@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import ObjectRow, Source
 
-__all__ = ["SETTLED", "Digest", "prefix_end", "read_block", "read_digests", "read_keys"]
+__all__ = ["SETTLED", "Digest", "next_key", "prefix_end", "read_block", "read_digests", "read_keys"]
 
 # key, ETag, size, and what is settled about them: SETTLED, the reason of a skip, or None for all the rest
 Digest = tuple[str, str, int, str | None]
@@ -34,6 +34,12 @@ _MARK = (
 def read_digests(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[Digest]:
     """Up to ``limit`` rows of ``after < key <= upto`` in key order, as far as tells whether a listed key is settled."""
     return cast(list[Digest], _range(db, f"key, etag, size, {_MARK}", source, after=after, upto=upto, limit=limit))
+
+
+def next_key(db: Database, source: Source, *, after: str) -> str | None:
+    """The first key after ``after`` that has a row in the source's prefix, whoever owns it."""
+    rows = _range(db, "key", source, after=after, upto=None, limit=1)
+    return str(rows[0][0]) if rows else None
 
 
 def read_block(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[ObjectRow]:

@@ -17,7 +17,15 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.sync.plan import Hold
 from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.approvals import Approval, record_verdict
-from cloudindex_provider.sync.state.blocks import SETTLED, Digest, prefix_end, read_block, read_digests, read_keys
+from cloudindex_provider.sync.state.blocks import (
+    SETTLED,
+    Digest,
+    next_key,
+    prefix_end,
+    read_block,
+    read_digests,
+    read_keys,
+)
 from cloudindex_provider.sync.state.bounds import write_bounds
 from cloudindex_provider.sync.state.bulk import insert_listed
 from cloudindex_provider.sync.state.database import BLOCK, Database
@@ -31,6 +39,7 @@ __all__ = [
     "Verdict",
     "apply",
     "finish",
+    "next_key",
     "prefix_end",
     "read_block",
     "read_digests",

@@ -9,6 +9,7 @@ import pytest
 
 from cloudindex_provider.sync.detect import detect, preview
 from cloudindex_provider.sync.errors import S3IntegrationError
+from cloudindex_provider.sync.state import sweep
 from cloudindex_provider.sync.state.bounds import read_bounds
 from tests.support.memory_s3 import client_error
 from tests.support.mirror import Mirror
@@ -106,3 +107,24 @@ def test_named_keys_leave_the_bounds(paged: Mirror) -> None:
     before = read_bounds(ctx.db, ctx.source)
     detect(ctx)
     assert read_bounds(ctx.db, ctx.source) == before != []
+
+
+def test_a_prefix_without_rows_is_not_read_page_by_page(in_memory: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is asked once where it has nothing, and again from its next row on."""
+    in_memory.s3.page_size = 3
+    in_memory.put_many(3, start=60)
+    in_memory.run()
+    in_memory.put_many(57)
+    in_memory.put_many(30, start=70)
+    reads = []
+    read = sweep.read_digests
+
+    def counted(*given: Any, **more: Any) -> Any:
+        reads.append(more["upto"])
+        return read(*given, **more)
+
+    monkeypatch.setattr(sweep, "read_digests", counted)
+    report = in_memory.run()
+    assert (report.counts["new"], report.counts["unchanged"]) == (87, 3)
+    assert reads == ["docs/0002.txt", "docs/0062.txt", "docs/0072.txt"]
+    in_memory.assert_agreement()
