@@ -16,8 +16,8 @@ from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.operators.s3_access import named_s3_errors, s3_client
 from cloudindex_provider.state_location import SECTION, resolve_state_url
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import StateError
-from cloudindex_provider.sync.pacing import SharedPacer, budget_name, sleep_until
+from cloudindex_provider.sync.errors import StateError, StoppedError
+from cloudindex_provider.sync.pacing import SharedPacer, budget_name
 from cloudindex_provider.sync.settings import SyncSettings
 from cloudindex_provider.sync.source import S3Source
 from cloudindex_provider.sync.state import runs, sources
@@ -59,21 +59,25 @@ def sync_session(
     aws_conn_id: str | None,
     name: RunName,
     owner: Owner,
+    stop: threading.Event | None = None,
 ) -> Iterator[SyncContext]:
     """Everything connected, for one step; closed and its errors named at the end. The state stays the caller's.
 
     A dry run writes nothing about the source, so it doesn't even make its row. All requests of all tasks and syncs
     that use the same service by the same connection share one budget, in the state.
+
+    :param stop: set by whoever stops the task: no further request is begun then
+    :raises StoppedError: at the end, when the task was stopped before it had done its work
     """
     find = sources.peek_source if settings.dry_run else runs.open_source
-    stop = threading.Event()
+    stop = stop or threading.Event()
     pacer = SharedPacer(
         db,
         budget_name(hook.settings.base_url, hook.cloudindex_conn_id),
         slots=hook.settings.max_concurrency,
         max_wait=_LONGEST_WAIT,
         request_timeout=hook.settings.read_timeout,
-        sleep=sleep_until(stop),
+        stop=stop,
     )
     with named_s3_errors(aws_conn_id), hook.session(pacer=pacer) as client:
         yield SyncContext(
@@ -95,3 +99,5 @@ def sync_session(
             requests_per_minute=pacer.requests_per_minute,
             history_days=conf.getfloat(SECTION, "history_days", fallback=90.0),
         )
+        if stop.is_set():
+            raise StoppedError("The task was stopped.")

@@ -179,11 +179,16 @@ class CloudIndexClient:
             return None
         return _parsed(call, answer, parse.parse_versions)
 
-    def delete_document(self, document_id: str, *, project_id: str | None = None) -> bool:
-        """Deletes for good, with all versions; false where it was not there, also by an earlier try of this call."""
+    def delete_document(
+        self, document_id: str, *, project_id: str | None = None, at_turn: Callable[[], None] | None = None
+    ) -> bool:
+        """Deletes for good, with all versions; false where it was not there, also by an earlier try of this call.
+
+        :param at_turn: as of ``upload_documents``
+        """
         call = build.delete_document(project_id or self.project_id, document_id)
         try:
-            self._send(call)
+            self._exchange(call, at_turn=at_turn)
         except NotFoundError:
             return False
         return True

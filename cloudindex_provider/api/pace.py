@@ -28,6 +28,7 @@ WINDOW_KEPT = HOUR  # seconds after which a shorter window than the longest seen
 LEAST_HOURLY = 20  # requests in an hour; a refusal after fewer says nothing about an hourly limit
 LESSON_KEPT = 3 * HOUR  # from the end of the refusal that taught it
 FEWER_SLOTS_KEPT = 600.0
+LONGEST_CLOSED = HOUR  # seconds; then one request asks anew: a quota may have been raised, a header have been wrong
 SHORTEST_REFUSAL = 0.5  # seconds; a 429 that names no time, or one in the past, is no reason to hammer
 
 
@@ -82,18 +83,25 @@ class Pace:
         """How many of ``slots`` requests may be under way."""
         return min(slots, self.slots) if now < self.slots_until else slots
 
-    def check(self, now: float, *, max_wait: float, patience: float, operation: str) -> None:
+    def check(self, now: float, *, max_wait: float, patience: float, operation: str, slots: int = 0) -> None:
         """Refuses a request that would wait too long, so that nothing is reserved for it.
 
         :param max_wait: seconds for which the service has closed the budget
-        :param patience: seconds until this request's turn
+        :param patience: seconds until this request's turn, or as long as the spacing of all that may be booked takes
+        :param slots: requests that may be booked or under way
         :raises RateLimitedError: with ``retry_after``
         """
         closed, turn = self.closed_until - now, self._earliest(now) - now
-        if closed > max_wait or turn > patience:
+        if closed > max_wait or turn > max(patience, (slots + 1) * self.spacing(now)):
             raise RateLimitedError(
                 f"The rate limit asks for a wait of {turn:.0f} s.", retry_after=turn, operation=operation
             )
+
+    def mend(self, now: float) -> None:
+        """Forgets every moment where the clock that they were told by has been set back."""
+        if now < self.window_from - ROUNDING:
+            self.next_at = self.closed_until = self.window_ends = self.window_from = self.length_at = 0.0
+            self.hourly_until = self.slots_until = 0.0
 
     def book(self, now: float) -> float:
         """The moment of one request, which nobody else gets."""
@@ -149,7 +157,7 @@ class Pace:
         if not self.remaining and not refused:  # a refusal has said itself how long
             # A Reset that is always a whole window away is no answer to when the next one may go.
             vague = self.sliding and said.reset_after > self.length / 2
-            self._close(min(self.window_ends, now + 2 * self.usual(now)) if vague else self.window_ends)
+            self._close(min(self.window_ends, now + 2 * self.usual(now)) if vague else self.window_ends, now)
 
     def _begin(self, said: RateLimit, now: float) -> None:
         """Another window than that of the last answer: it is over, and nearly everything is left; else it slides."""
@@ -172,7 +180,7 @@ class Pace:
         elif free > 0:
             self.step = max(max(0.0, self.window_ends - max(now, self.next_at)) / free, CATCH_UP * usual)
         else:
-            self.next_at = max(self.next_at, self.window_ends)
+            self.next_at = max(self.next_at, min(self.window_ends, now + LONGEST_CLOSED))
 
     # Refusals
 
@@ -182,7 +190,7 @@ class Pace:
             self.slots, self.slots_until = max(1, flying), now + FEWER_SLOTS_KEPT
             return
         wait = max(heard.retry_after or 0.0, SHORTEST_REFUSAL)
-        self._close(now + wait)
+        self._close(now + wait, now)
         if wait > 2 * self.usual(now) + ROUNDING:
             self.sliding = 0  # where the window slides, one of its requests leaves it soon
         if self._is_hourly(heard, wait):
@@ -191,8 +199,8 @@ class Pace:
             if hourly >= LEAST_HOURLY:
                 self.hourly, self.hourly_until = hourly, self.closed_until + LESSON_KEPT
 
-    def _close(self, until: float) -> None:
-        self.closed_until = max(self.closed_until, until)
+    def _close(self, until: float, now: float) -> None:
+        self.closed_until = max(self.closed_until, min(until, now + LONGEST_CLOSED))
 
     def _is_hourly(self, heard: Heard, wait: float) -> bool:
         """Whether this refusal can't be the window's own, and isn't a day's or a month's either."""

@@ -5,6 +5,7 @@ Nothing is connected before ``execute``: task workers are forked, and neither HT
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         "listing_ranges", "dry_run", "plan_hash",
     )  # fmt: skip
     ui_color = "#d7e8ff"
+    _stop: threading.Event | None = None  # made when the task runs: an operator is copied and serialized
 
     def __init__(
         self,
@@ -201,6 +203,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         project_id = None if arguments.is_unset(self.project_id) else self.project_id
         hook = CloudIndexHook(self.cloudindex_conn_id, project_id=project_id)
         settings = self._settings(hook)
+        self._stop = threading.Event()
         db = self._open_state()
         try:
             with sync_session(
@@ -210,10 +213,16 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
                 aws_conn_id=self.aws_conn_id,
                 name=self._run_name(context),
                 owner=self._owner(context),
+                stop=self._stop,
             ) as ctx:
                 yield ctx
         finally:
             db.close()
+
+    def on_kill(self) -> None:
+        """The task is cleared, or its worker stopped: begin nothing more, and give back what is claimed."""
+        if self._stop is not None:
+            self._stop.set()
 
     def _open_state(self) -> Database:
         db = open_state(state_url=self.state_url, state_conn_id=self.state_conn_id)

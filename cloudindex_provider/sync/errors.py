@@ -12,6 +12,7 @@
     |   +-- SourceUnavailableError  SourceChangedError  SourceIntegrityError  SourceOrderError
     +-- StateError              the state can't be used
     +-- ClaimLostError          another run or try has taken over
+    +-- StoppedError            the task is being stopped
     +-- UnsettledUploadsError   uploads whose outcome must be looked up later
     +-- DeletesHeldError        a mass delete waits for a person
     +-- SyncFailedError         the run ended with failures, or its counts don't balance
@@ -36,6 +37,7 @@ __all__ = [
     "SourceOrderError",
     "SourceUnavailableError",
     "StateError",
+    "StoppedError",
     "SyncError",
     "SyncFailedError",
     "UnsettledUploadsError",
@@ -164,6 +166,13 @@ class StateError(SyncError):
 
 class ClaimLostError(SyncError):
     """Another run or a later try of this task works on these keys now, so this one stops."""
+
+
+class StoppedError(SyncError):
+    """The task is being stopped; what it had not begun is left for its next try."""
+
+    retryable = True
+    default_hint = "The next try goes on where this one was."
 
 
 class UnsettledUploadsError(SyncError):

@@ -12,42 +12,24 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-import time
 from collections.abc import Callable
 
-from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.pace import Heard, RateLimit
-from cloudindex_provider.sync.errors import SyncError
+from cloudindex_provider.sync.errors import StoppedError
 from cloudindex_provider.sync.state import pacing
 from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.pacing import Booking, Bounds
+from cloudindex_provider.sync.state.pacing import Booking, BookingLimits
 
-__all__ = ["SharedPacer", "StoppedError", "budget_name", "sleep_until"]
+__all__ = ["SharedPacer", "budget_name"]
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5  # seconds between two looks for a free slot
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 5.0  # seconds between two looks for a free slot
+_USUAL_PAUSE = 0.5  # the longest where requests aren't spaced wider
 _HOLD_MARGIN = 60.0  # seconds; a timeout is that of one read or write, and an upload has many
 
 
 def budget_name(base_url: str, connection_id: str) -> str:
     """The budget of a connection: a hash, since a URL may hold what isn't for everybody's eyes."""
     return hashlib.sha256(f"{base_url}\n{connection_id}".encode()).hexdigest()[:32]
-
-
-class StoppedError(SyncError):
-    """The task was stopped while a request waited for its turn; nothing was sent."""
-
-    retryable = True
-    default_hint = "The next try goes on where this one was."
-
-
-def sleep_until(stop: threading.Event) -> Callable[[float], None]:
-    """A sleep that ends when the task is being stopped, by ``StoppedError``."""
-
-    def sleep(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise StoppedError("The task is being stopped.")
-
-    return sleep
 
 
 class SharedPacer:
@@ -59,6 +41,7 @@ class SharedPacer:
     :param patience: seconds until a request's turn; beyond that ``before`` raises too. Even spacing under a low limit,
         shared by many tasks, makes longer waits than a worker should sleep for a closed budget
     :param request_timeout: seconds a request may take; some time after that, the slot of a dead process is free again
+    :param stop: when it is set, no request's turn comes any more, and who waits for one gets a ``StoppedError``
     """
 
     def __init__(
@@ -70,19 +53,21 @@ class SharedPacer:
         max_wait: float = 30.0,
         patience: float = 120.0,
         request_timeout: float = 120.0,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._db = db
         self._name = name
-        self._bounds = Bounds(slots, max_wait, patience, request_timeout + _HOLD_MARGIN)
-        self._sleep = sleep
+        self._limits = BookingLimits(slots, max_wait, patience, request_timeout + _HOLD_MARGIN)
+        self._stop = stop or threading.Event()
+        self._sleep = sleep or self._pause
         self._tickets = threading.local()
         self._spacing: float | None = None
 
     @property
     def max_wait(self) -> float:
         """Seconds that a worker waits for a budget that the service has closed."""
-        return self._bounds.max_wait
+        return self._limits.max_wait
 
     @property
     def spacing(self) -> float:
@@ -108,8 +93,10 @@ class SharedPacer:
         """Sleeps until this request's turn.
 
         :raises RateLimitedError: with ``retry_after``, where that is too far; nothing is reserved
+        :raises StoppedError: when the task is being stopped; nothing is reserved
         :raises StateError: when the state can't be used
         """
+        self._check_stop()
         ticket = secrets.token_hex(8)
         booking = self._book(ticket, operation)
         while booking.wait:
@@ -137,18 +124,20 @@ class SharedPacer:
         self._spacing = pace.spacing(now)
 
     def _book(self, ticket: str, operation: str) -> Booking:
-        """A booking with its moment, after waiting for a slot."""
-        waited, pause = 0.0, _SHORTEST_PAUSE
+        """A booking with its moment, after waiting for a slot: whoever has one ends, or is given up for dead."""
+        pause = _SHORTEST_PAUSE
         while True:
-            booking = pacing.book(self._db, self._name, ticket, self._bounds, operation)
+            booking = pacing.book(self._db, self._name, ticket, self._limits, operation)
             if booking.wait is not None:
                 return booking
-            if waited >= self._bounds.patience:
-                raise RateLimitedError(
-                    f"{self._bounds.slots} requests have been under way for {waited:.0f} s.",
-                    retry_after=self._bounds.max_wait,
-                    hint="Let fewer tasks upload at a time, or raise the connection's max_concurrency.",
-                    operation=operation,
-                )
             self._sleep(pause)
-            waited, pause = waited + pause, min(pause * 1.5, _LONGEST_PAUSE)
+            longest = min(booking.pace.spacing(booking.at), _LONGEST_PAUSE)
+            pause = min(pause * 1.5, max(_USUAL_PAUSE, longest))
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise StoppedError("The task is being stopped.")
+
+    def _pause(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+        self._check_stop()

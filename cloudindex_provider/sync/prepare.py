@@ -84,6 +84,12 @@ class Ready:
         }
         return {name: value for name, value in facts.items() if value not in (None, "")}
 
+    def open_anew(self) -> None:
+        """Have the object opened again when it is read; nothing is left open until then."""
+        if self.data is None:
+            self.object.close()
+            self._used = True
+
     def close(self) -> None:
         """Let go of a body that wasn't read."""
         self.object.close()

@@ -106,7 +106,7 @@ def _by_list(ctx: SyncContext, waiting: int) -> bool:
         return False
     # A list that nobody has seen yet is taken to be one answer with what the state knows.
     listing = pacing.last_list(ctx.db, ctx.settings.project_id) or ListCost(1, live_documents(ctx.db, ctx.source))
-    return list_is_cheaper(waiting, listing, spacing=getattr(ctx.client, "spacing", 0.0))  # a client may have no pacer
+    return list_is_cheaper(waiting, listing, spacing=ctx.client.spacing)
 
 
 def _single(ctx: SyncContext, row: WorkRow) -> Document | None:

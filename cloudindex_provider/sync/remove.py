@@ -1,15 +1,18 @@
 """Deleting from CloudIndex: superseded documents, and the documents of keys that S3 has no more.
 
 The last step of a run and the only one that deletes. Removals need a listing that reached its end, the guard's consent
-(given at detection) and S3's own 404 for each key; a doubt keeps the document.
+(given at detection) and S3's own 404 for each key; a doubt keeps the document. The rate limit may let a delete wait for
+minutes, so claim and proof are renewed when its turn has come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from cloudindex_provider.api.errors import BadRequestError, CloudIndexError, ConflictError, ServerError
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
@@ -25,6 +28,7 @@ __all__ = ["RemovalSummary", "remove"]
 
 _BLOCK = 200
 _PROOFS = 8  # HEAD requests at once
+_PROOF_LASTS = 10.0  # seconds; after that S3 is asked again
 _FAILURES_IN_A_ROW = 3  # deletes; then it is the service that fails, not the document
 
 
@@ -45,7 +49,8 @@ def remove(ctx: SyncContext) -> RemovalSummary:
     :raises CloudIndexError: when the service fails; what is left is deleted by the next try
     """
     run = ctx.run()
-    summary = RemovalSummary(superseded=_remove_superseded(ctx, run))
+    with ClaimKeeper(ctx):
+        summary = RemovalSummary(superseded=_remove_superseded(ctx, run))
     if ctx.settings.on_removed == "keep" or not run.complete:
         return summary
     if run.deletes_blocked:
@@ -93,7 +98,9 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
             if not removals.claim_superseded(ctx.db, run, ctx.owner, one, lease=ctx.lease):
                 continue  # somebody works on the key; the next run deletes it
             with deletes.of(one.key), _released(ctx, run, one.key):
-                deletes.delete(one.document_id)
+                deletes.delete(
+                    one.document_id, partial(removals.keep_superseded, ctx.db, run, ctx.owner, one, lease=ctx.lease)
+                )
                 removals.forget_superseded(ctx.db, run, ctx.owner, one)
                 number += 1
                 ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
@@ -103,6 +110,7 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
 
 def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> None:
     deletes = _Deletes(ctx)
+    proven_at = time.monotonic()
     gone = _proven_gone(ctx, run, block, summary)
     unknown = {one.file_name or file_name(ctx.settings.bucket, one.key) for one in gone if one.doubtful}
     copies = find_copies(ctx, unknown) if unknown else {}
@@ -110,17 +118,53 @@ def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary:
         name = one.file_name or file_name(ctx.settings.bucket, one.key)
         known = [one.document_id, one.upload_document_id, *removals.document_ids_of(ctx.db, run, one.key)]
         ids = list(dict.fromkeys([i for i in known if i] + [copy.id for copy in copies.get(name, [])]))
-        try:
-            begun = removals.record_deleting(ctx.db, run, ctx.owner, one, lease=ctx.lease)
-        except ClaimLostError as error:
-            ctx.log.info("%s", error)
-            continue
-        with deletes.of(one.key), _released(ctx, run, one.key):
+        turn = _Turn(ctx, run, one, proven_at)
+        with deletes.of(one.key), _released(ctx, run, one.key), _kept(ctx, run, one, summary):
             for document_id in ids:
-                deletes.delete(document_id)
-            removals.record_deleted(ctx.db, run, ctx.owner, begun, ids)
+                deletes.delete(document_id, turn)
+            if not ids:
+                turn()
+            removals.record_deleted(ctx.db, run, ctx.owner, turn.removal, ids)
             summary.deleted += 1
     deletes.raise_first()
+
+
+class _BackError(Exception):
+    """S3 doesn't say any more that the key is gone."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What is done when a delete's turn has come: S3 still says 404, and the row is still this run's to delete."""
+
+    ctx: SyncContext
+    run: Run
+    removal: Removal
+    proven_at: float
+    _begun: bool = False
+
+    def __call__(self) -> None:
+        ctx = self.ctx
+        if time.monotonic() - self.proven_at > _PROOF_LASTS:
+            self.proven_at = time.monotonic()
+            why_not = _keep_because(ctx, self.removal)
+            if why_not is not None:
+                raise _BackError(why_not)
+        if self._begun:
+            removals.keep_deleting(ctx.db, ctx.owner, self.run, self.removal, lease=ctx.lease)
+        else:
+            self.removal = removals.record_deleting(ctx.db, self.run, ctx.owner, self.removal, lease=ctx.lease)
+            self._begun = True
+
+
+@contextmanager
+def _kept(ctx: SyncContext, run: Run, one: Removal, summary: RemovalSummary) -> Iterator[None]:
+    """A key that is back keeps what it still has; the next sweep sees to it."""
+    try:
+        yield
+    except _BackError as error:
+        removals.release(ctx.db, run, ctx.owner, one.key)
+        _keep(ctx, run, one, str(error), summary)
 
 
 @contextmanager
@@ -142,12 +186,13 @@ class _Deletes:
         self._in_a_row = 0
         self._sure = False  # the project is where we look for it
 
-    def delete(self, document_id: str) -> None:
+    def delete(self, document_id: str, at_turn: Callable[[], None]) -> None:
         """Delete one document, or learn that it is gone.
 
+        :param at_turn: called just before the request
         :raises CloudIndexError: also where a 404 is about the project or the path, and says nothing of the document
         """
-        if self._ctx.client.delete_document(document_id) or self._sure:
+        if self._ctx.client.delete_document(document_id, at_turn=at_turn) or self._sure:
             self._sure = True
             return
         self._ctx.client.check()
@@ -158,6 +203,8 @@ class _Deletes:
         try:
             yield
             self._in_a_row = 0
+        except ClaimLostError as error:
+            self._ctx.log.info("%s", error)
         except (BadRequestError, ConflictError, ServerError) as error:
             self._ctx.log.error("The documents of %r couldn't be deleted: %s", key, error)
             self._first = self._first or error
@@ -180,10 +227,14 @@ def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: 
         if why_not is None:
             gone.append(one)
             continue
-        removals.record_kept(ctx.db, run, one.key, "kept", why_not)
-        ctx.log.warning("s3://%s/%s keeps its document: %s", ctx.settings.bucket, one.key, why_not)
-        summary.kept += 1
+        _keep(ctx, run, one, why_not, summary)
     return gone
+
+
+def _keep(ctx: SyncContext, run: Run, one: Removal, why: str, summary: RemovalSummary) -> None:
+    removals.record_kept(ctx.db, run, one.key, "kept", why)
+    ctx.log.warning("s3://%s/%s keeps its document: %s", ctx.settings.bucket, one.key, why)
+    summary.kept += 1
 
 
 def _keep_because(ctx: SyncContext, one: Removal) -> str | None:

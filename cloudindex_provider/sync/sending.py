@@ -6,6 +6,7 @@ its request: it is halved until the offender is alone, and what got no answer is
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,12 +21,14 @@ from cloudindex_provider.api.models import Document, FileError, UploadResult
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.errors import (
     AccessDeniedError,
+    ClaimLostError,
     CredentialsError,
     NoSuchKeyError,
     S3IntegrationError,
     SourceChangedError,
     SourceIntegrityError,
     SourceUnavailableError,
+    StoppedError,
 )
 from cloudindex_provider.sync.prepare import (
     Broken,
@@ -45,6 +48,7 @@ __all__ = ["Sender", "UploadSummary"]
 _RESENDS = 2  # of a file that was refused for now or couldn't be read to its end, beside the first time
 _UNKNOWN_IN_A_ROW = 3  # requests; then the service is taken to be down
 _DENIED_IN_ALL = 100  # objects, and none that may be read; then it is the identity that lacks the right
+_BODY_KEEPS = 5.0  # seconds that an open body may wait to be read; S3 cuts those that wait long
 _LEAVE_OUT = "Change the object or leave it out with exclude."
 
 
@@ -129,15 +133,25 @@ class Sender:
         if not ready:
             return
         ctx = self.ctx
-        intent = [(item.row, item.name, item.sha256) for item in ready]
+        began = time.monotonic()
+
+        def at_turn() -> None:  # the wait for the rate limit may be long, and an intent is as young as its request
+            if time.monotonic() - began > _BODY_KEEPS:
+                for item in ready:
+                    item.open_anew()
+            intent = [(item.row, item.name, item.sha256) for item in ready]
+            claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
+
         try:
             result = ctx.client.upload_documents(
                 [item.part() for item in ready],
                 metadata=self._metadata(ready),
                 options={"createVersion": True},
-                # The wait for the rate limit may be long; an intent is as young as its request.
-                at_turn=lambda: claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease),
+                at_turn=at_turn,
             )
+        except (ClaimLostError, StoppedError):  # before a POST, perhaps after one that was refused: nothing was taken
+            self._nothing_done(ready)
+            raise
         except S3IntegrationError as error:
             self._withdrawn(ready, error, resends)
         except (PayloadTooLargeError, UnsupportedTypeError, BadRequestError, ConflictError) as error:

@@ -167,12 +167,20 @@ class S3Source:
         request: dict[str, Any] = {"Prefix": prefix, "MaxKeys": page_size}
         if start_after:
             request["StartAfter"] = start_after
-        last = start_after
+        last = start_after  # of a page, the key before it
         ask = fast_list(self.client)
         while True:
             answer, page = self._page(ask, request, prefix)
             in_order = _in_order(page)
             self._check_whole(page, answer, prefix, in_order)
+            if page and "ContinuationToken" not in request and page[0].key <= start_after:
+                raise SourceOrderError(
+                    f"bucket {self.bucket} was asked for keys after {start_after!r} and listed {page[0].key!r}.",
+                    code="ListingStart",
+                    hint="This storage ignores StartAfter: set listing_ranges to 1.",
+                    previous=start_after,
+                    key=page[0].key,
+                )
             last = self._check_order(page, last, in_order)
             beyond = upto is not None and last >= upto
             if upto is not None and last > upto:

@@ -143,8 +143,12 @@ class CrashingClient:
         self.switch.step()
         self.client.check()
 
-    def delete_document(self, document_id: str) -> bool:
-        self.switch.step()
-        answer = self.client.delete_document(document_id)
+    def delete_document(self, document_id: str, *, at_turn: Callable[[], None]) -> bool:
+        def turn() -> None:
+            self.switch.step()
+            at_turn()
+            self.switch.step()
+
+        answer = self.client.delete_document(document_id, at_turn=turn)
         self.switch.step()
         return bool(answer)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import ObjectRow, Source
 
-__all__ = ["SETTLED", "Digest", "next_key", "prefix_end", "read_block", "read_digests", "read_keys"]
+__all__ = ["SETTLED", "Digest", "among", "next_key", "prefix_end", "read_block", "read_digests", "read_keys"]
 
 # key, ETag, size, and what is settled about them: SETTLED, the reason of a skip, or None for all the rest
 Digest = tuple[str, str, int, str | None]
@@ -49,14 +49,22 @@ def read_block(db: Database, source: Source, *, after: str | None, upto: str | N
 
 def read_keys(db: Database, source: Source, keys: Collection[str]) -> list[ObjectRow]:
     """The rows of some keys, in key order."""
-    known = [key for key in keys if "\0" not in key]
-    one_of = "IN (SELECT value FROM json_each(:keys))" if db.is_sqlite else "= ANY(:keys)"
-    values = {"scope": source.scope_id, "keys": json.dumps(known) if db.is_sqlite else known}
     with db.read() as connection:
+        one_of, known = among(connection, keys)
         rows = _fetch(
-            connection, f"SELECT {_COLUMNS} FROM object WHERE scope_id = :scope AND key {one_of} ORDER BY key", values
+            connection,
+            f"SELECT {_COLUMNS} FROM object WHERE scope_id = :scope AND key {one_of} ORDER BY key",
+            {"scope": source.scope_id, "keys": known},
         )
     return [ObjectRow._make(row) for row in rows]
+
+
+def among(connection: Connection, keys: Collection[str]) -> tuple[str, str | list[str]]:
+    """(condition on a key with the bound value ``:keys``, that value); keys that can't be stored are left out."""
+    known = [key for key in keys if "\0" not in key]
+    if connection.dialect.name == "sqlite":
+        return "IN (SELECT value FROM json_each(:keys))", json.dumps(known)
+    return "= ANY(:keys)", known
 
 
 def _range(

@@ -191,26 +191,26 @@ def release(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> No
 
     The run hasn't dealt with what is given back: it takes no room of ``max_documents_per_run`` from the next try.
     """
-    _set_mine(db, run, owner, rows, "claim_owner = NULL", "AND status <> 'uploading'")
     if rows:
-        with db.write() as connection:
+        with db.write() as connection:  # one transaction: who claims a row next finds that nobody has dealt with it
+            _set_mine(connection, run, owner, rows, "claim_owner = NULL", "AND status <> 'uploading'")
             values = {"run": run.id, "scope": run.source.scope_id}
             connection.execute(_UNDEALT, [{**values, "key": key} for key in sorted(row.key for row in rows)])
 
 
 def withdraw(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
     """Take an intent back whose request is known to have done nothing; the claim stays."""
-    _set_mine(db, run, owner, rows, "status = 'pending'", "AND status = 'uploading'")
+    if rows:
+        with db.write() as connection:
+            _set_mine(connection, run, owner, rows, "status = 'pending'", "AND status = 'uploading'")
 
 
-def _set_mine(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], sets: str, guard: str) -> None:
+def _set_mine(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow], sets: str, guard: str) -> None:
     statement = sa.text(
         f"UPDATE object SET {sets}, revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE} {guard}"
     )
-    if rows:
-        with db.write() as connection:
-            keys = sorted(row.key for row in rows)
-            connection.execute(statement, [claim_values(owner, scope=run.source.scope_id, key=key) for key in keys])
+    keys = sorted(row.key for row in rows)
+    connection.execute(statement, [claim_values(owner, scope=run.source.scope_id, key=key) for key in keys])
 
 
 def record_intent(

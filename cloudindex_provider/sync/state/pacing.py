@@ -14,11 +14,22 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.api.pace import HOUR, Heard, Pace
 from cloudindex_provider.sync.state.database import Database
 
-__all__ = ["Booking", "Bounds", "ListCost", "book", "drop", "last_list", "overtaken", "peek", "record_list", "settle"]
+__all__ = [
+    "Booking",
+    "BookingLimits",
+    "ListCost",
+    "book",
+    "drop",
+    "last_list",
+    "overtaken",
+    "peek",
+    "record_list",
+    "settle",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class BookingLimits:
     """How many requests may be under way, and how long one may wait and last; seconds."""
 
     slots: int
@@ -44,7 +55,7 @@ class ListCost:
     documents: int
 
 
-def book(db: Database, name: str, ticket: str, bounds: Bounds, operation: str) -> Booking:
+def book(db: Database, name: str, ticket: str, limits: BookingLimits, operation: str) -> Booking:
     """The moment and slot of one request, or none where all slots are taken.
 
     :raises RateLimitedError: when it would wait too long; nothing is reserved
@@ -52,12 +63,14 @@ def book(db: Database, name: str, ticket: str, bounds: Bounds, operation: str) -
     with db.write() as connection:
         pace = _locked(connection, name)
         now = db.now(connection)
-        pace.check(now, max_wait=bounds.max_wait, patience=bounds.patience, operation=operation)
-        connection.execute(_HEAL, {"pace": name, "now": now})
-        if _flying(connection, name) >= pace.slots_at(now, bounds.slots):
+        pace.mend(now)
+        slots = pace.slots_at(now, limits.slots)
+        pace.check(now, max_wait=limits.max_wait, patience=limits.patience, slots=slots, operation=operation)
+        connection.execute(_HEAL, {"pace": name, "now": now, "longest": now + limits.hold + 2 * HOUR})
+        if _flying(connection, name) >= slots:
             return Booking(pace, now, None)
         at = pace.book(now)
-        connection.execute(_TAKE, {"pace": name, "ticket": ticket, "until": at + bounds.hold})
+        connection.execute(_TAKE, {"pace": name, "ticket": ticket, "until": at + limits.hold})
         _store(connection, name, pace)
         return Booking(pace, at, at - now)
 
@@ -157,7 +170,8 @@ _INSERT = sa.text(
 )
 _UPDATE = sa.text(f"UPDATE pace SET {', '.join(f'{name} = :{name}' for name in _COLUMNS)} WHERE name = :name")
 _CLOSED = sa.text("SELECT closed_until FROM pace WHERE name = :name")
-_HEAL = sa.text("DELETE FROM pace_slot WHERE pace = :pace AND until < :now")
+# What ends too far in the future was booked before the database's clock was set back.
+_HEAL = sa.text("DELETE FROM pace_slot WHERE pace = :pace AND (until < :now OR until > :longest)")
 _TAKE = sa.text("INSERT INTO pace_slot (pace, ticket, until) VALUES (:pace, :ticket, :until)")
 _LEAVE = sa.text("DELETE FROM pace_slot WHERE pace = :pace AND ticket = :ticket")
 _FLYING = sa.text("SELECT count(*) FROM pace_slot WHERE pace = :pace")

@@ -24,6 +24,8 @@ __all__ = [
     "clear_doubt",
     "doubtful_indexed",
     "forget_superseded",
+    "keep_deleting",
+    "keep_superseded",
     "record_deleted",
     "record_deleting",
     "record_held",
@@ -115,6 +117,26 @@ def record_deleting(db: Database, run: Run, owner: Owner, removal: Removal, *, l
     return removal._replace(revision=removal.revision + 1)
 
 
+def keep_deleting(db: Database, owner: Owner, run: Run, removal: Removal, *, lease: float) -> None:
+    """The row is still claimed for its deletes, and stays so for another lease.
+
+    :raises ClaimLostError: when it isn't any more
+    """
+    with db.write() as connection:
+        kept = connection.execute(
+            sa.text(
+                "UPDATE object SET claim_until = :until"
+                f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = 'deleting' AND {MINE}"
+            ),
+            claim_values(
+                owner, scope=run.source.scope_id, key=removal.key, seen=removal.revision,
+                until=db.now(connection) + lease,
+            ),
+        ).rowcount  # fmt: skip
+    if kept != 1:
+        raise ClaimLostError(f"{removal.key!r} was changed by another run meanwhile.", key=removal.key)
+
+
 def record_deleted(db: Database, run: Run, owner: Owner, removal: Removal, ids: Sequence[str]) -> None:
     """The service has none of these documents any more, so the row goes, unless somebody has taken the key up again."""
     with db.write() as connection:
@@ -181,11 +203,16 @@ def superseded_documents(db: Database, run: Run, *, limit: int) -> list[Supersed
         return [Superseded(*row) for row in rows]
 
 
-def claim_superseded(db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float) -> bool:
+def claim_superseded(
+    db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float, again: bool = False
+) -> bool:
     """Claim the document's key for the delete, if the document still isn't what the key has; false: leave it.
 
     A service that makes versions gives a new upload of the key the same id, so none may be under way.
+
+    :param again: the key may be claimed by the owner already
     """
+    free = f"({FREE} OR ({MINE}))" if again else FREE
     with db.write() as connection:
         now = db.now(connection)
         values = claim_values(
@@ -198,11 +225,20 @@ def claim_superseded(db: Database, run: Run, owner: Owner, one: Superseded, *, l
             sa.text(
                 "UPDATE object SET claim_owner = :owner, claim_try = :try, claim_until = :until"
                 " WHERE scope_id = :scope AND key = :key AND coalesce(document_id, '') <> :id"
-                f" AND coalesce(upload_document_id, '') <> :id AND {FREE}"
+                f" AND coalesce(upload_document_id, '') <> :id AND {free}"
             ),
             values,
         ).rowcount
     return bool(claimed or not there)
+
+
+def keep_superseded(db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float) -> None:
+    """The document is still none that its key has, and the key stays claimed for another lease.
+
+    :raises ClaimLostError: when the key has it by now, or is somebody else's
+    """
+    if not claim_superseded(db, run, owner, one, lease=lease, again=True):
+        raise ClaimLostError(f"{one.key!r} was taken up by another run meanwhile.", key=one.key)
 
 
 def forget_superseded(db: Database, run: Run, owner: Owner, one: Superseded) -> None:

@@ -20,6 +20,7 @@ from cloudindex_provider.sync.state.approvals import Approval, record_verdict
 from cloudindex_provider.sync.state.blocks import (
     SETTLED,
     Digest,
+    among,
     next_key,
     prefix_end,
     read_block,
@@ -73,7 +74,7 @@ class SweepWrites:
         return sum(map(len, lists))
 
     def sort(self) -> None:
-        """Bring the rows into key order, in which every transaction locks them."""
+        """Bring the rows of each list into key order."""
         self.insert.sort(key=itemgetter(0))
         self.insert_skipped.sort(key=lambda pair: pair[0].key)
         self.skip.sort(key=lambda triple: triple[0].key)
@@ -109,12 +110,26 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
         raise ValueError(f"{writes.rows()} rows are too many for one transaction")
     writes.sort()
     with db.write() as connection:
+        _lock(connection, run, writes)
         now = db.now(connection)
         taken = _insert(connection, run, writes)
         _update(connection, run, writes, now)
         _gone(db, connection, run, writes, now)
         add_counts(connection, run.id, writes.counts)
         add_counts(connection, run.id, {"new": -taken, "skipped": taken, "skipped:owned_by_other": taken})
+
+
+def _lock(connection: Connection, run: Run, writes: SweepWrites) -> None:
+    """Lock the rows that are to change in key order, so that two transactions never wait for each other's."""
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.restore)]
+    rows += [row for row, _, _ in writes.skip]
+    keys = [row.key for row in (*rows, *writes.forget)]
+    if keys and connection.dialect.name != "sqlite":  # which has one writer
+        one_of, values = among(connection, keys)
+        connection.execute(
+            sa.text(f"SELECT 1 FROM object WHERE scope_id = :scope AND key {one_of} ORDER BY key FOR UPDATE"),
+            {"scope": run.source.scope_id, "keys": values},
+        )
 
 
 def _insert(connection: Connection, run: Run, writes: SweepWrites) -> int:
@@ -127,15 +142,12 @@ def _insert(connection: Connection, run: Run, writes: SweepWrites) -> int:
 
 
 def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObject]) -> int:
-    if not items:
-        return 0
-    others = connection.execute(
-        sa.text(
-            "SELECT key FROM object WHERE scope_id = :scope AND key >= :low AND key <= :high AND source_id <> :source"
-        ),
-        {"scope": run.source.scope_id, "low": items[0].key, "high": items[-1].key, "source": run.source.id},
-    ).scalars()
-    return len({item.key for item in items} & set(others))
+    one_of, keys = among(connection, [item.key for item in items])
+    statement = sa.text(
+        f"SELECT count(*) FROM object WHERE scope_id = :scope AND key {one_of} AND source_id <> :source"
+    )
+    values = {"scope": run.source.scope_id, "keys": keys, "source": run.source.id}
+    return int(connection.execute(statement, values).scalar_one())
 
 
 def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:

@@ -246,3 +246,13 @@ def test_the_backlog_counts_what_may_be_uploaded(state: Any, listed: Listed) -> 
     state.intend(state.claim(max_request_size=3))
     assert claims.backlog(state.db, state.source) == (2, 7)
     assert claims.live_documents(state.db, state.source) == 1
+
+
+def test_what_is_given_back_takes_no_room_of_the_run(state: Any, listed: Listed) -> None:
+    """A try that ends before it has sent anything leaves ``max_documents_per_run`` to the next one."""
+    state.detect(*(listed(f"{number}.txt") for number in range(3)))
+    rows = state.claim(max_documents=2)
+    assert state.claim(max_documents=2) == []
+    claims.release(state.db, state.run, state.owner, rows)
+    assert state.run_keys() == {}
+    assert [row.key for row in state.claim(max_documents=2)] == ["0.txt", "1.txt"]

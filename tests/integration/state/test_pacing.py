@@ -13,14 +13,14 @@ import sqlalchemy as sa
 
 from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.pace import HOUR, Heard, RateLimit
-from cloudindex_provider.sync.errors import StateError
-from cloudindex_provider.sync.pacing import SharedPacer, StoppedError, budget_name, sleep_until
+from cloudindex_provider.sync.errors import StateError, StoppedError
+from cloudindex_provider.sync.pacing import SharedPacer, budget_name
 from cloudindex_provider.sync.state import pacing
 from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.pacing import Bounds, ListCost
+from cloudindex_provider.sync.state.pacing import BookingLimits, ListCost
 from tests.support.paced_service import Fixed, MemoryBudget, Sliding, simulate
 
-BOUNDS = Bounds(slots=5, max_wait=30.0, patience=120.0, hold=180.0)
+LIMITS = BookingLimits(slots=5, max_wait=30.0, patience=120.0, hold=180.0)
 QUOTA = "rate_limit/quota-exceeded"
 
 
@@ -72,7 +72,7 @@ class StateBudget:
 
     def book(self, ticket: str, now: float) -> float | None:
         self.clock.now = now
-        booking = pacing.book(self.db, self.name, ticket, BOUNDS, "upload documents")
+        booking = pacing.book(self.db, self.name, ticket, LIMITS, "upload documents")
         return None if booking.wait is None else booking.at
 
     def overtaken(self, at: float) -> bool:
@@ -99,7 +99,7 @@ def test_eight_tasks_share_a_hundred_requests_a_minute(db: Database, clock: Cloc
 def test_threads_never_get_the_same_moment(db: Database, clock: Clock) -> None:
     pacing.settle(db, "b", "t", Heard(200, RateLimit(100, 100, 60.0)))
     moments: list[float] = []
-    wide = Bounds(slots=100, max_wait=30.0, patience=120.0, hold=180.0)
+    wide = BookingLimits(slots=100, max_wait=30.0, patience=120.0, hold=180.0)
 
     def book(number: int) -> None:
         for turn in range(4):
@@ -115,7 +115,7 @@ def test_threads_never_get_the_same_moment(db: Database, clock: Clock) -> None:
 
 def _book_many(url: str, process: int) -> list[float]:
     db = Database(sa.make_url(url))
-    wide = Bounds(slots=1000, max_wait=1e6, patience=1e6, hold=1e6)
+    wide = BookingLimits(slots=1000, max_wait=1e6, patience=1e6, hold=1e6)
     found = [pacing.book(db, "b", f"{process}-{turn}", wide, "x").at for turn in range(25)]
     db.close()
     return found
@@ -209,14 +209,6 @@ def test_no_more_are_under_way_than_slots(db: Database, pacer: Callable[..., Sha
     assert slots(db) == 2
 
 
-def test_waiting_for_a_slot_has_an_end(pacer: Callable[..., SharedPacer]) -> None:
-    pacer(slots=1).before("x")
-    with pytest.raises(RateLimitedError, match="1 requests have been under way") as caught:
-        pacer(slots=1, patience=20.0).before("x")
-    assert caught.value.retry_after == 30.0
-    assert caught.value.retryable
-
-
 def test_the_slot_of_a_dead_process_is_free_after_the_timeout(
     db: Database, pacer: Callable[..., SharedPacer], clock: Clock
 ) -> None:
@@ -249,11 +241,11 @@ def test_too_many_at_a_time_lowers_the_slots_of_everybody_for_a_while(
     for task in tasks:
         task.before("x")
     tasks[3].after(None, status=429, retry_after=40.0, code="rate_limit/concurrent-exceeded")
-    assert pacing.book(db, "b", "t", BOUNDS, "x").wait is None  # three are under way, and no more may be
+    assert pacing.book(db, "b", "t", LIMITS, "x").wait is None  # three are under way, and no more may be
     ok(tasks[0])
-    assert pacing.book(db, "b", "t", BOUNDS, "x").wait == 0.0
+    assert pacing.book(db, "b", "t", LIMITS, "x").wait == 0.0
     clock.now += 601
-    assert pacing.book(db, "b", "u", BOUNDS, "x").wait == 0.0
+    assert pacing.book(db, "b", "u", LIMITS, "x").wait == 0.0
 
 
 def test_the_last_hours_requests_teach_an_hourly_limit(
@@ -311,10 +303,68 @@ def test_what_a_list_took_is_remembered(db: Database) -> None:
 def test_a_task_that_is_being_stopped_waits_no_longer(db: Database) -> None:
     """Its request's turn may be minutes away; the sleep until then ends at once, nothing is sent, nothing is kept."""
     stop = threading.Event()
-    paced = SharedPacer(db, "b", sleep=sleep_until(stop), patience=1000.0, max_wait=1000.0)
+    paced = SharedPacer(db, "b", stop=stop, patience=1000.0, max_wait=1000.0)
     paced.before("x")
     ok(paced, RateLimit(60, 0, 600.0))  # nothing is left for ten minutes
     stop.set()
     with pytest.raises(StoppedError):
         paced.before("x")
     assert slots(db) == 0
+
+
+def let_through(db: Database, clock: Clock, *, within: float) -> bool:
+    """Whether some request may go within so many seconds, asked for every ten minutes."""
+    ends = clock.now + within
+    while clock.now <= ends:
+        try:
+            return pacing.book(db, "b", "later", LIMITS, "x").wait is not None
+        except RateLimitedError:
+            clock.now += 600
+    return False
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [Heard(429, None, 30 * 86_400.0), Heard(200, RateLimit(100, 0, 60_000.0))],
+    ids=["a month's quota", "milliseconds taken for seconds"],
+)
+def test_one_odd_answer_closes_the_budget_for_an_hour_at_most(db: Database, clock: Clock, heard: Heard) -> None:
+    """A plan may be upgraded and a header be wrong: somebody asks again before long."""
+    pacing.settle(db, "b", "t", heard)
+    assert not let_through(db, clock, within=1800)
+    assert let_through(db, clock, within=2400)
+
+
+def test_a_clock_that_is_set_back_stops_nobody(db: Database, clock: Clock) -> None:
+    pacing.settle(db, "b", "t", Heard(200, RateLimit(100, 50, 30.0)))
+    clock.now += 6 * HOUR
+    pacing.book(db, "b", "1", LIMITS, "x")
+    pacing.settle(db, "b", "1", Heard(200, RateLimit(100, 50, 30.0)))
+    clock.now -= 6 * HOUR
+    assert let_through(db, clock, within=0)
+
+
+def test_a_killed_worker_s_slots_are_waited_for(db: Database, pacer: Callable[..., SharedPacer], clock: Clock) -> None:
+    """Five requests that nobody will answer: the next task waits until they are given up, and loses no try."""
+    killed = pacer()
+    for _ in range(5):
+        killed.before("x")
+    began = clock.now
+    pacer().before("x")
+    assert 170 <= clock.now - began <= 190
+
+
+def test_a_low_hourly_limit_is_kept_to_without_errors(pacer: Callable[..., SharedPacer], clock: Clock) -> None:
+    """Spacing wider than a task's patience is waited for all the same."""
+    task = pacer()
+    for _ in range(25):
+        task.before("x")
+        ok(task, RateLimit(100, 90, 60.0))
+    task.before("x")
+    task.after(None, status=429, retry_after=600.0, code=QUOTA)
+    clock.now += 601
+    began = clock.now
+    for _ in range(10):
+        task.before("x")
+        ok(task, RateLimit(100, 90, 60.0))
+    assert 9 * 140 <= clock.now - began <= 10 * 150

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -212,3 +215,31 @@ def test_a_reader_sees_one_moment(state: Any, listed: Listed) -> None:
         state.detect(listed())
         assert connection.execute(count).scalar_one() == before == 0
     assert len(state.claim(Owner("x", 1))) == 1
+
+
+def test_two_sweeps_of_the_same_rows_never_wait_for_each_other(
+    state: Any, listed: Listed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One changes a key that the other skips, and the other way round: rows are locked in the order of keys."""
+    state.index(listed("a"), listed("z"))
+    runs_ = [state.begin("r2"), state.begin("r3")]
+    rows = state.rows()
+    found = []
+    for first, second in (("z", "a"), ("a", "z")):
+        skip = [(rows[second], listed(second, etag="e3"), "too_large")]
+        found.append(SweepWrites(requeue=[(rows[first], listed(first, etag="e3"))], skip=skip))
+    many, met = sweep._many, threading.local()
+    begun = threading.Barrier(2)
+
+    def slowly(connection: Any, sets: str, where: str, values: Any) -> None:
+        many(connection, sets, where, values)
+        if values and not getattr(met, "once", False):
+            met.once = True
+            with contextlib.suppress(threading.BrokenBarrierError):
+                begun.wait(0.5)  # where both got here, each has a row that the other wants
+
+    monkeypatch.setattr(sweep, "_many", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(sweep.apply, state.db, *pair) for pair in zip(runs_, found, strict=True)]:
+            done.result(30)
+    assert {row.etag for row in state.rows().values()} == {"e3"}

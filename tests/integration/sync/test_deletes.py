@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cloudindex_provider.api.models import FilePart
+from cloudindex_provider.sync import remove
+from cloudindex_provider.sync.detect import detect
 from cloudindex_provider.sync.errors import DeletesHeldError
 from cloudindex_provider.sync.settings import Selection
 from cloudindex_provider.sync.steps import synchronize
@@ -136,7 +139,8 @@ def test_a_key_that_comes_back_between_head_and_delete_is_made_again(in_memory: 
         def __getattr__(self, name: str) -> Any:
             return getattr(client, name)
 
-        def delete_document(self, document_id: str) -> bool:
+        def delete_document(self, document_id: str, *, at_turn: Any) -> bool:
+            at_turn()
             in_memory.put("a.txt", "text again")
             in_memory.run("other", keys=("docs/a.txt",))
             return bool(client.delete_document(document_id))
@@ -144,3 +148,74 @@ def test_a_key_that_comes_back_between_head_and_delete_is_made_again(in_memory: 
     synchronize(in_memory.context("deleting", client=Back()))
     in_memory.run()
     in_memory.assert_agreement()
+
+
+class Slow:
+    """A pacer under a low limit: before a delete's turn, time passes, and things happen."""
+
+    max_wait, spacing = 30.0, 0.0
+
+    def __init__(self, meanwhile: Callable[[int], None]) -> None:
+        self.meanwhile, self.deletes = meanwhile, 0
+
+    def before(self, operation: str) -> None:
+        if operation.startswith("delete"):
+            self.deletes += 1
+            self.meanwhile(self.deletes)
+
+    def after(self, *args: Any, **more: Any) -> None: ...
+
+
+def test_an_object_that_is_back_before_its_delete_s_turn_keeps_its_document(
+    in_memory: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deletes may wait for the rate limit for minutes; what S3 said before that is asked again."""
+    monkeypatch.setattr(remove, "_PROOF_LASTS", -1.0)
+    in_memory.put_many(4)
+    in_memory.run()
+    in_memory.remove("0000.txt", "0001.txt", "0002.txt")
+
+    def meanwhile(number: int) -> None:
+        if number == 2:
+            in_memory.put("0001.txt", "back again")
+
+    with in_memory.new_client(pacer=Slow(meanwhile)) as client:
+        synchronize(in_memory.context(client=client))
+    assert {len(in_memory.of(f"docs/000{number}.txt")) for number in (1, 3)} == {1}
+    assert {len(in_memory.of(f"docs/000{number}.txt")) for number in (0, 2)} == {0}
+    in_memory.run()
+    in_memory.assert_agreement()
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_superseded_document_that_becomes_the_live_one_is_not_deleted(in_memory: Mirror, frozen: bool) -> None:
+    """While its delete waits, another run uploads the key, and a service that makes versions gives it that very id."""
+    mirror = in_memory
+    key = mirror.put("a.txt", "one")
+    mirror.run()
+    mirror.cloud.settings.honour_options = True
+    name = mirror.rows()[key].file_name
+    part = FilePart(name, 3, lambda: iter([b"one"]), "text/plain")
+    copy = mirror.client.upload_documents([part]).documents[0].id
+    mirror.execute(
+        "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
+        " SELECT scope_id, :id, source_id, key, 'copy' FROM object",
+        id=copy,
+    )
+    seen: list[int] = []
+
+    def meanwhile(number: int) -> None:
+        if number == 1:
+            if frozen:
+                mirror.time_passes(mirror.lease + 1)
+            mirror.put("a.txt", "two")
+            seen.append(mirror.run_to_the_end("other", on_removed="keep").counts["indexed"])
+
+    ctx = mirror.context("slow", client=mirror.new_client(pacer=Slow(meanwhile)))
+    detect(ctx)
+    remove.remove(ctx)
+    ctx.client.close()
+    assert seen == [1 if frozen else 0]  # who isn't frozen keeps the key, and the other run leaves it to the next
+    mirror.run_to_the_end()
+    mirror.run_to_the_end()
+    mirror.assert_agreement()

@@ -15,6 +15,7 @@ from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.settings import Settings
 from cloudindex_provider.sync.detect import detect
+from cloudindex_provider.sync.errors import StoppedError
 from cloudindex_provider.sync.pacing import SharedPacer
 from cloudindex_provider.sync.processing import wait
 from cloudindex_provider.sync.state import pacing
@@ -149,3 +150,40 @@ def test_a_client_without_a_state_keeps_a_pace_of_its_own(limited: Mirror) -> No
         for _ in range(12):
             client.check(project_id=mirror.project_id)
     assert refused(mirror) <= 1
+
+
+def test_a_refused_upload_that_loses_a_row_meanwhile_leaves_nothing_in_doubt(in_memory: Mirror) -> None:
+    """A 429 took nothing; before the next attempt another sweep finds a newer version of one of the files."""
+    mirror = in_memory
+    mirror.put_many(20)
+    ctx = mirror.context("run")
+    detect(ctx)
+
+    def meanwhile(seconds: float) -> None:
+        mirror.put("0003.txt", "a newer version")
+        detect(mirror.context("other"))
+
+    mirror.cloud.faults.add(Fault(operation="upload", kind="429", retry_after=1))
+    with mirror.new_client(sleep=meanwhile, max_wait=30.0) as ctx.client:
+        upload(ctx)
+    assert (mirror.requests("upload"), mirror.requests("list")) == (2, 0)  # nothing was to be looked up
+    assert {row.status for row in mirror.rows().values()} == {"processing"}
+    mirror.run()
+    mirror.assert_agreement()
+
+
+def test_nothing_is_sent_after_the_stop(in_memory: Mirror) -> None:
+    """A task that is stopped while it waits after a refusal gives everything back, and sends no more."""
+    mirror = in_memory
+    mirror.put_many(20)
+    ctx = mirror.context("run")
+    detect(ctx)
+    mirror.cloud.faults.add(Fault(operation="upload", kind="429", retry_after=1))
+    pacer = SharedPacer(mirror.db, "b", stop=ctx.stop)
+    with (
+        mirror.new_client(pacer=pacer, sleep=lambda _: ctx.stop.set(), max_wait=30.0) as ctx.client,
+        pytest.raises(StoppedError),
+    ):
+        upload(ctx)
+    assert mirror.requests("upload") == 1
+    assert {(row.status, row.claim_owner) for row in mirror.rows().values()} == {("pending", None)}

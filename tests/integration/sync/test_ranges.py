@@ -84,7 +84,7 @@ def test_a_server_that_ignores_where_to_start_is_found_out(paged: Mirror, monkey
 
     monkeypatch.setattr(paged.reader, "list_objects_v2", from_the_start, raising=False)
     paged.remove("0001.txt")
-    with pytest.raises(S3IntegrationError, match=r"listed .* after"):
+    with pytest.raises(S3IntegrationError, match="set listing_ranges to 1"):
         paged.run()
     assert len(paged.documents()) == 40
 

@@ -28,6 +28,7 @@ BUILT = [
     errors.StateError("m."),
     StateUnavailableError("m.", retry_after=3.0),
     errors.ClaimLostError("m.", key="k"),
+    errors.StoppedError("m."),
     errors.UnsettledUploadsError("m.", retry_after=9.0),
     errors.DeletesHeldError("m."),
     errors.SyncFailedError("m.", report={"failed": 1}),
