@@ -63,5 +63,5 @@ def test_what_a_retry_can_mend_says_so() -> None:
     retryable = {type(error).__name__ for error in BUILT if error.retryable}
     assert retryable == {
         "SourceUnavailableError", "SourceChangedError", "SourceIntegrityError", "StateUnavailableError",
-        "UnsettledUploadsError",
+        "StoppedError", "UnsettledUploadsError",
     }  # fmt: skip
