@@ -1,5 +1,6 @@
 """``python -m tests.benchmarks``: measures, and writes BENCHMARKS.md. By environment: SIZE=quick (default) or full,
-REPEAT=1 for a first look, PARTS=no_op,uploads for some parts alone (printed, not written).
+REPEAT=1 for a first look, PARTS=no_op,uploads to measure some parts anew. Every part is measured in one go and kept
+until it is measured again; the file is written when there is one of each.
 
 Everything runs on this machine against fakes on loopback, so ratios within one run say more than seconds.
 """
@@ -106,7 +107,7 @@ def main() -> int:
     size = SIZES[name]
     repeat = int(os.environ.get("REPEAT", size.repeat))
     peers = Peers(Path(os.environ.get("BENCH_PEERS", ROOT / ".bench")))
-    facts = [*machine(), f"load average at the start: {os.getloadavg()[0]:.1f}"]
+    results = ROOT / ".bench" / name
     with tempfile.TemporaryDirectory(prefix="cloudindex-bench-") as home:
         keys = Comparisons(size.keys, repeat, Path(home), peers, say)
         parts: dict[str, Callable[[], Part]] = {
@@ -119,23 +120,35 @@ def main() -> int:
             "airflow": lambda: Part(targets=airflow_share.targets()),
             "pacing": lambda: paced(size.minutes),
         }
-        return _run(parts, f"make bench SIZE={name}", facts, peers)
+        return _run(parts, name, results, peers)
 
 
-def _run(parts: dict[str, Callable[[], Part]], command: str, facts: list[str], peers: Peers) -> int:
+def _run(parts: dict[str, Callable[[], Part]], size: str, results: Path, peers: Peers) -> int:
     chosen = [part for part in os.environ.get("PARTS", "").split(",") if part]
     if unknown := sorted(set(chosen) - set(parts)):
         print(f"PARTS names {', '.join(unknown)}; there are {', '.join(parts)}.", file=sys.stderr)
         return 2
-    whole = Part()
     for one in chosen or parts:
-        whole.add(parts[one]())
-    facts += [f"{name}: {said}" for name, said in peers.versions.items()]
-    facts += [f"{name}: not to be had here" for name in dict.fromkeys(peers.missing)]
-    if not chosen:
-        write(ROOT / "BENCHMARKS.md", command=command, facts=facts, part=whole)
-    for line in (one.line() for one in whole.targets):
-        say(line)
+        when, load = time.strftime("%Y-%m-%d %H:%M"), os.getloadavg()[0]
+        found = parts[one]()
+        found.facts = [
+            f"{one}: measured {when}, load average before it {load:.1f}",
+            *(f"{name}: {said}" for name, said in peers.versions.items()),
+            *(f"{name}: not to be had here" for name in peers.missing),
+            *found.facts,
+        ]
+        found.save(results / f"{one}.json")
+        for line in (target.line() for target in found.targets):
+            say(line)
+    missing = [one for one in parts if not (results / f"{one}.json").exists()]
+    if missing:
+        say(f"BENCHMARKS.md is written when there are also: {', '.join(missing)}")
+        return 0
+    whole = Part()
+    for one in parts:
+        whole.add(Part.load(results / f"{one}.json"))
+    whole.facts = [*machine(), *dict.fromkeys(whole.facts)]
+    write(ROOT / "BENCHMARKS.md", command=f"make bench SIZE={size}", part=whole)
     return 0
 
 

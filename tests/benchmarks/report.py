@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.measure import Measured
@@ -73,17 +74,33 @@ class Part:
         self.targets += more.targets
         self.facts += more.facts
 
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)))
 
-def write(path: Path, *, command: str, facts: Sequence[str], part: Part) -> None:
+    @classmethod
+    def load(cls, path: Path) -> Part:
+        """What was saved.
+
+        :raises FileNotFoundError: when this part was never measured
+        """
+        stored = json.loads(path.read_text())
+        for table in stored["tables"]:
+            table["rows"] = [Measured(**row) for row in table["rows"]]
+        targets = [Target(**target) for target in stored["targets"]]
+        return cls([Table(**table) for table in stored["tables"]], targets, stored["facts"])
+
+
+def write(path: Path, *, command: str, part: Part) -> None:
     """Write the file anew."""
     lines = [
         "# Benchmarks",
         "",
         f"Written by `{command}`. Fakes on loopback, jobs in turn, medians; each job in a process of its own. Seconds"
         " are without imports where the program can tell them apart; CPU seconds and peak memory are the whole"
-        " process's. Ratios of one run say more than seconds of two.",
+        " process's. Ratios of one run say more than seconds of two. A job of more than a minute is run once.",
         "",
-        *(f"- {fact}" for fact in (*facts, *part.facts)),
+        *(f"- {fact}" for fact in part.facts),
         "",
         "| target | measured | wanted | met |",
         "| --- | ---: | --- | --- |",
