@@ -1,25 +1,21 @@
 """A page of ListObjectsV2, read about a hundred times as fast as botocore's XML parser reads it.
 
 Takes a page only when every byte of its rows is accounted for; whatever looks any different is left to botocore, whose
-rows are the same. Reads what one listing asked for in its own thread: other calls, other threads' calls and other
-clients never notice. What is known of the page besides its rows (token, truncation, count) is always botocore's word.
+rows are the same. What is known of the page besides its rows (token, truncation, count) is always botocore's word.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
+from cloudindex_provider.sync.own_parsing import OwnParsing
+
 __all__ = ["ROWS", "Page", "PlainRow", "fast_list", "parse_page"]
 
 ROWS: Final = "CloudIndexRows"  # where an answer holds the rows, in the place of ``Contents``
-
-# The ``*`` makes ours run before botocore's own handlers, which are bound to before-parse.s3.*.
-_EVENT: Final = "before-parse.*.ListObjectsV2"
-_ID: Final = "cloudindex-fast-listing"
 
 PlainRow = tuple[str, str, int, str, str]  # as ListedObject: key, ETag without quotes, size, last modified, class
 
@@ -150,40 +146,17 @@ def _names(keys: tuple[str, ...], *, url: bool) -> list[str] | tuple[str, ...] |
     return names
 
 
-class _Wanted(threading.local):
-    """Whether this thread's ListObjectsV2 is one of ours."""
-
-    here = False
-
-
-_wanted = _Wanted()
-_registering = threading.Lock()
-
-
 def fast_list(client: Any) -> Callable[..., Mapping[str, Any]]:
     """``client.list_objects_v2`` whose answers have their rows under ``ROWS`` where they could be read fast."""
-    ask: Callable[..., Mapping[str, Any]] = client.list_objects_v2
-    events = getattr(getattr(client, "meta", None), "events", None)
-    if events is None:  # a stand-in for a client
-        return ask
-    with _registering:
-        events.register_first(_EVENT, _before_parse, unique_id=_ID)  # at most once a client, by its id
-
-    def ask_for_rows(**request: Any) -> Mapping[str, Any]:
-        _wanted.here = True
-        try:
-            return ask(**request)
-        finally:
-            _wanted.here = False
-
-    return ask_for_rows
+    return _parsing.of(client, client.list_objects_v2)
 
 
-def _before_parse(response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:
-    if not _wanted.here or response_dict.get("status_code") != 200:
-        return
+def _read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any]) -> None:
     body = response_dict.get("body")
     page = parse_page(body) if isinstance(body, bytes) else None
     if page is not None:
         response_dict["body"] = page.rest
         customized_response_dict[ROWS] = page.rows
+
+
+_parsing = OwnParsing("ListObjectsV2", _read)
