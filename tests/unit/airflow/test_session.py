@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.session import sync_session
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.errors import StoppedError
 from cloudindex_provider.sync.settings import SyncSettings
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import Owner, RunName
+from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
 
 pytestmark = pytest.mark.usefixtures("airflow_home", "connect")
 
@@ -31,11 +34,11 @@ def session(db: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]
     """The session of a sync's task, as an operator opens it."""
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://x:y@/?region_name=us-east-1")
 
-    def open_(prefix: str = "a/", conn_id: str = "cloudindex_default") -> Any:
+    def open_(prefix: str = "a/", conn_id: str = "cloudindex_default", **more: Any) -> Any:
         hook = CloudIndexHook(conn_id)
         settings = SyncSettings(project_id=hook.project_id, bucket="bucket", prefix=prefix).validate()
         name = RunName("dag", "run", "sync")
-        return sync_session(settings, db, hook=hook, aws_conn_id="aws_default", name=name, owner=Owner("t", 1))
+        return sync_session(settings, db, hook=hook, aws_conn_id="aws_default", name=name, owner=Owner("t", 1), **more)
 
     return open_
 
@@ -84,3 +87,33 @@ def test_a_connection_s_concurrency_holds_for_all_its_tasks_together(connect, se
         pacers[1]._sleep = lambda _: pacers[0].after(None, status=200, retry_after=None)
         pacers[1].before("x")
         pacers[1].after(None, status=200, retry_after=None)
+
+
+def test_a_task_that_is_stopped_sends_nothing_more_and_is_not_taken_for_done(service, session):
+    stop = threading.Event()
+
+    def work() -> None:
+        with session(stop=stop) as ctx:
+            assert ctx.stop is stop
+            stop.set()
+            with pytest.raises(StoppedError):
+                ctx.client.check()
+
+    with pytest.raises(StoppedError, match="was stopped"):
+        work()
+    assert service.requests == []
+
+
+def test_on_kill_stops_the_session_of_the_task(service, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", "aws://x:y@/?region_name=us-east-1")
+    task = S3ToCloudIndexOperator(task_id="sync", bucket="bucket", state_url=f"sqlite:///{tmp_path}/state.db")
+    task.on_kill()  # before it has begun
+
+    def work() -> None:
+        with task._session({}) as ctx:
+            assert not ctx.stop.is_set()
+            task.on_kill()
+            assert ctx.stop.is_set()
+
+    with pytest.raises(StoppedError):
+        work()
