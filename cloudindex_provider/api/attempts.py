@@ -1,14 +1,12 @@
 """The one place that decides whether a request is sent again, and after how many seconds.
 
-Pure: it takes what happened and returns a wait. Only hiccups are repeated here, within a few seconds in all, and
-refusals of the rate limit within the time that the pacer waits anyway; anything longer is raised to the caller, who can
-wait without holding a worker. A request that writes and can't be recognized as done (an upload) is repeated only when
-it certainly had no effect.
+Pure: it takes what happened and returns a wait. Only hiccups are repeated here, within a few seconds in all; anything
+longer is raised to the caller, who can wait without holding a worker. A request that writes and can't be recognized as
+done (an upload) is repeated only when it certainly had no effect.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from cloudindex_provider.api.errors import (
@@ -19,7 +17,7 @@ from cloudindex_provider.api.errors import (
     ServerError,
 )
 
-__all__ = ["MAX_ATTEMPTS", "Longest", "Repeat", "next_wait"]
+__all__ = ["MAX_ATTEMPTS", "Repeat", "next_wait"]
 
 MAX_ATTEMPTS = 3
 FIRST_BACKOFF = 0.5  # seconds, doubled each time
@@ -33,30 +31,22 @@ class Repeat(Enum):
     ONLY_IF_NOT_DONE = "only if not done"  # an upload
 
 
-@dataclass(frozen=True, slots=True)
-class Longest:
-    """Seconds that all waits of one call together may take."""
-
-    hiccup: float
-    rate_limit: float  # a refusal is answered in an instant and names its wait; a try of the task is worth more
-
-
 def next_wait(
-    error: CloudIndexError, *, attempt: int, repeat: Repeat, waited: float, took: float, longest: Longest
+    error: CloudIndexError, *, attempt: int, repeat: Repeat, waited: float, took: float, max_wait: float
 ) -> float | None:
     """Seconds to wait before the next attempt, or ``None`` to give up.
 
     :param attempt: attempts made so far, the failed one included
     :param waited: seconds slept between earlier attempts
     :param took: seconds that the failed attempt took; a slow failure is no hiccup
+    :param max_wait: seconds that all waits together may take
     """
-    limited = isinstance(error, RateLimitedError)
     if attempt >= MAX_ATTEMPTS or not _may_repeat(error, repeat):
         return None
-    if took > longest.hiccup and not limited:
+    if took > max_wait and not isinstance(error, RateLimitedError):
         return None
     wait = max(FIRST_BACKOFF * 2 ** (attempt - 1), error.retry_after or 0.0)
-    return wait if waited + wait <= (longest.rate_limit if limited else longest.hiccup) else None
+    return wait if waited + wait <= max_wait else None
 
 
 def _may_repeat(error: CloudIndexError, repeat: Repeat) -> bool:

@@ -19,7 +19,7 @@ import httpx
 
 from cloudindex_provider import __version__
 from cloudindex_provider.api import build, faults, parse
-from cloudindex_provider.api.attempts import Longest, next_wait
+from cloudindex_provider.api.attempts import next_wait
 from cloudindex_provider.api.build import Call
 from cloudindex_provider.api.connection import authorization, check_base_url, normalize_base_url
 from cloudindex_provider.api.errors import (
@@ -56,7 +56,7 @@ class CloudIndexClient:
     :param auth_scheme: ``ApiKey`` (newest documents) or ``Bearer`` (older guides)
     :param max_concurrency: requests under way at a time; the list's body is read outside of this count
     :param pacer: spaces requests; without one only a 429 makes the client wait
-    :param max_wait: seconds that in-place retries of one call may wait in all; after a 429, if longer, the pacer's
+    :param max_wait: seconds that in-place retries of one call may wait in all
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CloudIndexClient:
         self.project_id = project_id
         self._secrets = (api_key.strip(),) if api_key else ()
         self._pacer = pacer
-        self._longest = Longest(max_wait, max(max_wait, pacer.max_wait if pacer else 0.0))
+        self._max_wait = max_wait
         self._sleep = sleep
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
@@ -238,7 +238,7 @@ class CloudIndexClient:
                 return outcome
             took = time.monotonic() - began
             wait = next_wait(
-                outcome, attempt=attempts, repeat=call.repeat, waited=waited, took=took, longest=self._longest
+                outcome, attempt=attempts, repeat=call.repeat, waited=waited, took=took, max_wait=self._max_wait
             )
             if wait is None:
                 raise outcome

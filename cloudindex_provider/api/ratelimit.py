@@ -37,10 +37,6 @@ class Pacer(Protocol):
     """Decides when the next request may go; both calls of one attempt come from the same thread."""
 
     @property
-    def max_wait(self) -> float:
-        """Seconds that a worker waits in place while the service refuses requests."""
-
-    @property
     def spacing(self) -> float:
         """Seconds between requests just now; 0 while no limit is known."""
 
@@ -137,10 +133,6 @@ class LocalPacer:
         self._lock = threading.Lock()
         self._pace = Pace()
         self._flying = 0
-
-    @property
-    def max_wait(self) -> float:
-        return self._max_wait
 
     @property
     def spacing(self) -> float:

@@ -65,11 +65,6 @@ class SharedPacer:
         self._spacing: float | None = None
 
     @property
-    def max_wait(self) -> float:
-        """Seconds that a worker waits for a budget that the service has closed."""
-        return self._limits.max_wait
-
-    @property
     def spacing(self) -> float:
         """Seconds between requests as of this process's last one; 0 while no limit is known.
 

@@ -102,6 +102,10 @@ class CrashingClient:
     def request_count(self) -> int:
         return int(self.client.request_count)
 
+    @property
+    def spacing(self) -> float:
+        return float(self.client.spacing)
+
     def upload_documents(
         self,
         files: Sequence[FilePart],

@@ -17,7 +17,7 @@ def crash_test(request: pytest.FixtureRequest) -> Iterator[CrashTest]:
         yield test
 
 
-@pytest.mark.parametrize("part", [0.15, 0.35, 0.5, 0.65, 0.8])
+@pytest.mark.parametrize("part", [0.15, 0.35, 0.5, 0.6, 0.7])  # of the longest way; versions need fewer deletes
 def test_a_sync_killed_at_a_step_is_gone_on_with(crash_test: CrashTest, part: float) -> None:
     """SIGKILL at a step of the try, under each same-name behaviour in turn."""
     step = int(crash_test.steps[1] * part)

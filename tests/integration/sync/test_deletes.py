@@ -153,7 +153,7 @@ def test_a_key_that_comes_back_between_head_and_delete_is_made_again(in_memory: 
 class Slow:
     """A pacer under a low limit: before a delete's turn, time passes, and things happen."""
 
-    max_wait, spacing = 30.0, 0.0
+    spacing = 0.0
 
     def __init__(self, meanwhile: Callable[[int], None]) -> None:
         self.meanwhile, self.deletes = meanwhile, 0

@@ -120,8 +120,6 @@ def test_a_first_list_teaches_what_the_next_costs(limited: Mirror) -> None:
 class Dear:
     """A pacer under a low limit, without its waits."""
 
-    max_wait = 0.0
-
     def __init__(self, spacing: float) -> None:
         self.spacing = spacing
 

@@ -19,7 +19,7 @@ from cloudindex_provider.api.errors import (
     RateLimitedError,
 )
 from cloudindex_provider.api.models import FilePart
-from cloudindex_provider.api.ratelimit import LocalPacer, RateLimit
+from cloudindex_provider.api.ratelimit import RateLimit
 
 KEY = "key-0123456789"
 PART = FilePart("a.txt", 3, lambda: [b"abc"])
@@ -103,8 +103,6 @@ def test_a_check_reads_no_body_and_recognizes_a_web_page(scripted):
 
 def test_the_pacer_is_asked_and_told_around_every_attempt(scripted):
     class Pacer:
-        max_wait = 0.0
-
         def __init__(self):
             self.calls = []
 
@@ -128,8 +126,6 @@ def test_the_pacer_is_asked_and_told_around_every_attempt(scripted):
 
 def test_what_the_pacer_raises_comes_out_at_once_and_nothing_is_sent(scripted, waits):
     class Pacer:
-        max_wait = 0.0
-
         def before(self, operation):
             raise RateLimitedError("later", retry_after=30.0)
 
@@ -140,22 +136,6 @@ def test_what_the_pacer_raises_comes_out_at_once_and_nothing_is_sent(scripted, w
     with pytest.raises(RateLimitedError):
         upload(client)
     assert (script.requests, waits) == ([], [])
-
-
-@pytest.mark.parametrize(("max_wait", "asked"), [(30.0, 2), (10.0, 1)])
-def test_a_refusal_is_waited_for_as_long_as_the_pacer_waits_anyway(scripted, waits, max_wait, asked):
-    """Twelve seconds of a rate limit cost no try of the task where the pacer has that much patience."""
-    slow = fail(429, {"code": "rate_limit/exceeded"}, retry_after="12")
-    pacer = LocalPacer(max_wait=max_wait, sleep=lambda _: None)
-    client, script = scripted(slow, {"document": {"id": "1", "fileName": "a"}}, pacer=pacer)
-    if asked == 2:
-        get(client)
-    else:
-        with pytest.raises(RateLimitedError) as caught:
-            get(client)
-        assert caught.value.retry_after == 12.0
-    assert len(script.requests) == asked
-    assert waits == [12.0] * (asked - 1)
 
 
 def test_a_part_that_raises_tells_the_pacer_and_frees_its_slot(scripted):
