@@ -60,9 +60,9 @@ def documents(repeat: int) -> Part:
     )
 
 
-def uploaded(size: str) -> Part:
+def uploaded(size: str, repeat: int) -> Part:
     """Uploads beside the bare work."""
-    targets, tables = uploads.measure(quick=size == "quick", say=say)
+    targets, tables = uploads.measure(quick=size == "quick", repeat=repeat, say=say)
     return Part([Table(title, list(rows.values())) for title, rows in tables.items()], targets)
 
 
@@ -116,7 +116,7 @@ def main() -> int:
             "first_load": keys.first_load,
             "memory": lambda: keys.memory(size.memory_keys),
             "documents": lambda: documents(repeat),
-            "uploads": lambda: uploaded(name),
+            "uploads": lambda: uploaded(name, repeat),
             "airflow": lambda: Part(targets=airflow_share.targets()),
             "pacing": lambda: paced(size.minutes),
         }

@@ -65,7 +65,6 @@ class Comparisons:
                 f"listing, {RANGES} ranges": lambda: job("sync_list", url=fake.url, state=str(state), ranges=RANGES),
                 "listing, one range": lambda: job("sync_list", url=fake.url),
                 f"sync without a change, {RANGES} ranges": lambda: self._detect(fake, state, ranges=RANGES),
-                "sync without a change, one range": lambda: self._detect(fake, state),
             }
             listing = self.peers.listing(fake.url)
             found = interleaved(fake, {**jobs, **listing}, 1 if self.keys > 500_000 else self.repeat, self.say)

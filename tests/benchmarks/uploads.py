@@ -83,9 +83,8 @@ def slow(keys: int, repeat: int, say: Callable[[str], None]) -> dict[str, Measur
         return interleaved(s3, jobs, repeat, say)
 
 
-def measure(*, quick: bool, say: Callable[[str], None]) -> tuple[list[Target], Tables]:
+def measure(*, quick: bool, repeat: int, say: Callable[[str], None]) -> tuple[list[Target], Tables]:
     """The promises with what was measured for them, and the runs by title."""
-    repeat = 3 if quick else 5
     tables = {
         "50 files of 20 MB": large(50, BIG, "parts", TASKS, repeat, say),
         "50 files of 20 MB whose ETag is an MD5": large(50, BIG, "md5", TASKS, repeat, say),
@@ -139,7 +138,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
-    met, tables = measure(quick=options.quick, say=say)
+    met, tables = measure(quick=options.quick, repeat=3 if options.quick else 5, say=say)
     print(*lines(tables), f"load average: {os.getloadavg()[0]:.1f}", *(one.line() for one in met), sep="\n")
     return 0
 
