@@ -196,7 +196,14 @@ class AirflowServer:
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a run; gives its id."""
-        run = self.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        for left in (2, 1, 0):
+            try:
+                run = self.request("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+                break
+            except urllib.error.HTTPError as error:
+                if error.code < 500 or not left:  # SQLite as Airflow's own database is sometimes locked for too long
+                    raise
+                time.sleep(1)
         return str(run["dag_run_id"])
 
     def run_path(self, dag_id: str, run_id: str) -> str:
