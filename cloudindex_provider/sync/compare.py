@@ -7,21 +7,22 @@ another ETag or size, never another time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from cloudindex_provider.sync.lines import Difference, KnownLines, difference
+from cloudindex_provider.sync.listed import ListedObject, ListedPage
 from cloudindex_provider.sync.selection import BlockSelector, SkipReason
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.records import ObjectRow
 from cloudindex_provider.sync.state.schema import Status
-from cloudindex_provider.sync.state.sweep import SETTLED, Digest, SweepWrites
+from cloudindex_provider.sync.state.sweep import SweepWrites
 
 __all__ = ["Comparison"]
 
 _IN_FLIGHT = (Status.UPLOADING, Status.PROCESSING)
 
 
-def _one_by_one(keys: Sequence[str], sizes: Sequence[int], classes: Collection[str] = ()) -> bool:
+def _one_by_one(keys: Sequence[str], sizes: Sequence[int], classes: Iterable[str]) -> bool:
     return False
 
 
@@ -37,47 +38,41 @@ class Comparison:
     select: Callable[[str, int, str], SkipReason | None]
     select_all: BlockSelector = _one_by_one
 
-    def settled(self, listed: Sequence[ListedObject], digests: Sequence[Digest]) -> tuple[Counter[str], set[str]]:
-        """The counts of those keys of a range that are as they were, and all its other keys: ``block``'s work.
+    def settled(self, page: ListedPage, known: KnownLines) -> tuple[Counter[str], Difference] | None:
+        """The counts of those keys of a range that need no work, and its other keys, which are ``block``'s.
 
-        Compares the range as a whole, in C, and looks at single keys only where it differs.
+        ``None`` where only ``block`` can tell.
         """
-        seen: list[Digest] = [(item[0], item[1], item[2], SETTLED) for item in listed]
-        rest: set[str] = set()
+        skips = self._skips(page)
+        found = difference(page, skips, known)
+        if found is None:
+            return None
+        needy = found.archived.union(found.listed) if skips else ()
         counts: Counter[str] = Counter()
-        same = listed
-        if seen != digests:
-            rest = _differing(seen, digests)
-            same = [item for item in listed if item[0] not in rest]
-            counts = self._skipped_again(listed, {row[0]: row for row in digests if row[3]}, rest)
-        if not self.select_all([item[0] for item in same], [item[2] for item in same]):
-            fine = (None, SkipReason.ARCHIVED)
-            rest.update(item[0] for item in same if self.select(item[0], item[2], item[4]) not in fine)
-            same = [item for item in same if item[0] not in rest]
-        counts.update(listed=len(same), unchanged=len(same), live=len(same))
-        return counts, rest
+        for at, reason in skips.items():
+            if at not in needy:
+                counts.update(("skipped", f"skipped:{reason}"))
+        same = len(page) - len(found.listed)
+        unchanged = same - counts["skipped"]
+        counts.update(listed=same, unchanged=unchanged, live=unchanged)
+        return counts, found
 
-    def _skipped_again(
-        self, listed: Sequence[ListedObject], before: Mapping[str, Digest], rest: set[str]
-    ) -> Counter[str]:
-        """Count, and take out of ``rest``, what was skipped before and still is for the same reason."""
-        counts: Counter[str] = Counter()
-        for item in listed if before else ():
-            row = before.get(item[0])
-            if row and row[1:3] == item[1:3] and row[3] == self.select(item[0], item[2], item[4]):
-                rest.discard(item[0])
-                counts.update(("listed", "skipped", f"skipped:{row[3]}"))
-        return counts
+    def _skips(self, page: ListedPage) -> dict[int, SkipReason]:
+        """The reasons of those that the selection skips, by their place in the page."""
+        if self.select_all(page.keys, page.sizes, page.classes):
+            return {}
+        columns = zip(page.keys, page.sizes, page.classes, strict=True)
+        return {at: reason for at, item in enumerate(columns) if (reason := self.select(*item)) is not None}
 
-    def block(self, listed: Sequence[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
+    def first_seen(self, page: ListedPage) -> SweepWrites:
+        """What to write for one range of keys of which the state has none."""
+        if not self.select_all(page.keys, page.sizes, page.classes):
+            return self.block(page, [])
+        return SweepWrites(insert=list(page), counts={"listed": len(page), "new": len(page)})
+
+    def block(self, listed: Iterable[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
         """What to write for one range of keys, given everything that S3 lists and the state holds in it."""
         writes = SweepWrites()
-        if not rows and self.select_all(
-            [item[0] for item in listed], [item[2] for item in listed], {item[4] for item in listed}
-        ):
-            writes.insert.extend(listed)
-            writes.counts.update(listed=len(listed), new=len(listed))
-            return writes
         at, end = 0, len(rows)
         for item in listed:
             while at < end and rows[at].key < item.key:
@@ -142,14 +137,6 @@ class Comparison:
         )
         if not settled:
             writes.skip.append((row, item, reason))
-
-
-def _differing(seen: Sequence[Digest], digests: Sequence[Digest]) -> set[str]:
-    """The keys of all rows that only one of the two has."""
-    pairs = [(one, other) for one, other in zip(seen, digests, strict=False) if one != other]
-    if len(seen) == len(digests) and all(one[0] == other[0] for one, other in pairs):
-        return {one[0] for one, _ in pairs}  # the same keys in both: an eighth of the time of what follows
-    return {row[0] for row in set(seen).symmetric_difference(digests)}
 
 
 def _is_indexed(item: ListedObject, row: ObjectRow) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,9 +10,9 @@ from cloudindex_provider.sync.compare import Comparison
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.plan import Hold, delete_guard, request_estimate
 from cloudindex_provider.sync.plan_items import PlanChangedError, PlanHash, PlanItem, plan_items
-from cloudindex_provider.sync.ranges import KeyRange, even_bounds, key_ranges, list_ranges
+from cloudindex_provider.sync.ranges import KeyRange, even_bounds, key_ranges
+from cloudindex_provider.sync.scan import scan
 from cloudindex_provider.sync.selection import block_selector, selector
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state import claims, runs, sweep
 from cloudindex_provider.sync.state.approvals import find_approval
 from cloudindex_provider.sync.state.bounds import read_bounds
@@ -109,7 +108,7 @@ def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) ->
     """Every block's findings, counted."""
     selection = ctx.settings.selection
     comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection))
-    for writes in _named(ctx, comparison) if ctx.settings.keys is not None else _swept(ctx, comparison, ranges):
+    for writes in _named(ctx, comparison) if ctx.settings.keys is not None else scan(ctx, comparison, ranges):
         _add(found.counts, writes.counts)
         yield writes
     for name in ("listed", "new", "changed", "unchanged", "skipped", "removed", "excluded", "live"):
@@ -128,76 +127,6 @@ def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
         raise PlanChangedError(
             f"This run is bound to the plan {ctx.settings.plan_hash}, but would do the plan {plan_hash}."
         )
-
-
-def _swept(ctx: SyncContext, comparison: Comparison, ranges: Sequence[KeyRange]) -> Iterator[sweep.SweepWrites]:
-    """The findings of the whole prefix, in blocks: what S3 lists between two keys, against the rows between them."""
-    known = {part: _Known(ctx, part.after) for part in ranges}
-    for part, page in list_ranges(ctx.s3, ctx.settings.prefix, ranges):
-        if page is None:
-            yield from _unlisted(ctx, comparison, known[part].at, part.upto)
-        else:
-            yield from _page(ctx, comparison, known[part], page)
-
-
-class _Known:
-    """The state's rows of one range, read in blocks as the listing goes on. Where there are none, it asks no more."""
-
-    def __init__(self, ctx: SyncContext, after: str | None) -> None:
-        self.at = after  # how far the range is compared
-        self._ctx = ctx
-        self._in_gap = False
-        self._gap_ends: str | None = None  # the next key that has a row; ``None``: there is none
-
-    def digests(self, upto: str) -> list[sweep.Digest]:
-        """Up to ``BLOCK`` rows after ``at``."""
-        if self._in_gap and (self._gap_ends is None or upto < self._gap_ends):
-            return []
-        db, source = self._ctx.db, self._ctx.source
-        found = sweep.read_digests(db, source, after=self.at, upto=upto, limit=BLOCK)
-        self._in_gap = not found
-        if not found:
-            self._gap_ends = sweep.next_key(db, source, after=upto)
-        return found
-
-
-def _page(
-    ctx: SyncContext, comparison: Comparison, known: _Known, page: list[ListedObject]
-) -> Iterator[sweep.SweepWrites]:
-    start = 0
-    while len(digests := known.digests(page[-1].key)) == BLOCK:
-        # More rows than fit: take the page's keys up to the last of them, then go on within the page.
-        known.at = digests[-1][0]
-        end = bisect.bisect_right(page, known.at, key=lambda item: item.key)
-        yield _block(ctx, comparison, page[start:end], digests)
-        start = end
-    known.at = page[-1].key
-    yield _block(ctx, comparison, page[start:], digests)
-
-
-def _unlisted(
-    ctx: SyncContext, comparison: Comparison, after: str | None, upto: str | None
-) -> Iterator[sweep.SweepWrites]:
-    """The rows between the last listed key of a range and its end: S3 has none of them."""
-    while rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=upto, limit=BLOCK):
-        yield comparison.block([], rows)
-        after = rows[-1].key
-
-
-def _block(
-    ctx: SyncContext, comparison: Comparison, listed: list[ListedObject], digests: list[sweep.Digest]
-) -> sweep.SweepWrites:
-    """One range's findings. Whole rows are read of those keys alone that aren't settled."""
-    if not digests:
-        return comparison.block(listed, [])
-    counts, rest = comparison.settled(listed, digests)
-    writes = sweep.SweepWrites()
-    if rest:
-        known = [row[0] for row in digests if row[0] in rest]
-        rows = sweep.read_keys(ctx.db, ctx.source, known) if known else []
-        writes = comparison.block([item for item in listed if item.key in rest], rows)
-    _add(writes.counts, counts)
-    return writes
 
 
 def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[sweep.SweepWrites]:

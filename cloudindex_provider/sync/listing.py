@@ -11,19 +11,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 
+from cloudindex_provider.sync.listed import ListedPage
 from cloudindex_provider.sync.own_parsing import OwnParsing
 
-__all__ = ["ROWS", "Page", "PlainRow", "fast_list", "parse_page"]
+__all__ = ["ROWS", "Page", "fast_list", "parse_page"]
 
-ROWS: Final = "CloudIndexRows"  # where an answer holds the rows, in the place of ``Contents``
-
-PlainRow = tuple[str, str, int, str, str]  # as ListedObject: key, ETag without quotes, size, last modified, class
+ROWS: Final = "CloudIndexRows"  # where an answer holds its ``ListedPage``, in the place of ``Contents``
 
 
 class Page(NamedTuple):
     """The rows of a page, and the page without them: what botocore has still to read."""
 
-    rows: list[PlainRow]
+    rows: ListedPage
     rest: bytes
 
 
@@ -105,7 +104,7 @@ def parse_page(body: bytes) -> Page | None:
         return None
     classes = classes if all(classes) else tuple(one or "STANDARD" for one in classes)
     times = ("Z\n".join(modified) + "Z").split("\n")  # whole seconds, as by HEAD
-    return Page(list(zip(names, etags, map(int, sizes), times, classes, strict=True)), rest.encode())
+    return Page(ListedPage(names, etags, list(map(int, sizes)), times, classes), rest.encode())
 
 
 def _rows(text: str, first: int, end: int) -> list[Any] | None:

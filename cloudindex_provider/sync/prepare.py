@@ -21,8 +21,9 @@ from cloudindex_provider.sync.errors import (
     SourceIntegrityError,
     SourceUnavailableError,
 )
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.source import ListedObject, S3Object
+from cloudindex_provider.sync.source import S3Object
 from cloudindex_provider.sync.state.outcomes import Failure
 from cloudindex_provider.sync.state.records import WorkRow
 

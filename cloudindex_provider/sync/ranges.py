@@ -13,15 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from cloudindex_provider.sync.source import ListedObject, S3Source
+from cloudindex_provider.sync.listed import ListedPage
+from cloudindex_provider.sync.source import S3Source
 
 __all__ = ["MAX_RANGES", "KeyRange", "PageEnds", "even_bounds", "key_ranges", "list_ranges"]
 
 MAX_RANGES = 64
 _MIN_PAGES = 2  # a range shorter than this isn't worth its thread
 _KEPT = 4 * MAX_RANGES  # page ends remembered of one range, at most
-
-Page = list[ListedObject]
 
 
 @dataclass(slots=True)
@@ -76,15 +75,15 @@ def even_bounds(listed: Iterable[PageEnds]) -> list[str]:
     return bounds
 
 
-def list_ranges(s3: S3Source, prefix: str, ranges: Sequence[KeyRange]) -> Iterator[tuple[KeyRange, Page | None]]:
+def list_ranges(s3: S3Source, prefix: str, ranges: Sequence[KeyRange]) -> Iterator[tuple[KeyRange, ListedPage | None]]:
     """Every page of every range, in key order within a range, as they come; ``None`` when a range has ended.
 
     :raises S3IntegrationError: when a page of any range can't be had or is out of order; the rest isn't listed then
     """
-    come: SimpleQueue[tuple[KeyRange, Iterator[Page], Future[Page | None]]] = SimpleQueue()
+    come: SimpleQueue[tuple[KeyRange, Iterator[ListedPage], Future[ListedPage | None]]] = SimpleQueue()
     pool = ThreadPoolExecutor(max_workers=len(ranges), thread_name_prefix="list")
 
-    def ask(part: KeyRange, pages: Iterator[Page]) -> None:
+    def ask(part: KeyRange, pages: Iterator[ListedPage]) -> None:
         future = pool.submit(next, pages, None)
         future.add_done_callback(lambda done: come.put((part, pages, done)))
 
@@ -98,7 +97,7 @@ def list_ranges(s3: S3Source, prefix: str, ranges: Sequence[KeyRange]) -> Iterat
             if page is None:
                 left -= 1
             else:
-                part.ends.add(page[-1].key)
+                part.ends.add(page.keys[-1])
                 ask(part, pages)
             yield part, page
     finally:

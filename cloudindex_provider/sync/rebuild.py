@@ -26,10 +26,11 @@ from cloudindex_provider.sync.errors import (
     SourceUnavailableError,
     StateError,
 )
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.s3_errors import s3_errors
 from cloudindex_provider.sync.selection import SkipReason, selector
-from cloudindex_provider.sync.source import ListedObject, S3Source
+from cloudindex_provider.sync.source import S3Source
 from cloudindex_provider.sync.staging import stage_index
 from cloudindex_provider.sync.state import rebuilt, repairs, sources
 from cloudindex_provider.sync.state.index_copy import IndexCopy, Listed

@@ -11,12 +11,9 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from operator import itemgetter, lt
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from cloudindex_provider.sync.errors import (
     NoSuchKeyError,
@@ -28,10 +25,11 @@ from cloudindex_provider.sync.errors import (
 )
 from cloudindex_provider.sync.getting import fast_get
 from cloudindex_provider.sync.hashing import Hashes
-from cloudindex_provider.sync.listing import ROWS, PlainRow, fast_list
+from cloudindex_provider.sync.listed import ListedObject, ListedPage
+from cloudindex_provider.sync.listing import ROWS, fast_list
 from cloudindex_provider.sync.s3_errors import s3_errors
 
-__all__ = ["CHUNK", "ListedObject", "S3Client", "S3Object", "S3Source"]
+__all__ = ["CHUNK", "S3Client", "S3Object", "S3Source"]
 
 CHUNK = 1 << 20  # bytes read and passed on at a time
 ATTEMPTS = 3  # of a request that S3 throttled or couldn't answer; the guide's numbers, as those of the waits
@@ -44,16 +42,6 @@ class S3Client(Protocol):
     def list_objects_v2(self, **kwargs: Any) -> Mapping[str, Any]: ...
     def get_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
     def head_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
-
-
-class ListedObject(NamedTuple):
-    """One row of a listing."""
-
-    key: str
-    etag: str  # without quotes
-    size: int  # bytes
-    last_modified: str  # ISO 8601 UTC, as listed
-    storage_class: str
 
 
 @dataclass(slots=True)
@@ -158,7 +146,7 @@ class S3Source:
 
     def pages(
         self, prefix: str = "", *, start_after: str = "", upto: str | None = None, page_size: int = 1000
-    ) -> Iterator[list[ListedObject]]:
+    ) -> Iterator[ListedPage]:
         """The objects under ``prefix`` after ``start_after`` up to ``upto``, in key order, a page at a time.
 
         :raises SourceOrderError: when two keys are out of order
@@ -171,20 +159,20 @@ class S3Source:
         ask = fast_list(self.client)
         while True:
             answer, page = self._page(ask, request, prefix)
-            in_order = _in_order(page)
+            in_order = page.in_order
             self._check_whole(page, answer, prefix, in_order)
-            if page and "ContinuationToken" not in request and page[0].key <= start_after:
+            if page and "ContinuationToken" not in request and page.keys[0] <= start_after:
                 raise SourceOrderError(
-                    f"bucket {self.bucket} was asked for keys after {start_after!r} and listed {page[0].key!r}.",
+                    f"bucket {self.bucket} was asked for keys after {start_after!r} and listed {page.keys[0]!r}.",
                     code="ListingStart",
                     hint="This storage ignores StartAfter: set listing_ranges to 1.",
                     previous=start_after,
-                    key=page[0].key,
+                    key=page.keys[0],
                 )
             last = self._check_order(page, last, in_order)
             beyond = upto is not None and last >= upto
             if upto is not None and last > upto:
-                del page[bisect.bisect_right(page, upto, key=itemgetter(0)) :]
+                page = page[: bisect.bisect_right(page.keys, upto)]
             if page:
                 yield page
             if beyond or not answer.get("IsTruncated"):
@@ -200,7 +188,7 @@ class S3Source:
 
     def _page(
         self, ask: Callable[..., Mapping[str, Any]], request: Mapping[str, Any], prefix: str
-    ) -> tuple[Mapping[str, Any], list[ListedObject]]:
+    ) -> tuple[Mapping[str, Any], ListedPage]:
         try:
             answer = self._ask("ListObjectsV2", None, ask, **request)
             return answer, _rows(answer)
@@ -215,28 +203,28 @@ class S3Source:
             hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
         )
 
-    def _check_whole(self, page: list[ListedObject], answer: Mapping[str, Any], prefix: str, in_order: bool) -> None:
+    def _check_whole(self, page: ListedPage, answer: Mapping[str, Any], prefix: str, in_order: bool) -> None:
         """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""
-        whole = in_order and page[0].key.startswith(prefix) and page[-1].key.startswith(prefix)
-        stray = None if whole else next((row.key for row in page if not row.key.startswith(prefix)), None)
+        keys = page.keys
+        whole = in_order and keys[0].startswith(prefix) and keys[-1].startswith(prefix)
+        stray = None if whole else next((key for key in keys if not key.startswith(prefix)), None)
         if "IsTruncated" in answer and answer.get("KeyCount", len(page)) == len(page) and stray is None:
             return
         what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
         raise self._unreadable(prefix, what)
 
-    def _check_order(self, page: list[ListedObject], last: str, in_order: bool) -> str:
-        if in_order and (page[0].key > last or not last):
-            return page[-1].key
-        for row in page:
-            # str compares by code point, which is the order of UTF-8 bytes.
-            if row.key <= last and last:
+    def _check_order(self, page: ListedPage, last: str, in_order: bool) -> str:
+        if in_order and (page.keys[0] > last or not last):
+            return page.keys[-1]
+        for key in page.keys:
+            if key <= last and last:
                 raise SourceOrderError(
-                    f"bucket {self.bucket} listed {row.key!r} after {last!r}.",
+                    f"bucket {self.bucket} listed {key!r} after {last!r}.",
                     code="ListingOrder",
                     previous=last,
-                    key=row.key,
+                    key=key,
                 )
-            last = row.key
+            last = key
         return last
 
     def open(self, key: str, *, etag: str, size: int) -> S3Object:
@@ -288,20 +276,9 @@ class S3Source:
         )
 
 
-# What ListedObject._make does, without a Python frame a row.
-_listed: Callable[[PlainRow], ListedObject] = partial(tuple.__new__, ListedObject)
-
-
-def _rows(answer: Mapping[str, Any]) -> list[ListedObject]:
-    if ROWS in answer:
-        return list(map(_listed, answer[ROWS]))
-    return [_row(item) for item in answer.get("Contents") or ()]
-
-
-def _in_order(page: Sequence[ListedObject]) -> bool:
-    """Whether there are rows and each key is greater than the one before: without a loop in Python, as is the rule."""
-    keys = [row[0] for row in page]
-    return bool(keys) and all(map(lt, keys, islice(keys, 1, None)))
+def _rows(answer: Mapping[str, Any]) -> ListedPage:
+    page: ListedPage | None = answer.get(ROWS)
+    return ListedPage.of(map(_row, answer.get("Contents") or ())) if page is None else page
 
 
 def _row(item: Mapping[str, Any]) -> ListedObject:

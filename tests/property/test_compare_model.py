@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudindex_provider.sync.compare import Comparison
-from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.state.records import ObjectRow
 from cloudindex_provider.sync.state.sweep import SweepWrites
 

@@ -65,10 +65,10 @@ class CrashingDatabase(Database):
         self._switch.step()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, *, snapshot: bool = True) -> Iterator[Connection]:
         if self._switch.dead:
             raise CrashError
-        with super().read() as connection:
+        with super().read(snapshot=snapshot) as connection:
             yield connection
 
 

@@ -1,4 +1,4 @@
-"""Reading the state by the thousand rows: what the comparison of whole blocks needs, as the driver's own tuples.
+"""Reading the state by the thousand rows: what the comparison of whole blocks needs, as the driver's own values.
 
 Nothing here writes. A block is a range of keys, so no cursor stays open over a listing.
 """
@@ -14,26 +14,38 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import DBAPIError
 
+from cloudindex_provider.sync.lines import FIELD, LINE, SETTLED, UNSETTLED, KnownLines
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import ObjectRow, Source
 
-__all__ = ["SETTLED", "Digest", "among", "next_key", "prefix_end", "read_block", "read_digests", "read_keys"]
-
-# key, ETag, size, and what is settled about them: SETTLED, the reason of a skip, or None for all the rest
-Digest = tuple[str, str, int, str | None]
-SETTLED = ""  # indexed, and S3 had this ETag and size when it was
+__all__ = ["among", "next_key", "prefix_end", "read_block", "read_keys", "read_lines"]
 
 _COLUMNS = ", ".join(ObjectRow._fields)
 _MARK = (
-    "CASE WHEN source_id <> :source THEN NULL"
-    " WHEN status = 'indexed' AND document_id IS NOT NULL AND indexed_etag = etag AND indexed_size = size THEN ''"
-    " WHEN status = 'skipped' AND document_id IS NULL AND upload_document_id IS NULL AND doubtful = 0 THEN reason END"
+    f"CASE WHEN source_id <> :source THEN '{UNSETTLED}'"
+    " WHEN status = 'indexed' AND document_id IS NOT NULL AND indexed_etag = etag AND indexed_size = size"
+    f" THEN '{SETTLED}'"
+    " WHEN status = 'skipped' AND document_id IS NULL AND upload_document_id IS NULL AND doubtful = 0"
+    f" THEN coalesce(reason, '{UNSETTLED}') ELSE '{UNSETTLED}' END"
 )
+# Both in the driver's own text: a line a row, and all of them as one. SQLite's printf takes half of the time of ||.
+_LINES = {
+    "sqlite": (
+        f"printf('%s{FIELD}%s{FIELD}%d{FIELD}%s', key, etag, size, {_MARK}) AS line",
+        f"SELECT count(*), group_concat(line, '{LINE}') FROM ({{}}) AS block",
+    ),
+    "postgresql": (
+        f"key, key || '{FIELD}' || etag || '{FIELD}' || size || '{FIELD}' || {_MARK} AS line",
+        f"SELECT count(*), string_agg(line, '{LINE}' ORDER BY key) FROM ({{}}) AS block",
+    ),
+}
 
 
-def read_digests(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> list[Digest]:
-    """Up to ``limit`` rows of ``after < key <= upto`` in key order, as far as tells whether a listed key is settled."""
-    return cast(list[Digest], _range(db, f"key, etag, size, {_MARK}", source, after=after, upto=upto, limit=limit))
+def read_lines(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> KnownLines:
+    """Up to ``limit`` rows of ``after < key <= upto``, as far as tells whether a listed key needs work."""
+    columns, around = _LINES[db.dialect]
+    ((rows, text),) = _range(db, columns, source, after=after, upto=upto, limit=limit, around=around)
+    return KnownLines(rows, text or "")
 
 
 def next_key(db: Database, source: Source, *, after: str) -> str | None:
@@ -49,7 +61,7 @@ def read_block(db: Database, source: Source, *, after: str | None, upto: str | N
 
 def read_keys(db: Database, source: Source, keys: Collection[str]) -> list[ObjectRow]:
     """The rows of some keys, in key order."""
-    with db.read() as connection:
+    with db.read(snapshot=False) as connection:
         one_of, known = among(connection, keys)
         rows = _fetch(
             connection,
@@ -68,7 +80,14 @@ def among(connection: Connection, keys: Collection[str]) -> tuple[str, str | lis
 
 
 def _range(
-    db: Database, columns: str, source: Source, *, after: str | None, upto: str | None, limit: int
+    db: Database,
+    columns: str,
+    source: Source,
+    *,
+    after: str | None,
+    upto: str | None,
+    limit: int,
+    around: str = "{}",
 ) -> list[tuple[Any, ...]]:
     where = ["scope_id = :scope", "key > :after" if after is not None else "key >= :prefix"]
     end = prefix_end(source.prefix)
@@ -80,10 +99,9 @@ def _range(
         "scope": source.scope_id, "source": source.id, "after": _storable(after), "prefix": source.prefix,
         "upto": _storable(upto), "end": end, "limit": limit,
     }  # fmt: skip
-    with db.read() as connection:
-        return _fetch(
-            connection, f"SELECT {columns} FROM object WHERE {' AND '.join(where)} ORDER BY key LIMIT :limit", values
-        )
+    block = f"SELECT {columns} FROM object WHERE {' AND '.join(where)} ORDER BY key LIMIT :limit"
+    with db.read(snapshot=False) as connection:
+        return _fetch(connection, around.format(block), values)
 
 
 def _fetch(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:

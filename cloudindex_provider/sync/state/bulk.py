@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.state.records import Run
 
 __all__ = ["COPY_FROM", "insert_listed"]

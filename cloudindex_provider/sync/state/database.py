@@ -58,8 +58,13 @@ class Database:
             raise
 
     @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.url.get_backend_name()
+
+    @property
     def is_sqlite(self) -> bool:
-        return self.url.get_backend_name() == "sqlite"
+        return self.dialect == "sqlite"
 
     @property
     def name(self) -> str:
@@ -78,9 +83,16 @@ class Database:
             yield connection
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A snapshot for reading."""
-        options = {"cloudindex_read": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+    def read(self, *, snapshot: bool = True) -> Iterator[Connection]:
+        """A snapshot for reading.
+
+        :param snapshot: one for all statements; without it each statement has its own, which spares Postgres's round
+            trips of a transaction, and on SQLite the waits for Python's lock around its begin and end
+        """
+        if self.is_sqlite:
+            options = {"cloudindex_begin": "BEGIN" if snapshot else None}
+        else:
+            options = {"isolation_level": "REPEATABLE READ" if snapshot else "AUTOCOMMIT"}
         with self._errors(), self._engine.connect().execution_options(**options) as connection:
             yield connection
 
@@ -183,8 +195,9 @@ def _engine(url: URL) -> Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("cloudindex_read")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        begin = connection.get_execution_options().get("cloudindex_begin", "BEGIN IMMEDIATE")
+        if begin is not None:
+            connection.exec_driver_sql(begin)
 
     return engine
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.state.claims import MINE, claim_values, note_run_keys
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import Owner, Run, WorkRow

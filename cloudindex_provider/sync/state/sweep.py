@@ -14,18 +14,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.plan import Hold
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.approvals import Approval, record_verdict
 from cloudindex_provider.sync.state.blocks import (
-    SETTLED,
-    Digest,
     among,
     next_key,
     prefix_end,
     read_block,
-    read_digests,
     read_keys,
+    read_lines,
 )
 from cloudindex_provider.sync.state.bounds import write_bounds
 from cloudindex_provider.sync.state.bulk import insert_listed
@@ -34,8 +32,6 @@ from cloudindex_provider.sync.state.records import ObjectRow, Run
 from cloudindex_provider.sync.state.runs import add_counts, note_history
 
 __all__ = [
-    "SETTLED",
-    "Digest",
     "SweepWrites",
     "Verdict",
     "apply",
@@ -43,8 +39,8 @@ __all__ = [
     "next_key",
     "prefix_end",
     "read_block",
-    "read_digests",
     "read_keys",
+    "read_lines",
 ]
 
 _IDLE = "revision = :seen AND (claim_owner IS NULL OR claim_until < :now)"

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 from cloudindex_provider.sync.compare import Comparison
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.plan import Hold
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state import claims, outcomes, runs, sweep
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import ObjectRow, Owner, Run, RunName, Source, WorkRow

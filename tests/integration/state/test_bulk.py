@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.state.bounds import read_bounds, write_bounds
 from cloudindex_provider.sync.state.bulk import COPY_FROM, insert_listed
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.sync.errors import ClaimLostError
-from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.state import claims, outcomes
 from cloudindex_provider.sync.state.outcomes import Failure
 from cloudindex_provider.sync.state.records import Owner

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.sync.errors import ClaimLostError
-from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.state import outcomes, removals
 from cloudindex_provider.sync.state.records import Owner
 

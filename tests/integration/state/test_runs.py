@@ -12,9 +12,9 @@ import pytest
 
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.errors import SyncFailedError
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.report import SyncReport, judge, make_report
 from cloudindex_provider.sync.settings import SyncSettings
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state import outcomes, removals, runs, sweep
 from cloudindex_provider.sync.state.database import Database, StateUnavailableError
 from cloudindex_provider.sync.state.leases import lease

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.plan import Hold
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state import claims, outcomes, runs, sweep
 from cloudindex_provider.sync.state.records import Owner
 from cloudindex_provider.sync.state.sweep import SweepWrites

@@ -117,13 +117,13 @@ def test_a_prefix_without_rows_is_not_read_page_by_page(in_memory: Mirror, monke
     in_memory.put_many(57)
     in_memory.put_many(30, start=70)
     reads = []
-    read = sweep.read_digests
+    read = sweep.read_lines
 
     def counted(*given: Any, **more: Any) -> Any:
         reads.append(more["upto"])
         return read(*given, **more)
 
-    monkeypatch.setattr(sweep, "read_digests", counted)
+    monkeypatch.setattr(sweep, "read_lines", counted)
     report = in_memory.run()
     assert (report.counts["new"], report.counts["unchanged"]) == (87, 3)
     assert reads == ["docs/0002.txt", "docs/0062.txt", "docs/0072.txt"]

@@ -8,15 +8,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudindex_provider.sync.compare import Comparison
+from cloudindex_provider.sync.lines import SETTLED, UNSETTLED, KnownLines
+from cloudindex_provider.sync.listed import ListedObject, ListedPage
 from cloudindex_provider.sync.selection import block_selector, selector
 from cloudindex_provider.sync.settings import Selection
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.records import ObjectRow
-from cloudindex_provider.sync.state.sweep import SETTLED, Digest
 
 OWN = 1
 keys = st.sampled_from(
-    ["a.txt", "b.TXT", "c.pdf", "d/", "e", "pdf", ".pdf", "f.\u212aey", "g.key", "h.tar.gz", "i.a.b/c", "j.", "k\0.txt"]
+    [
+        "a.txt",
+        "b.TXT",
+        "c.pdf",
+        "d/",
+        "e",
+        "pdf",
+        ".pdf",
+        "f.\u212aey",
+        "g.key",
+        "h.tar.gz",
+        "i.a.b/c",
+        "j.",
+        "k\0.txt",
+        "l\t.txt",
+        "m\n.txt",
+        "n\te\t1\t\nn.txt",
+    ]
 )
 selections = st.builds(
     Selection,
@@ -34,14 +51,10 @@ listings = st.lists(items, max_size=6, unique_by=lambda item: item.key).map(sort
 @given(selections, listings)
 @settings(max_examples=400, deadline=None)
 def test_a_block_is_selected_only_if_every_key_is(selection: Selection, listed: list[ListedObject]) -> None:
-    """Never true where one key is skipped; archived objects pass only where classes aren't asked about."""
-    one, block = selector(selection), block_selector(selection)
-    names, sizes = [item.key for item in listed], [item.size for item in listed]
-    reasons = [one(item.key, item.size, item.storage_class) for item in listed]
-    if block(names, sizes, {item.storage_class for item in listed}):
-        assert set(reasons) == {None}
-    if block(names, sizes):
-        assert set(reasons) <= {None, "archived"}
+    """Never true where one key is skipped."""
+    one, page = selector(selection), ListedPage.of(listed)
+    if block_selector(selection)(page.keys, page.sizes, page.classes):
+        assert {one(item.key, item.size, item.storage_class) for item in listed} == {None}
 
 
 @st.composite
@@ -59,14 +72,14 @@ def rows(draw: st.DrawFn, item: ListedObject) -> ObjectRow:
     )  # fmt: skip
 
 
-def digest(row: ObjectRow) -> Digest:
-    """As the state's query makes it."""
+def line(row: ObjectRow) -> str:
+    """As the state's query writes it."""
     mark = None
     if row.source_id == OWN and row.status == "indexed" and row.document_id:
         mark = SETTLED if (row.indexed_etag, row.indexed_size) == (row.etag, row.size) else None
     elif row.source_id == OWN and row.status == "skipped" and not row.has_document:
         mark = row.reason
-    return row.key, row.etag, row.size, mark
+    return f"{row.key}\t{row.etag}\t{row.size}\t{UNSETTLED if mark is None else mark}"
 
 
 @given(selections, listings, st.data())
@@ -80,8 +93,24 @@ def test_settled_keys_are_those_without_a_write(
     state = [data.draw(rows(item)) for item in sorted(known + gone)]
     slow = Comparison(OWN, selector(selection)).block(listed, state)
     fast = Comparison(OWN, selector(selection), block_selector(selection))
-    counts, rest = fast.settled(listed, [digest(row) for row in state])
-    writes = fast.block([one for one in listed if one.key in rest], [one for one in state if one.key in rest])
+    lines = KnownLines(len(state), "\n".join(map(line, state)))
+    settled = fast.settled(ListedPage.of(listed), lines)
+    if settled is None:
+        assert any(sign in one.key for one in [*listed, *gone] for sign in "\t\n")
+        return
+    counts, rest = settled
+    writes = fast.block([listed[at] for at in rest.listed], [one for one in state if one.key in rest.known])
     assert +(Counter(writes.counts) + Counter(counts)) == +Counter(slow.counts)
     writes.counts = slow.counts = {}
     assert writes == slow
+
+
+@given(selections, listings)
+@settings(max_examples=200, deadline=None)
+def test_keys_that_the_state_has_none_of_are_judged_at_once(selection: Selection, listed: list[ListedObject]) -> None:
+    """A page of new keys is what it is key by key."""
+    comparison = Comparison(OWN, selector(selection), block_selector(selection))
+    at_once, one_by_one = comparison.first_seen(ListedPage.of(listed)), comparison.block(listed, [])
+    assert +Counter(at_once.counts) == +Counter(one_by_one.counts)
+    at_once.counts = one_by_one.counts = {}
+    assert at_once == one_by_one

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from cloudindex_provider.sync import errors
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.listing import ROWS, fast_list, parse_page
-from cloudindex_provider.sync.source import ListedObject, S3Source
+from cloudindex_provider.sync.source import S3Source
 from tests.unit.listing.conftest import SERVERS, Entry, Server
 
 ODD = [
@@ -48,7 +49,7 @@ def test_every_known_server_is_read_fast(server: Server, make_client: Callable[.
     assert page is not None
     storage_class = server.storage_class or "STANDARD"
     expected = [(key, etag, size, "2026-01-02T03:04:05Z", storage_class) for key, etag, size in PLAIN]
-    assert page.rows == read(client) == read(slowly(client)) == expected
+    assert list(page.rows) == read(client) == read(slowly(client)) == expected
     assert all(type(row) is ListedObject for row in read(client))
 
 
@@ -245,4 +246,4 @@ def test_keys_encoded_for_urls_are_always_read_fast(keys: list[str]) -> None:
     """No key makes a page of S3's slow."""
     page = parse_page(SERVERS["s3"].page([(key, "e", 1) for key in keys]))
     assert page is not None
-    assert [row[0] for row in page.rows] == keys
+    assert list(page.rows.keys) == keys

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.source import ListedObject
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.state.records import ObjectRow
 
 OWN, OTHER = 1, 2

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.sync.compare import Comparison
+from cloudindex_provider.sync.listed import ListedObject
 from cloudindex_provider.sync.selection import SkipReason, selector
 from cloudindex_provider.sync.settings import Selection
-from cloudindex_provider.sync.source import ListedObject
 from cloudindex_provider.sync.state.records import ObjectRow
 from cloudindex_provider.sync.state.sweep import SweepWrites
 

@@ -1,0 +1,71 @@
+"""What S3 lists: objects, and pages of them that are kept by column.
+
+A row is made where somebody asks for it. For an unchanged key nobody does, and a page of a thousand tuples would cost
+more than its comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from operator import lt
+from typing import Any, NamedTuple, overload
+
+__all__ = ["ListedObject", "ListedPage"]
+
+
+class ListedObject(NamedTuple):
+    """One row of a listing."""
+
+    key: str
+    etag: str  # without quotes
+    size: int  # bytes
+    last_modified: str  # ISO 8601 UTC, as listed
+    storage_class: str
+
+
+# What ListedObject._make does, without a Python frame a row.
+_listed: Callable[[tuple[Any, ...]], ListedObject] = partial(tuple.__new__, ListedObject)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListedPage(Sequence[ListedObject]):
+    """Listed objects, in the order in which S3 gave them. All columns are of one length."""
+
+    keys: Sequence[str] = ()
+    etags: Sequence[str] = ()
+    sizes: Sequence[int] = ()
+    modified: Sequence[str] = ()
+    classes: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[ListedObject]) -> ListedPage:
+        """The page of these rows."""
+        return cls(*zip(*rows, strict=True))
+
+    def _columns(self) -> tuple[Sequence[Any], ...]:
+        return self.keys, self.etags, self.sizes, self.modified, self.classes
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[ListedObject]:
+        return map(_listed, zip(*self._columns(), strict=True))
+
+    @overload
+    def __getitem__(self, at: int) -> ListedObject: ...
+    @overload
+    def __getitem__(self, at: slice) -> ListedPage: ...
+    def __getitem__(self, at: int | slice) -> ListedObject | ListedPage:
+        columns = [column[at] for column in self._columns()]
+        return ListedPage(*columns) if isinstance(at, slice) else _listed(tuple(columns))
+
+    @property
+    def in_order(self) -> bool:
+        """Whether there are rows, and each key is greater than the one before.
+
+        ``str`` compares by code point, which is the order of UTF-8 bytes and so S3's.
+        """
+        return bool(self.keys) and all(map(lt, self.keys, islice(self.keys, 1, None)))
