@@ -118,7 +118,8 @@ def _unsettled(
     if not lines.rows:
         yield comparison.first_seen(page)
         return
-    while len(rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=page.keys[-1], limit=BLOCK)) == BLOCK:
+    last = page.keys[-1]
+    while len(rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=last, limit=BLOCK)) == BLOCK:
         after = rows[-1].key
         end = bisect.bisect_right(page.keys, after)
         yield comparison.block(page[:end], rows)
