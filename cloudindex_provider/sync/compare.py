@@ -71,7 +71,10 @@ class Comparison:
         return SweepWrites(insert=list(page), counts={"listed": len(page), "new": len(page)})
 
     def block(self, listed: Iterable[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
-        """What to write for one range of keys, given everything that S3 lists and the state holds in it."""
+        """What to write for some keys, given what S3 lists and the state holds of them, both in key order.
+
+        Either side may lack a key that the other has: then it is new, or gone.
+        """
         writes = SweepWrites()
         at, end = 0, len(rows)
         for item in listed:

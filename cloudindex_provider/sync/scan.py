@@ -7,6 +7,7 @@ state is judged once. With one range, findings come in key order.
 from __future__ import annotations
 
 import bisect
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from cloudindex_provider.sync.state.sweep import SweepWrites
 __all__ = ["scan"]
 
 _ENOUGH = 500  # keys: their rows are read at once, for the price of a few
-_PAGES = 20  # ... and no later than after so many pages, since rows change
+_LONG = 1.0  # seconds that a key waits for more of them at most: a listing grows old
 
 
 def scan(ctx: SyncContext, comparison: Comparison, ranges: Sequence[KeyRange]) -> Iterator[SweepWrites]:
@@ -70,20 +71,22 @@ class _Rest:
     comparison: Comparison
     listed: list[ListedObject] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
-    pages: int = 0
+    since: float = 0.0  # when the first of them came, by the monotonic clock
 
     def add(self, page: ListedPage, found: Difference) -> Iterator[SweepWrites]:
-        """Take a page's other keys; gives the findings when there are enough of them."""
+        """Take a page's other keys; gives the findings when there are enough of them, or it has been long."""
+        now = time.monotonic()
+        if not self.listed and not self.known:
+            self.since = now
         self.listed += [page[at] for at in found.listed]
         self.known += found.known
-        self.pages += 1
-        if self.pages >= _PAGES or len(self.listed) + len(self.known) >= _ENOUGH:
+        if now - self.since >= _LONG or len(self.listed) + len(self.known) >= _ENOUGH:
             yield from self.judged()
 
     def judged(self) -> Iterator[SweepWrites]:
         """The findings of all that was gathered."""
         listed, known = sorted(self.listed), self.known
-        self.listed, self.known, self.pages = [], [], 0
+        self.listed, self.known = [], []
         if listed or known:
             rows = sweep.read_keys(self.ctx.db, self.ctx.source, known) if known else []
             yield self.comparison.block(listed, rows)

@@ -26,7 +26,7 @@ _MARK = (
     " WHEN status = 'indexed' AND document_id IS NOT NULL AND indexed_etag = etag AND indexed_size = size"
     f" THEN '{SETTLED}'"
     " WHEN status = 'skipped' AND document_id IS NULL AND upload_document_id IS NULL AND doubtful = 0"
-    f" THEN coalesce(reason, '{UNSETTLED}') ELSE '{UNSETTLED}' END"
+    f" THEN coalesce(nullif(reason, ''), '{UNSETTLED}') ELSE '{UNSETTLED}' END"
 )
 # Both in the driver's own text: a line a row, and all of them as one. SQLite's printf takes half of the time of ||.
 _LINES = {

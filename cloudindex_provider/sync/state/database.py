@@ -86,8 +86,8 @@ class Database:
     def read(self, *, snapshot: bool = True) -> Iterator[Connection]:
         """A snapshot for reading.
 
-        :param snapshot: one for all statements; without it each statement has its own, which spares Postgres's round
-            trips of a transaction, and on SQLite the waits for Python's lock around its begin and end
+        :param snapshot: one for all statements; without it each has its own, for fewer round trips to Postgres, and on
+            SQLite for fewer waits for Python's lock
         """
         if self.is_sqlite:
             options = {"cloudindex_begin": "BEGIN" if snapshot else None}
@@ -179,10 +179,25 @@ def _no_lock() -> Iterator[None]:
 
 
 def _engine(url: URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        # psycopg2's own executemany makes a round trip of every row; psycopg 3 sends them in one pipeline.
-        batched = {"executemany_mode": "values_plus_batch"} if url.get_driver_name() == "psycopg2" else {}
-        return sa.create_engine(url, pool_pre_ping=True, **batched)
+    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+
+
+def _postgres(url: URL) -> Engine:
+    if url.get_driver_name() != "psycopg2":
+        return sa.create_engine(url, pool_pre_ping=True)
+    # psycopg2's own executemany makes a round trip of every row; psycopg 3 sends them in one pipeline.
+    engine = sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch")
+
+    @sa.event.listens_for(engine, "checkin")
+    def _on_checkin(dbapi_connection: Any, _record: Any) -> None:
+        if dbapi_connection is not None:
+            # With the level that SQLAlchemy has put back, every change of autocommit would be a round trip of its own.
+            dbapi_connection.isolation_level = None
+
+    return engine
+
+
+def _sqlite(url: URL) -> Engine:
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")

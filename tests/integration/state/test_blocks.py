@@ -35,6 +35,7 @@ SKIPPED = "status = 'skipped', reason = 'empty'"
         (f"{SKIPPED}, upload_document_id = 'd'", UNSETTLED),
         (f"{SKIPPED}, doubtful = 1", UNSETTLED),
         ("status = 'skipped', reason = NULL", UNSETTLED),
+        ("status = 'skipped', reason = ''", UNSETTLED),
     ],
 )
 def test_a_line_says_what_is_settled(state: Any, listed: Listed, change: str, mark: str) -> None:

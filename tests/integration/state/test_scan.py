@@ -112,3 +112,16 @@ def test_a_scan_is_one_comparison_of_everything(
         assert inserts == sorted(inserts)
         removals = [row.key for writes in found for row in writes.removed]
         assert removals == sorted(removals)
+
+
+def test_a_block_may_end_where_the_page_does(state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many rows as fit, the last of them the page's last key, and a key among them that tells no lines apart."""
+    monkeypatch.setattr(scanning, "BLOCK", 3)
+    state.index(*(ListedObject(key, "e1", 1, "t", "STANDARD") for key in ("a.txt", "b.txt", "c.txt")))
+    comparison = Comparison(state.source.id, selector(SELECTION), block_selector(SELECTION))
+    for odd in ("a\t.txt", "a.txt"):
+        s3 = bucket(random.Random(0), [odd, "c.txt"])
+        ctx: Any = SimpleNamespace(db=state.db, source=state.source, s3=s3, settings=SimpleNamespace(prefix=""))
+        found = total(list(scanning.scan(ctx, comparison, key_ranges([], 1))))
+        assert [row.key for row in found.removed] == (["a.txt", "b.txt"] if odd == "a\t.txt" else ["b.txt"])
+        assert [item.key for item in found.insert] == ([odd] if odd == "a\t.txt" else [])
