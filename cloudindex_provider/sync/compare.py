@@ -22,7 +22,7 @@ __all__ = ["Comparison"]
 _IN_FLIGHT = (Status.UPLOADING, Status.PROCESSING)
 
 
-def _one_by_one(keys: Sequence[str], sizes: Sequence[int], classes: Iterable[str]) -> bool:
+def _one_by_one(keys: Sequence[str], sizes: Sequence[str], classes: Iterable[str]) -> bool:
     return False
 
 
@@ -61,7 +61,7 @@ class Comparison:
         """The reasons of those that the selection skips, by their place in the page."""
         if self.select_all(page.keys, page.sizes, page.classes):
             return {}
-        columns = zip(page.keys, page.sizes, page.classes, strict=True)
+        columns = zip(page.keys, map(int, page.sizes), page.classes, strict=True)
         return {at: reason for at, item in enumerate(columns) if (reason := self.select(*item)) is not None}
 
     def first_seen(self, page: ListedPage) -> SweepWrites:

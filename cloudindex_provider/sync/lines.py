@@ -8,7 +8,7 @@ only where their number shows that no key contains one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import compress, count
+from itertools import compress, count, repeat
 from operator import ne
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def difference(page: ListedPage, skips: Mapping[int, SkipReason], known: KnownLi
 
     :param skips: the reasons of those that the selection skips, by their place in the page
     """
-    lines = [f"{key}\t{etag}\t{size}\t" for key, etag, size in zip(page.keys, page.etags, page.sizes, strict=True)]
+    lines = list(map(FIELD.join, zip(page.keys, page.etags, page.sizes, repeat(SETTLED))))
     for at, reason in skips.items():
         lines[at] += reason
     text = LINE.join(lines)

@@ -36,31 +36,30 @@ class ListedPage(Sequence[ListedObject]):
 
     keys: Sequence[str] = ()
     etags: Sequence[str] = ()
-    sizes: Sequence[int] = ()
+    sizes: Sequence[str] = ()  # as ``str`` writes the number
     modified: Sequence[str] = ()
     classes: Sequence[str] = ()
 
     @classmethod
     def of(cls, rows: Iterable[ListedObject]) -> ListedPage:
         """The page of these rows."""
-        return cls(*zip(*rows, strict=True))
-
-    def _columns(self) -> tuple[Sequence[Any], ...]:
-        return self.keys, self.etags, self.sizes, self.modified, self.classes
+        return cls(*zip(*((key, etag, str(size), *more) for key, etag, size, *more in rows), strict=True))
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __iter__(self) -> Iterator[ListedObject]:
-        return map(_listed, zip(*self._columns(), strict=True))
+        sizes = map(int, self.sizes)
+        return map(_listed, zip(self.keys, self.etags, sizes, self.modified, self.classes, strict=True))
 
     @overload
     def __getitem__(self, at: int) -> ListedObject: ...
     @overload
     def __getitem__(self, at: slice) -> ListedPage: ...
     def __getitem__(self, at: int | slice) -> ListedObject | ListedPage:
-        columns = [column[at] for column in self._columns()]
-        return ListedPage(*columns) if isinstance(at, slice) else _listed(tuple(columns))
+        if isinstance(at, slice):
+            return ListedPage(self.keys[at], self.etags[at], self.sizes[at], self.modified[at], self.classes[at])
+        return ListedObject(self.keys[at], self.etags[at], int(self.sizes[at]), self.modified[at], self.classes[at])
 
     @property
     def in_order(self) -> bool:

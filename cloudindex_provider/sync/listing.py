@@ -55,10 +55,11 @@ _GCS = rf"(?:<Generation>[0-9]*</Generation>{_S}<MetaGeneration>[0-9]*</MetaGene
 _TIME = "[12][0-9-]{9}T[0-9:]{8}"
 _QUOTE = '(?:&quot;|&#34;|")?'
 _ETAG = r"[!#-%'-;=?-~]*"
+_SIZE = "0|[1-9][0-9]{0,18}"
 # One row: the elements that S3 and the servers like it (MinIO, Ceph, R2, GCS, moto) give, in their order.
 _ROW = re.compile(
     rf"<Contents>{_S}<Key>([^<]+)</Key>{_S}{_GCS}<LastModified>({_TIME})(?:\.[0-9]+)?Z</LastModified>{_S}"
-    rf"<ETag>{_QUOTE}({_ETAG}){_QUOTE}</ETag>{_S}{_CHECKSUM}<Size>([0-9]{{1,19}})</Size>{_S}{_OWNER}{_RESTORE}"
+    rf"<ETag>{_QUOTE}({_ETAG}){_QUOTE}</ETag>{_S}{_CHECKSUM}<Size>({_SIZE})</Size>{_S}{_OWNER}{_RESTORE}"
     rf"(?:<StorageClass>([A-Z0-9_-]*)</StorageClass>{_S})?{_OWNER}{_RESTORE}(?:<Type>Normal</Type>{_S})?"
     r"</Contents>[ \t\r\n]*(?=<Contents>|\Z)"
 )
@@ -66,7 +67,7 @@ _ROW = re.compile(
 _SHORT_ROWS = tuple(
     re.compile(
         rf"<Contents><Key>([^<]+)</Key><LastModified>({_TIME})\.000Z</LastModified>"
-        rf"<ETag>&quot;({_ETAG})&quot;</ETag>{checksum}<Size>([0-9]{{1,19}})</Size>"
+        rf"<ETag>&quot;({_ETAG})&quot;</ETag>{checksum}<Size>({_SIZE})</Size>"
         r"<StorageClass>([A-Z0-9_-]*)</StorageClass></Contents>(?=<Contents>|\Z)"
     )
     for checksum in (
@@ -104,7 +105,7 @@ def parse_page(body: bytes) -> Page | None:
         return None
     classes = classes if all(classes) else tuple(one or "STANDARD" for one in classes)
     times = ("Z\n".join(modified) + "Z").split("\n")  # whole seconds, as by HEAD
-    return Page(ListedPage(names, etags, list(map(int, sizes)), times, classes), rest.encode())
+    return Page(ListedPage(names, etags, sizes, times, classes), rest.encode())
 
 
 def _rows(text: str, first: int, end: int) -> list[Any] | None:

@@ -30,8 +30,8 @@ class SkipReason(StrEnum):
     OPTED_OUT = "opted_out"
 
 
-# (keys, their sizes, their storage classes): see ``block_selector``
-BlockSelector = Callable[[Sequence[str], Sequence[int], Iterable[str]], bool]
+# (keys, their sizes in digits, their storage classes): see ``block_selector``
+BlockSelector = Callable[[Sequence[str], Sequence[str], Iterable[str]], bool]
 
 
 _EXTENSION = re.compile("[a-z0-9]{1,10}")
@@ -74,7 +74,7 @@ def selector(selection: Selection) -> Callable[[str, int, str], SkipReason | Non
 
 
 def block_selector(selection: Selection) -> BlockSelector:
-    """A function of (keys, their sizes, their storage classes) that is true only if ``selector`` skips none of them.
+    """A function of (keys, their sizes in digits, their storage classes), true only if ``selector`` skips none of them.
 
     It may be false although none is skipped; it costs a tenth of asking for each.
     """
@@ -84,8 +84,12 @@ def block_selector(selection: Selection) -> BlockSelector:
     tails = frozenset(f".{name}" for name in types if _EXTENSION.fullmatch(name))
     largest = selection.max_file_size
 
-    def decide(keys: Sequence[str], sizes: Sequence[int], classes: Iterable[str]) -> bool:
-        if not keys or min(sizes) <= 0 or max(sizes) > largest or not _ARCHIVED.isdisjoint(classes):
+    digits = len(str(largest))
+
+    def decide(keys: Sequence[str], sizes: Sequence[str], classes: Iterable[str]) -> bool:
+        if not keys or "0" in sizes or not _ARCHIVED.isdisjoint(classes):
+            return False
+        if max(map(len, sizes)) >= digits and max(map(int, sizes)) > largest:
             return False
         if "\0" in "".join(keys):
             return False
