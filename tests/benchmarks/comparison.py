@@ -46,7 +46,8 @@ class Comparisons:
                 "sync without a change": lambda: self._detect(fake, state, fresh=True),
                 "sync with 1 % changed": lambda: self._changed(fake, state),
             }
-            changes = interleaved(fake, more, self.repeat, self.say)
+            # A ratio of two short jobs of about the same length: three runs tell less than the machine's own noise.
+            changes = interleaved(fake, more, 3 * self.repeat, self.say)
         part = Part(tables=[
             Table("No change", list(compared.values()), self.keys),
             Table("Changes", list(changes.values()), self.keys, note="On a fresh copy of the state each."),

@@ -1,13 +1,14 @@
-"""Reading the state by the thousand rows: what the comparison of whole blocks needs, as the driver's own values.
+"""The state by the thousand rows: what the comparison of whole blocks needs, as the driver's own values.
 
-Nothing here writes. A block is a range of keys, so no cursor stays open over a listing.
+A block is a range of keys, so no cursor stays open over a listing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from cloudindex_provider.sync.lines import FIELD, LINE, SETTLED, UNSETTLED, Know
 from cloudindex_provider.sync.state.database import Database
 from cloudindex_provider.sync.state.records import ObjectRow, Source
 
-__all__ = ["among", "next_key", "prefix_end", "read_block", "read_keys", "read_lines"]
+__all__ = ["among", "execute_many", "next_key", "prefix_end", "read_block", "read_keys", "read_lines"]
 
 _COLUMNS = ", ".join(ObjectRow._fields)
 _MARK = (
@@ -115,6 +116,15 @@ def _fetch(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[
         raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from None
     finally:
         result.close()
+
+
+def execute_many(connection: Connection, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One statement for each row: on SQLite as the driver takes them, in half of the time of SQLAlchemy's own."""
+    statement, names = _compiled(sql, connection.dialect)
+    if names:
+        connection.exec_driver_sql(statement, list(map(itemgetter(*names), rows)))
+    else:
+        connection.execute(sa.text(sql), rows)
 
 
 @lru_cache(maxsize=64)

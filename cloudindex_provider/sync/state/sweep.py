@@ -19,6 +19,7 @@ from cloudindex_provider.sync.plan import Hold
 from cloudindex_provider.sync.state.approvals import Approval, record_verdict
 from cloudindex_provider.sync.state.blocks import (
     among,
+    execute_many,
     next_key,
     prefix_end,
     read_block,
@@ -185,7 +186,7 @@ def _many(connection: Connection, sets: str, where: str, rows: Sequence[Mapping[
         statement = (
             f"UPDATE object SET {sets}, revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {where}"
         )
-        connection.execute(sa.text(statement), rows)
+        execute_many(connection, statement, rows)
 
 
 def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
