@@ -27,8 +27,9 @@ class Target:
         return self.least <= self.value <= self.most
 
     def line(self) -> str:
-        bound = f"at least {self.least:g}" if self.least > -math.inf else f"at most {self.most:g}"
-        return f"| {self.what} | {self.value:.3g} | {bound} | {'yes' if self.met else '**no**'} |"
+        bound = f"at least {self.least:,g}" if self.least > -math.inf else f"at most {self.most:,g}"
+        value = f"{self.value:,.0f}" if abs(self.value) >= 1000 else f"{self.value:.3g}"
+        return f"| {self.what} | {value} | {bound} | {'yes' if self.met else '**no**'} |"
 
 
 @dataclass(frozen=True)
