@@ -71,7 +71,7 @@ class Comparisons:
             }
             listing = self.peers.listing(fake.url)
             found = interleaved(fake, {**jobs, **listing}, self.repeat, self.say)
-        note = "One range waits; many are as fast as the CPUs, which the fake server shares; slower ones lower it."
+        note = "One range waits; many are bound by the CPUs, which the fake server shares: slower ones, lower ratio."
         part = Part(tables=[Table(f"{LATENCY} ms a request", list(found.values()), self.keys, note=note)])
         many, one, sync = list(found.values())[:3]
         pairs = [("listing", many, "one range", one)]

@@ -1,25 +1,22 @@
-"""The state by the thousand rows: what the comparison of whole blocks needs, as the driver's own values.
+"""Reading the state by the thousand rows: what the comparison of whole blocks needs, as the driver's own values.
 
-A block is a range of keys, so no cursor stays open over a listing.
+Nothing here writes. A block is a range of keys, so no cursor stays open over a listing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
-from operator import itemgetter
-from typing import Any, cast
+from collections.abc import Collection
+from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import Connection
 
 from cloudindex_provider.sync.lines import FIELD, LINE, SETTLED, UNSETTLED, KnownLines
 from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.sync.state.driver import fetch_all
 from cloudindex_provider.sync.state.records import ObjectRow, Source
 
-__all__ = ["among", "execute_many", "next_key", "prefix_end", "read_block", "read_keys", "read_lines"]
+__all__ = ["among", "next_key", "prefix_end", "read_block", "read_keys", "read_lines"]
 
 _COLUMNS = ", ".join(ObjectRow._fields)
 _MARK = (
@@ -64,7 +61,7 @@ def read_keys(db: Database, source: Source, keys: Collection[str]) -> list[Objec
     """The rows of some keys, in key order."""
     with db.read(snapshot=False) as connection:
         one_of, known = among(connection, keys)
-        rows = _fetch(
+        rows = fetch_all(
             connection,
             f"SELECT {_COLUMNS} FROM object WHERE scope_id = :scope AND key {one_of} ORDER BY key",
             {"scope": source.scope_id, "keys": known},
@@ -102,36 +99,7 @@ def _range(
     }  # fmt: skip
     block = f"SELECT {columns} FROM object WHERE {' AND '.join(where)} ORDER BY key LIMIT :limit"
     with db.read(snapshot=False) as connection:
-        return _fetch(connection, around.format(block), values)
-
-
-def _fetch(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows as the driver makes them: SQLAlchemy's own would cost as much again as the whole query."""
-    statement, names = _compiled(sql, connection.dialect)
-    bound = tuple(values[name] for name in names) if names else dict(values)
-    result = connection.exec_driver_sql(statement, bound)
-    try:
-        return cast(list[tuple[Any, ...]], cast(Any, result.cursor).fetchall())
-    except connection.dialect.loaded_dbapi.Error as error:  # damage may show only now
-        raise DBAPIError.instance(statement, None, error, connection.dialect.loaded_dbapi.Error) from None
-    finally:
-        result.close()
-
-
-def execute_many(connection: Connection, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One statement for each row: on SQLite as the driver takes them, in half of the time of SQLAlchemy's own."""
-    statement, names = _compiled(sql, connection.dialect)
-    if names:
-        connection.exec_driver_sql(statement, list(map(itemgetter(*names), rows)))
-    else:
-        connection.execute(sa.text(sql), rows)
-
-
-@lru_cache(maxsize=64)
-def _compiled(sql: str, dialect: Dialect) -> tuple[str, tuple[str, ...]]:
-    """The statement in the driver's own style, with the order of its values where they go by place."""
-    compiled = cast(Any, sa.text(sql).compile(dialect=dialect))
-    return str(compiled), tuple(compiled.positiontup or ())
+        return fetch_all(connection, around.format(block), values)
 
 
 def _storable(bound: str | None) -> str | None:

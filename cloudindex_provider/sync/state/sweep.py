@@ -19,7 +19,6 @@ from cloudindex_provider.sync.plan import Hold
 from cloudindex_provider.sync.state.approvals import Approval, record_verdict
 from cloudindex_provider.sync.state.blocks import (
     among,
-    execute_many,
     next_key,
     prefix_end,
     read_block,
@@ -29,6 +28,7 @@ from cloudindex_provider.sync.state.blocks import (
 from cloudindex_provider.sync.state.bounds import write_bounds
 from cloudindex_provider.sync.state.bulk import insert_listed
 from cloudindex_provider.sync.state.database import BLOCK, Database
+from cloudindex_provider.sync.state.driver import execute_many
 from cloudindex_provider.sync.state.records import ObjectRow, Run
 from cloudindex_provider.sync.state.runs import add_counts, note_history
 
