@@ -18,19 +18,20 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from cloudindex_provider import __version__
-from cloudindex_provider.api import build, faults, parse
+from cloudindex_provider.api import build, parse
+from cloudindex_provider.api import error_mapping as faults
 from cloudindex_provider.api.attempts import next_wait
 from cloudindex_provider.api.build import Call
 from cloudindex_provider.api.connection import authorization, check_base_url, normalize_base_url
+from cloudindex_provider.api.document_stream import DocumentStream
+from cloudindex_provider.api.error_mapping import Answer
 from cloudindex_provider.api.errors import (
     CloudIndexError,
     ConfigurationError,
     InvalidAnswerError,
     NotFoundError,
 )
-from cloudindex_provider.api.faults import Answer
 from cloudindex_provider.api.limits import check_files
-from cloudindex_provider.api.listing import DocumentStream
 from cloudindex_provider.api.models import DocumentDetails, FilePart, QueryResult, UploadResult
 from cloudindex_provider.api.multipart import BodyStream, Multipart, json_field
 from cloudindex_provider.api.ratelimit import Pacer, parse_rate_limit

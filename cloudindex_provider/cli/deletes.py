@@ -6,8 +6,8 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from cloudindex_provider.cli.common import OK, command, emit, state, user, when
-from cloudindex_provider.sync.errors import SettingsError
-from cloudindex_provider.sync.state import approvals, sources
+from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.state import approvals, sources
 
 __all__ = ["approve", "holds"]
 

@@ -6,11 +6,11 @@ from argparse import Namespace
 from typing import Any
 
 from cloudindex_provider.cli.common import OK, command, emit, state, user, when
-from cloudindex_provider.sync.errors import SettingsError
-from cloudindex_provider.sync.state import repairs, sources
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.records import Source
-from cloudindex_provider.sync.state.repairs import Event
+from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.state import repairs, sources
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import Source
+from cloudindex_provider.state.repairs import Event
 
 __all__ = ["history", "retry"]
 

@@ -12,19 +12,19 @@ from dataclasses import asdict
 from typing import Any, TextIO, cast
 
 from cloudindex_provider.cli.common import FINDINGS, OK, command, emit, out, say, state, user
+from cloudindex_provider.cli.planning import write_plan
+from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.operators import arguments
-from cloudindex_provider.session import sync_session
-from cloudindex_provider.sync import audit as auditing
-from cloudindex_provider.sync import rebuild as rebuilding
+from cloudindex_provider.hooks.session import sync_session
+from cloudindex_provider.state import sources
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import Owner, RunName
+from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import SettingsError
-from cloudindex_provider.sync.planning import write_plan
+from cloudindex_provider.sync.repair import audit as auditing
+from cloudindex_provider.sync.repair import rebuild as rebuilding
+from cloudindex_provider.sync.repair.index_copy import index_copy
 from cloudindex_provider.sync.settings import Selection, SyncSettings
-from cloudindex_provider.sync.state import sources
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.index_copy import index_copy
-from cloudindex_provider.sync.state.records import Owner, RunName
 
 __all__ = ["audit", "plan", "rebuild"]
 

@@ -6,8 +6,8 @@ from argparse import Namespace
 from typing import Any
 
 from cloudindex_provider.cli.common import OK, command, emit, state, when
-from cloudindex_provider.sync.state import rebuilt, sources
-from cloudindex_provider.sync.state.sources import SourceInfo
+from cloudindex_provider.state import rebuilt, sources
+from cloudindex_provider.state.sources import SourceInfo
 
 __all__ = ["adopt", "forget", "list_sources"]
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.operators import arguments
+from cloudindex_provider.hooks.session import open_state, sync_session
 from cloudindex_provider.retry import CloudIndexRetryPolicy
-from cloudindex_provider.session import open_state, sync_session
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import Owner, RunName
+from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.settings import DEFAULT_LIMITS, Limits, Selection, SyncSettings
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.records import Owner, RunName
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
-from cloudindex_provider.operators.arguments import whole
-from cloudindex_provider.state_location import resolve_state_url
+from cloudindex_provider.hooks.state import resolve_state_url
+from cloudindex_provider.state.approvals import DEFAULT_DAYS, HoldRow, approve, mark_asked, open_holds
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.sync.arguments import whole
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.state.approvals import DEFAULT_DAYS, HoldRow, approve, mark_asked, open_holds
-from cloudindex_provider.sync.state.database import Database
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

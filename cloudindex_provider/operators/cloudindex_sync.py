@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 from airflow.sdk.exceptions import AirflowSkipException
 
+from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
-from cloudindex_provider.operators.telling import tell_detection, tell_report
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect import detect
-from cloudindex_provider.sync.errors import SyncFailedError
-from cloudindex_provider.sync.plan import upload_task_count
-from cloudindex_provider.sync.processing import Progress, poll
-from cloudindex_provider.sync.progress import tell_backlog
+from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.detect.guard import upload_task_count
 from cloudindex_provider.sync.remove import remove
-from cloudindex_provider.sync.report import dry_report, judge, make_report
-from cloudindex_provider.sync.steps import record_requests
-from cloudindex_provider.sync.upload import upload
+from cloudindex_provider.sync.report.messages import tell_detection, tell_report
+from cloudindex_provider.sync.report.progress import tell_backlog
+from cloudindex_provider.sync.report.report import dry_report, judge, make_report
+from cloudindex_provider.sync.run import record_requests
+from cloudindex_provider.sync.upload.loop import upload
+from cloudindex_provider.sync.wait import Progress, poll
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

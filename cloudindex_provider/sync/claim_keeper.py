@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
+from cloudindex_provider.errors import StateError
+from cloudindex_provider.state import claims
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import StateError
-from cloudindex_provider.sync.state import claims
 
 __all__ = ["ClaimKeeper"]
 

@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from cloudindex_provider.api.models import Document, DocumentDetails, FilePart, UploadResult
-from cloudindex_provider.sync.errors import SyncError
+from cloudindex_provider.errors import SyncError
+from cloudindex_provider.s3.source import S3Source
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import Owner, Run, RunName, Source
+from cloudindex_provider.state.runs import find_run
 from cloudindex_provider.sync.settings import SyncSettings
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.records import Owner, Run, RunName, Source
-from cloudindex_provider.sync.state.runs import find_run
 
 __all__ = ["DocumentListing", "DocumentsApi", "SyncContext"]
 

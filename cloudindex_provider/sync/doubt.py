@@ -12,14 +12,14 @@ from dataclasses import replace
 
 from cloudindex_provider.api.errors import NotFoundError
 from cloudindex_provider.api.models import Document, Phase
+from cloudindex_provider.errors import S3IntegrationError, SourceUnavailableError, SyncError
+from cloudindex_provider.state import claims, outcomes, removals
+from cloudindex_provider.state.db.leases import lease
+from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.records import Run, WorkRow
+from cloudindex_provider.state.removals import Doubtful
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import S3IntegrationError, SourceUnavailableError, SyncError
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.state import claims, outcomes, removals
-from cloudindex_provider.sync.state.leases import lease
-from cloudindex_provider.sync.state.outcomes import Failure
-from cloudindex_provider.sync.state.records import Run, WorkRow
-from cloudindex_provider.sync.state.removals import Doubtful
 
 __all__ = ["every_document", "find_copies", "look_once_more", "settle"]
 

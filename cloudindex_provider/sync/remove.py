@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from cloudindex_provider.api.errors import BadRequestError, CloudIndexError, ConflictError, ServerError
+from cloudindex_provider.errors import ClaimLostError, CredentialsError, DeletesHeldError, S3IntegrationError
+from cloudindex_provider.state import removals, runs
+from cloudindex_provider.state.records import Run
+from cloudindex_provider.state.removals import Removal
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import find_copies
-from cloudindex_provider.sync.errors import ClaimLostError, CredentialsError, DeletesHeldError, S3IntegrationError
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.state import removals, runs
-from cloudindex_provider.sync.state.records import Run
-from cloudindex_provider.sync.state.removals import Removal
 
 __all__ = ["RemovalSummary", "remove"]
 

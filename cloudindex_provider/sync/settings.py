@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from cloudindex_provider.sync.errors import SettingsError
+from cloudindex_provider.errors import SettingsError
 
 __all__ = [
     "DEFAULT_FILE_TYPES",

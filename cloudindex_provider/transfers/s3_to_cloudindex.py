@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import TaskGroup, TriggerRule, XComArg
 
+from cloudindex_provider.errors import DeletesHeldError
+from cloudindex_provider.hooks.s3 import named_s3_errors
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.operators.cloudindex_sync import (
@@ -24,14 +26,12 @@ from cloudindex_provider.operators.cloudindex_sync import (
     CloudIndexUploadChangesOperator,
     CloudIndexWaitForSyncOperator,
 )
-from cloudindex_provider.operators.s3_access import named_s3_errors
-from cloudindex_provider.operators.telling import tell_report
 from cloudindex_provider.retry import CloudIndexRetryPolicy
-from cloudindex_provider.sync.errors import DeletesHeldError
-from cloudindex_provider.sync.report import judge, make_report
-from cloudindex_provider.sync.s3_errors import s3_errors
+from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.sync.report.messages import tell_report
+from cloudindex_provider.sync.report.report import judge, make_report
+from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import DEFAULT_LIMITS, SyncSettings
-from cloudindex_provider.sync.steps import synchronize
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy

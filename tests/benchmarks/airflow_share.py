@@ -140,7 +140,7 @@ def prepare_airflow(home: Path, s3: str, cloudindex: str) -> None:
 
 def settle(s3: Fake, state: Path) -> None:
     """A state in which everything that S3 has now is indexed."""
-    from cloudindex_provider.sync.detect import detect
+    from cloudindex_provider.sync.detect.detection import detect
     from cloudindex_provider.sync.naming import file_name
     from tests.benchmarks.jobs import context
 

@@ -47,12 +47,12 @@ def client(url: str) -> Any:
 
 def context(url: str, state: str, run: str, ranges: int = 1) -> Any:
     """A run's context over a state on SQLite or at a URL; it has no CloudIndex, since nothing here needs one."""
+    from cloudindex_provider.s3.source import S3Source
+    from cloudindex_provider.state.db.database import Database
+    from cloudindex_provider.state.records import Owner, RunName
+    from cloudindex_provider.state.runs import open_source
     from cloudindex_provider.sync.context import SyncContext
     from cloudindex_provider.sync.settings import Limits, SyncSettings
-    from cloudindex_provider.sync.source import S3Source
-    from cloudindex_provider.sync.state.database import Database
-    from cloudindex_provider.sync.state.records import Owner, RunName
-    from cloudindex_provider.sync.state.runs import open_source
 
     db = Database(state if "://" in state else f"sqlite:///{state}")
     source = open_source(db, project_id="p", bucket=BUCKET, prefix="")
@@ -67,8 +67,8 @@ def context(url: str, state: str, run: str, ranges: int = 1) -> Any:
 @job
 def sync_detect(began: float, url: str, state: str, run: str, ranges: int = 1) -> dict[str, Any]:
     """Ours: list, compare with the state, write what differs, report."""
-    from cloudindex_provider.sync.detect import detect
-    from cloudindex_provider.sync.report import make_report
+    from cloudindex_provider.sync.detect.detection import detect
+    from cloudindex_provider.sync.report.report import make_report
 
     import_all(client, context)
     clock = Clock(began)
@@ -82,9 +82,6 @@ def sync_detect(began: float, url: str, state: str, run: str, ranges: int = 1) -
 def import_all(*_: object) -> None:
     """Import what a context needs before the clock starts."""
     import boto3  # noqa: F401
-
-    import cloudindex_provider.sync.context
-    import cloudindex_provider.sync.state.runs  # noqa: F401
 
 
 @job
@@ -117,10 +114,10 @@ def settle_postgres(began: float, state: str) -> dict[str, Any]:
 @job
 def sync_list(began: float, url: str, state: str = "", ranges: int = 1) -> dict[str, Any]:
     """Ours: the listing alone; in several ranges, by the bounds that a state knows."""
-    from cloudindex_provider.sync.collecting import rare_collections
-    from cloudindex_provider.sync.ranges import key_ranges, list_ranges
-    from cloudindex_provider.sync.source import S3Source
-    from cloudindex_provider.sync.state.bounds import read_bounds
+    from cloudindex_provider.s3.ranges import key_ranges, list_ranges
+    from cloudindex_provider.s3.source import S3Source
+    from cloudindex_provider.state.bounds import read_bounds
+    from cloudindex_provider.sync.detect.collector import rare_collections
 
     s3, bounds = S3Source(client(url), BUCKET), []
     if state:
@@ -182,8 +179,8 @@ def bare_inserts(began: float, url: str, state: str) -> dict[str, Any]:
     import sqlite3
     from itertools import islice
 
-    from cloudindex_provider.sync.source import S3Source
-    from cloudindex_provider.sync.state.database import Database
+    from cloudindex_provider.s3.source import S3Source
+    from cloudindex_provider.state.db.database import Database
 
     Database(f"sqlite:///{state}").close()
     rows: Iterator[Any] = (
@@ -211,8 +208,8 @@ def bare_copy(began: float, url: str, state: str) -> dict[str, Any]:
 
     import sqlalchemy as sa
 
-    from cloudindex_provider.sync.source import S3Source
-    from cloudindex_provider.sync.state.database import Database
+    from cloudindex_provider.s3.source import S3Source
+    from cloudindex_provider.state.db.database import Database
 
     Database(state).close()
     rows = (item for page in S3Source(client(url), BUCKET).pages() for item in page)
@@ -246,7 +243,7 @@ class Listed:
 @job
 def load_only(began: float, url: str, state: str) -> dict[str, Any]:
     """Ours: a first sync's detection over pages that were listed before the clock starts."""
-    from cloudindex_provider.sync.detect import detect
+    from cloudindex_provider.sync.detect.detection import detect
 
     ctx = context(url, state, "load")
     pages = list(ctx.s3.pages())

@@ -82,12 +82,12 @@ def _process(name: str, **arguments: Any) -> subprocess.Popen[str]:
 
 
 def _context(url: str, state: str, sync: int, task: int, api: Any, largest: int = 20_000_000) -> Any:
+    from cloudindex_provider.s3.source import S3Source
+    from cloudindex_provider.state.db.database import Database
+    from cloudindex_provider.state.records import Owner, RunName
+    from cloudindex_provider.state.runs import open_source
     from cloudindex_provider.sync.context import SyncContext
     from cloudindex_provider.sync.settings import Limits, SyncSettings
-    from cloudindex_provider.sync.source import S3Source
-    from cloudindex_provider.sync.state.database import Database
-    from cloudindex_provider.sync.state.records import Owner, RunName
-    from cloudindex_provider.sync.state.runs import open_source
 
     db, project = Database(f"sqlite:///{state}"), f"p{sync}"
     return SyncContext(
@@ -102,7 +102,7 @@ def _context(url: str, state: str, sync: int, task: int, api: Any, largest: int 
 
 def queue(url: str, state: str, sync: int) -> dict[str, Any]:
     """List the bucket and queue all of it in the state."""
-    from cloudindex_provider.sync.detect import detect
+    from cloudindex_provider.sync.detect.detection import detect
 
     ctx = _context(url, state, sync, 0, None)
     detect(ctx)
@@ -113,9 +113,9 @@ def queue(url: str, state: str, sync: int) -> dict[str, Any]:
 def work(url: str, sink: str, state: str, sync: int, task: int) -> dict[str, Any]:
     """One task's uploads, until the input ends."""
     from cloudindex_provider.api.client import CloudIndexClient
-    from cloudindex_provider.sync.pacing import SharedPacer, budget_name
-    from cloudindex_provider.sync.state.database import Database
-    from cloudindex_provider.sync.upload import upload
+    from cloudindex_provider.state.db.database import Database
+    from cloudindex_provider.state.pacer import SharedPacer, budget_name
+    from cloudindex_provider.sync.upload.loop import upload
 
     db = Database(f"sqlite:///{state}")
     pacer = SharedPacer(db, budget_name(sink, "cloudindex_default"))
@@ -141,8 +141,8 @@ def _stop_at_end(ctx: Any) -> None:
 def overhead(requests: int = 2000) -> dict[str, Any]:
     """Milliseconds that pacing adds to a request on SQLite, without limits and with them, in one process."""
     from cloudindex_provider.api.pace import RateLimit
-    from cloudindex_provider.sync.pacing import SharedPacer
-    from cloudindex_provider.sync.state.database import Database
+    from cloudindex_provider.state.db.database import Database
+    from cloudindex_provider.state.pacer import SharedPacer
 
     found: dict[str, Any] = {}
     limits = {"no limit": None, "a limit": RateLimit(10**9, 10**9 - 1, 60.0)}

@@ -37,8 +37,8 @@ class Clock(_Clock):
 def ours(began: float, url: str, sink: str, loops: int = 1, largest: int = 20_000_000) -> dict[str, Any]:
     """The sync's upload step, from queued rows to rows that the service processes."""
     from cloudindex_provider.api.client import CloudIndexClient
-    from cloudindex_provider.sync.detect import detect
-    from cloudindex_provider.sync.steps import upload_side_by_side
+    from cloudindex_provider.sync.detect.detection import detect
+    from cloudindex_provider.sync.run import upload_side_by_side
 
     with tempfile.TemporaryDirectory() as home, CloudIndexClient(sink, "key", project_id="p") as api:
         ctx = _context(url, Path(home), api, largest)
@@ -53,12 +53,12 @@ def ours(began: float, url: str, sink: str, loops: int = 1, largest: int = 20_00
 
 
 def _context(url: str, home: Path, api: Any, largest: int) -> Any:
+    from cloudindex_provider.s3.source import S3Source
+    from cloudindex_provider.state.db.database import Database
+    from cloudindex_provider.state.records import Owner, RunName
+    from cloudindex_provider.state.runs import open_source
     from cloudindex_provider.sync.context import SyncContext
     from cloudindex_provider.sync.settings import Limits, Selection, SyncSettings
-    from cloudindex_provider.sync.source import S3Source
-    from cloudindex_provider.sync.state.database import Database
-    from cloudindex_provider.sync.state.records import Owner, RunName
-    from cloudindex_provider.sync.state.runs import open_source
 
     db = Database(f"sqlite:///{home}/state.db")
     settings = SyncSettings(
@@ -72,7 +72,7 @@ def _context(url: str, home: Path, api: Any, largest: int) -> Any:
 
 
 def _keys(url: str) -> list[tuple[str, int]]:
-    from cloudindex_provider.sync.source import S3Source
+    from cloudindex_provider.s3.source import S3Source
 
     return [(row.key, row.size) for page in S3Source(client(url), BUCKET).pages() for row in page]
 

@@ -21,7 +21,7 @@ from typing import Any
 from moto.server import ThreadedMotoServer
 
 from cloudindex_provider.local.server import LocalCloudIndex
-from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.state.db.database import Database
 from tests.celery.deployment import WORKERS, CeleryAirflow
 from tests.celery.processes import Processes, StartError
 from tests.celery.proofs import Proofs

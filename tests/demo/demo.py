@@ -21,7 +21,7 @@ from moto.server import ThreadedMotoServer
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.report import COUNTS
+from cloudindex_provider.sync.report.report import COUNTS
 from tests.demo.sample import Sample
 from tests.support.airflow_server import AirflowServer
 

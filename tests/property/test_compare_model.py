@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudindex_provider.sync.compare import Comparison
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.state.records import ObjectRow
-from cloudindex_provider.sync.state.sweep import SweepWrites
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state.records import ObjectRow
+from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.sync.detect.comparison import Comparison
 
 OWN = 1
 IN_FLIGHT = ("uploading", "processing")

@@ -7,8 +7,8 @@ import re
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cloudindex_provider.state.sweep import prefix_end
 from cloudindex_provider.sync.naming import MAX_NAME_BYTES, file_name
-from cloudindex_provider.sync.state.sweep import prefix_end
 
 # Characters at the ends of what UTF-8 can say, where a range's end may go wrong.
 EDGES = "\x00\x01a\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010fffe\U0010ffff"

@@ -11,13 +11,13 @@ import boto3  # noqa: F401 - loaded before the fork
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.errors import CloudIndexError
+from cloudindex_provider.errors import SyncError
+from cloudindex_provider.s3.source import S3Source
+from cloudindex_provider.state import runs
+from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import SyncError
+from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import Limits, SyncSettings
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.state import runs
-from cloudindex_provider.sync.state.records import Owner, RunName
-from cloudindex_provider.sync.steps import synchronize
 from tests.support.crashing import CrashingClient, CrashingDatabase, CrashingS3, Switch
 from tests.support.mirror import s3_client
 

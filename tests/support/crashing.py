@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.api.models import FilePart
-from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.state.db.database import Database
 
 __all__ = ["CrashError", "CrashingClient", "CrashingDatabase", "CrashingS3", "Switch"]
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cloudindex_provider.api.errors import CloudIndexError
+from cloudindex_provider.errors import SyncError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
-from cloudindex_provider.sync.errors import SyncError
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.rebuild import rebuild, survey
-from cloudindex_provider.sync.state.index_copy import index_copy
-from cloudindex_provider.sync.steps import synchronize
+from cloudindex_provider.sync.repair.index_copy import index_copy
+from cloudindex_provider.sync.repair.rebuild import rebuild, survey
+from cloudindex_provider.sync.run import synchronize
 from tests.support.crashing import CrashError, CrashingClient, CrashingDatabase, CrashingS3, Switch
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.memory_s3 import MemoryS3

@@ -20,19 +20,19 @@ from botocore.config import Config
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.errors import CloudIndexError
+from cloudindex_provider.errors import SyncError
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.service import Request
+from cloudindex_provider.s3.source import S3Source
+from cloudindex_provider.state import runs
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import SyncError
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.report import SyncReport
+from cloudindex_provider.sync.report.report import SyncReport
+from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.selection import selector
 from cloudindex_provider.sync.settings import Limits, SyncSettings
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.state import runs
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.records import Owner, RunName
-from cloudindex_provider.sync.steps import synchronize
 
 __all__ = ["DisagreementError", "Mirror", "s3_client"]
 

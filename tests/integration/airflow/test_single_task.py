@@ -7,7 +7,7 @@ import json
 import pytest
 from airflow.sdk import DAG
 
-from cloudindex_provider.sync.errors import DeletesHeldError, SettingsError, SyncFailedError
+from cloudindex_provider.errors import DeletesHeldError, SettingsError, SyncFailedError
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
 
 COUNTS = {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.api.models import FilePart
-from cloudindex_provider.sync.detect import detect
-from cloudindex_provider.sync.errors import UnsettledUploadsError
+from cloudindex_provider.errors import UnsettledUploadsError
+from cloudindex_provider.sync.detect.detection import detect
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.remove import remove
 from tests.support.mirror import Mirror

@@ -14,8 +14,8 @@ from cloudindex_provider.api.errors import (
     RateLimitedError,
     ServerError,
 )
+from cloudindex_provider.errors import UnsettledUploadsError
 from cloudindex_provider.local.faults import Fault
-from cloudindex_provider.sync.errors import UnsettledUploadsError
 from tests.support.mirror import Mirror
 from tests.support.service_faults import BEHAVIOURS, upload
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import (
+from cloudindex_provider.errors import (
     CredentialsError,
     DeletesHeldError,
     NoSuchBucketError,
     SourceUnavailableError,
     SyncError,
 )
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.steps import synchronize
+from cloudindex_provider.s3.source import S3Source
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.run import synchronize
 from tests.support.mirror import Mirror
 from tests.support.s3_fault_proxy import S3Fault, S3FaultProxy
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.errors import DeletesHeldError, SettingsError
-from cloudindex_provider.sync.report import SyncReport
-from cloudindex_provider.sync.state.approvals import approve, mark_asked, open_holds
+from cloudindex_provider.errors import DeletesHeldError, SettingsError
+from cloudindex_provider.state.approvals import approve, mark_asked, open_holds
+from cloudindex_provider.sync.report.report import SyncReport
 from tests.support.mirror import Mirror
 
 LIMITS = {"max_delete_documents": 2, "max_delete_percent": 10.0, "on_mass_delete": "approve"}

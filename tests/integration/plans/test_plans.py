@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from cloudindex_provider.sync.plan_items import PlanChangedError
-from cloudindex_provider.sync.planning import PlanSummary, write_plan
+from cloudindex_provider.cli.planning import PlanSummary, write_plan
+from cloudindex_provider.sync.detect.plan import PlanChangedError
 from tests.support.mirror import Mirror
 
 

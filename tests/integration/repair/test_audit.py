@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.local.faults import Fault
-from cloudindex_provider.sync import audit as auditing
+from cloudindex_provider.sync.repair import audit as auditing
 from tests.integration.repair.conftest import Answer, Cli
 from tests.support.mirror import Mirror, waiting
 
@@ -171,7 +171,7 @@ def test_a_list_that_is_not_whole_decides_nothing(
     mirror: Mirror, audit: Cli, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a cut, unreadable or too short list every row would seem gone: an error, and no change."""
-    from cloudindex_provider.api import listing
+    from cloudindex_provider.api import document_stream as listing
 
     mirror.put_many(3)
     mirror.run()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.local.server import LocalCloudIndex
-from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.state.db.database import Database
 from tests.integration.repair.conftest import Cli
 from tests.integration.state.conftest import postgres_server  # noqa: F401 - a fixture
 from tests.support.mirror import Mirror

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.api.models import Document
-from cloudindex_provider.sync.errors import SourceChangedError
+from cloudindex_provider.errors import SourceChangedError
+from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.rebuild import choose, object_digest
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.state.index_copy import Listed
+from cloudindex_provider.sync.repair.index_copy import Listed
+from cloudindex_provider.sync.repair.rebuild import choose, object_digest
 from tests.integration.repair.conftest import Cli
 from tests.support.memory_s3 import MemoryS3
 from tests.support.mirror import Mirror, waiting
@@ -226,7 +226,7 @@ def test_a_sync_that_begins_meanwhile_wins(
     mirror: Mirror, rebuild: Cli, lose_state: Lose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that appear while objects are read are a run's own, and are not written over unasked."""
-    from cloudindex_provider.sync import rebuild as module
+    from cloudindex_provider.sync.repair import rebuild as module
 
     mirror.put_many(2)
     mirror.run()
@@ -264,7 +264,7 @@ def test_a_list_that_is_not_whole_decides_nothing(
 
 
 def _promise_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cloudindex_provider.api import listing
+    from cloudindex_provider.api import document_stream as listing
 
     monkeypatch.setattr(listing.DocumentStream, "complete", property(lambda _: False))
 

@@ -60,8 +60,8 @@ SIGNS: list[tuple[Callable[[Path], None], str]] = [
 @pytest.fixture(scope="module")
 def good_state(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The bytes of a state with a row in it."""
-    from cloudindex_provider.sync.state import runs
-    from cloudindex_provider.sync.state.database import Database
+    from cloudindex_provider.state import runs
+    from cloudindex_provider.state.db.database import Database
 
     path = tmp_path_factory.mktemp("state") / "state.db"
     db = Database(f"sqlite:///{path}")
@@ -133,7 +133,7 @@ def test_wrong_arguments_are_named(cli: Cli, mirror: Mirror) -> None:
 
 def test_a_surprise_is_one_sentence_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug shows neither a traceback nor its values."""
-    from cloudindex_provider.sync.state import sources
+    from cloudindex_provider.state import sources
 
     def fail(_: object) -> None:
         raise RuntimeError("with a-secret-value")

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.sync.compare import Comparison
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.plan import Hold
-from cloudindex_provider.sync.state import claims, outcomes, runs, sweep
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.records import ObjectRow, Owner, Run, RunName, Source, WorkRow
-from cloudindex_provider.sync.state.schema import metadata
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state import claims, outcomes, runs, sweep
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.db.tables import metadata
+from cloudindex_provider.state.records import ObjectRow, Owner, Run, RunName, Source, WorkRow
+from cloudindex_provider.sync.detect.comparison import Comparison
+from cloudindex_provider.sync.detect.guard import Hold
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
 
 BACKENDS = ("sqlite", "psycopg2", "psycopg")
@@ -29,7 +29,7 @@ BACKENDS = ("sqlite", "psycopg2", "psycopg")
 
 # Processes that import the package once for all of them; plain fork would copy this process's threads' locks.
 processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["cloudindex_provider.sync.compare", "cloudindex_provider.sync.state.claims"])
+processes.set_forkserver_preload(["cloudindex_provider.sync.detect.comparison", "cloudindex_provider.state.claims"])
 
 
 @pytest.fixture(scope="session")

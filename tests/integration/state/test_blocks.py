@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.sync.lines import SETTLED, UNSETTLED, KnownLines, difference
-from cloudindex_provider.sync.listed import ListedObject, ListedPage
-from cloudindex_provider.sync.state import sweep
+from cloudindex_provider.s3.page import ListedObject, ListedPage
+from cloudindex_provider.state import sweep
+from cloudindex_provider.sync.detect.lines import SETTLED, UNSETTLED, KnownLines, difference
 
 Listed = Callable[..., ListedObject]
 INDEXED = "status = 'indexed', document_id = 'd', indexed_etag = etag, indexed_size = size"

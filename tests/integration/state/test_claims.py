@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.errors import ClaimLostError
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.state import claims, outcomes
-from cloudindex_provider.sync.state.outcomes import Failure
-from cloudindex_provider.sync.state.records import Owner
+from cloudindex_provider.errors import ClaimLostError
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state import claims, outcomes
+from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.records import Owner
 
 Listed = Callable[..., ListedObject]
 OTHER = Owner("other", 1)

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.sync.errors import StateError
-from cloudindex_provider.sync.state import database, runs, sqlite_file
-from cloudindex_provider.sync.state.database import Database, StateUnavailableError
-from cloudindex_provider.sync.state.schema import MIGRATIONS, SCHEMA_VERSION, metadata
+from cloudindex_provider.errors import StateError
+from cloudindex_provider.state import runs
+from cloudindex_provider.state.db import database, sqlite_file
+from cloudindex_provider.state.db.database import Database, StateUnavailableError
+from cloudindex_provider.state.db.tables import MIGRATIONS, SCHEMA_VERSION, metadata
 
 
 def open_and_write(url: str) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.state import outcomes, removals
-from cloudindex_provider.sync.state.outcomes import Failure
-from cloudindex_provider.sync.state.records import Owner, WorkRow
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state import outcomes, removals
+from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.records import Owner, WorkRow
 
 Listed = Callable[..., ListedObject]
 STRANGER = Owner("stranger", 1)

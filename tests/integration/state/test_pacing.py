@@ -13,11 +13,11 @@ import sqlalchemy as sa
 
 from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.pace import HOUR, Heard, RateLimit
-from cloudindex_provider.sync.errors import StateError, StoppedError
-from cloudindex_provider.sync.pacing import SharedPacer, budget_name
-from cloudindex_provider.sync.state import pacing
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.pacing import BookingLimits, ListCost
+from cloudindex_provider.errors import StateError, StoppedError
+from cloudindex_provider.state import budgets as pacing
+from cloudindex_provider.state.budgets import BookingLimits, ListCost
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.pacer import SharedPacer, budget_name
 from tests.support.paced_service import Fixed, MemoryBudget, Sliding, simulate
 
 LIMITS = BookingLimits(slots=5, max_wait=30.0, patience=120.0, hold=180.0)

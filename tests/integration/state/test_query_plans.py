@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.sync.state import claims, outcomes, removals, runs, sweep
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.outcomes import Failure
-from cloudindex_provider.sync.state.records import Owner, Run, RunName
-from cloudindex_provider.sync.state.sweep import SweepWrites
-from cloudindex_provider.sync.state.tally import read_tally
-from cloudindex_provider.sync.state.upload_queue import UploadQueue
+from cloudindex_provider.state import claims, outcomes, removals, runs, sweep
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.records import Owner, Run, RunName
+from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.state.tally import read_tally
+from cloudindex_provider.state.upload_queue import UploadQueue
 
 LARGE = ("object", "run_key", "history")
 OWNER = Owner("o", 1)

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudindex_provider.sync.state.database import Database
+from cloudindex_provider.state.db.database import Database
 
 
 def put(db: Database, name: str) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.errors import ClaimLostError
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.state import outcomes, removals
-from cloudindex_provider.sync.state.records import Owner
+from cloudindex_provider.errors import ClaimLostError
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state import outcomes, removals
+from cloudindex_provider.state.records import Owner
 
 Listed = Callable[..., ListedObject]
 OTHER = Owner("other", 1)

@@ -10,17 +10,17 @@ from typing import Any, cast
 
 import pytest
 
+from cloudindex_provider.errors import SyncFailedError
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state import outcomes, removals, runs, sweep
+from cloudindex_provider.state.db.database import Database, StateUnavailableError
+from cloudindex_provider.state.db.leases import lease
+from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.records import Owner, RunName
+from cloudindex_provider.state.sweep import SweepWrites
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import SyncFailedError
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.report import SyncReport, judge, make_report
+from cloudindex_provider.sync.report.report import SyncReport, judge, make_report
 from cloudindex_provider.sync.settings import SyncSettings
-from cloudindex_provider.sync.state import outcomes, removals, runs, sweep
-from cloudindex_provider.sync.state.database import Database, StateUnavailableError
-from cloudindex_provider.sync.state.leases import lease
-from cloudindex_provider.sync.state.outcomes import Failure
-from cloudindex_provider.sync.state.records import Owner, RunName
-from cloudindex_provider.sync.state.sweep import SweepWrites
 
 Listed = Callable[..., ListedObject]
 FATES = ("indexed", "failed", "quarantined", "deferred", "gone", "elsewhere")

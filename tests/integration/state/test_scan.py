@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.sync import scan as scanning
-from cloudindex_provider.sync.compare import Comparison
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.ranges import key_ranges
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.s3.ranges import key_ranges
+from cloudindex_provider.s3.source import S3Source
+from cloudindex_provider.state import sweep
+from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.sync.detect.comparison import Comparison
+from cloudindex_provider.sync.detect.detection import scan as scanning
 from cloudindex_provider.sync.selection import block_selector, selector
 from cloudindex_provider.sync.settings import Selection
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.state import sweep
-from cloudindex_provider.sync.state.sweep import SweepWrites
 from tests.support.memory_s3 import MemoryS3
 
 SELECTION = Selection(max_file_size=3, file_types=("txt",))

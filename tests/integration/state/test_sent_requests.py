@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudindex_provider.sync.state import outcomes
-from cloudindex_provider.sync.state.outcomes import Sent
-from cloudindex_provider.sync.state.records import Owner
+from cloudindex_provider.state import outcomes
+from cloudindex_provider.state.outcomes import Sent
+from cloudindex_provider.state.records import Owner
 from tests.integration.state.conftest import listed_object
 
 KEYS = ("a.txt", "b.txt", "c.txt")

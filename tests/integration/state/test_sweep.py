@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.plan import Hold
-from cloudindex_provider.sync.state import claims, outcomes, runs, sweep
-from cloudindex_provider.sync.state.records import Owner
-from cloudindex_provider.sync.state.sweep import SweepWrites
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state import claims, outcomes, runs, sweep
+from cloudindex_provider.state.records import Owner
+from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.sync.detect.guard import Hold
 
 Listed = Callable[..., ListedObject]
 # In the order of UTF-8 bytes; most collations, and UTF-16, order them otherwise.

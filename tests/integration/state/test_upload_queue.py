@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.state import outcomes, upload_queue
-from cloudindex_provider.sync.state.outcomes import Failure
-from cloudindex_provider.sync.state.records import Owner, WorkRow
-from cloudindex_provider.sync.state.upload_queue import UploadQueue
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state import outcomes, upload_queue
+from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.records import Owner, WorkRow
+from cloudindex_provider.state.upload_queue import UploadQueue
 
 ORDERS = ("key", "newest", "smallest")
 OTHER = Owner("other", 1)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.sync.state import claims, runs
-from cloudindex_provider.sync.state.database import Database, StateUnavailableError
-from cloudindex_provider.sync.state.records import RunName
+from cloudindex_provider.state import claims, runs
+from cloudindex_provider.state.db.database import Database, StateUnavailableError
+from cloudindex_provider.state.records import RunName
 
 WRITERS, TRANSACTIONS = 8, 200
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.detect import detect
+from cloudindex_provider.errors import ClaimLostError
+from cloudindex_provider.state import claims
+from cloudindex_provider.state.db.leases import lease
+from cloudindex_provider.sync.detect.detection import detect
 from cloudindex_provider.sync.doubt import find_copies
-from cloudindex_provider.sync.errors import ClaimLostError
-from cloudindex_provider.sync.processing import wait
 from cloudindex_provider.sync.remove import remove
-from cloudindex_provider.sync.state import claims
-from cloudindex_provider.sync.state.leases import lease
-from cloudindex_provider.sync.steps import synchronize, upload_side_by_side
-from cloudindex_provider.sync.upload import upload
+from cloudindex_provider.sync.run import synchronize, upload_side_by_side
+from cloudindex_provider.sync.upload.loop import upload
+from cloudindex_provider.sync.wait import wait
 from tests.support.mirror import Mirror
 
 BEHAVIOURS = ["duplicate", "version", "replace"]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.api.models import FilePart
+from cloudindex_provider.errors import DeletesHeldError
 from cloudindex_provider.sync import remove
-from cloudindex_provider.sync.detect import detect
-from cloudindex_provider.sync.errors import DeletesHeldError
+from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import Selection
-from cloudindex_provider.sync.steps import synchronize
 from tests.support.mirror import Mirror
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.report import SyncReport
+from cloudindex_provider.sync.report.report import SyncReport
 from cloudindex_provider.sync.settings import Selection
 from tests.support.mirror import Mirror
 

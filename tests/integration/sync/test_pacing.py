@@ -11,16 +11,16 @@ import pytest
 
 from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.ratelimit import LocalPacer
+from cloudindex_provider.errors import StoppedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.settings import Settings
-from cloudindex_provider.sync.detect import detect
-from cloudindex_provider.sync.errors import StoppedError
-from cloudindex_provider.sync.pacing import SharedPacer
-from cloudindex_provider.sync.processing import wait
-from cloudindex_provider.sync.state import pacing
-from cloudindex_provider.sync.state.pacing import ListCost
-from cloudindex_provider.sync.upload import upload
+from cloudindex_provider.state import budgets as pacing
+from cloudindex_provider.state.budgets import ListCost
+from cloudindex_provider.state.pacer import SharedPacer
+from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.upload.loop import upload
+from cloudindex_provider.sync.wait import wait
 from tests.support.memory_s3 import MemoryS3
 from tests.support.mirror import Mirror, waiting
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect import detect
-from cloudindex_provider.sync.progress import UploadProgress, tell_backlog
-from cloudindex_provider.sync.report import make_report
-from cloudindex_provider.sync.steps import synchronize
-from cloudindex_provider.sync.upload import upload
+from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.report.progress import UploadProgress, tell_backlog
+from cloudindex_provider.sync.report.report import make_report
+from cloudindex_provider.sync.run import synchronize
+from cloudindex_provider.sync.upload.loop import upload
 from tests.support.mirror import Mirror
 
 

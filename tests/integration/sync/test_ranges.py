@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.detect import detect, preview
-from cloudindex_provider.sync.errors import S3IntegrationError
-from cloudindex_provider.sync.state import sweep
-from cloudindex_provider.sync.state.bounds import read_bounds
+from cloudindex_provider.errors import S3IntegrationError
+from cloudindex_provider.state import sweep
+from cloudindex_provider.state.bounds import read_bounds
+from cloudindex_provider.sync.detect.detection import detect, preview
 from tests.support.memory_s3 import client_error
 from tests.support.mirror import Mirror
 

@@ -12,14 +12,14 @@ import pytest
 
 from cloudindex_provider.api.errors import CloudIndexError, RateLimitedError
 from cloudindex_provider.api.models import FilePart
-from cloudindex_provider.sync import upload as upload_module
+from cloudindex_provider.errors import ClaimLostError, CredentialsError, StateError, SyncError
+from cloudindex_provider.s3.source import S3Source
+from cloudindex_provider.state import claims
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect import detect
-from cloudindex_provider.sync.errors import ClaimLostError, CredentialsError, StateError, SyncError
-from cloudindex_provider.sync.reading import AHEAD, Readers
-from cloudindex_provider.sync.source import S3Source
-from cloudindex_provider.sync.state import claims
-from cloudindex_provider.sync.upload import upload
+from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.upload.loop import loop as upload_module
+from cloudindex_provider.sync.upload.loop import upload
+from cloudindex_provider.sync.upload.readers import AHEAD, Readers
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.mirror import Mirror
 

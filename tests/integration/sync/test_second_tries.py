@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cloudindex_provider.api.errors import CloudIndexError
+from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.local.faults import Fault
-from cloudindex_provider.sync.errors import SyncFailedError
-from cloudindex_provider.sync.report import judge
+from cloudindex_provider.sync.report.report import judge
 from tests.support.mirror import Mirror
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.errors import NotFoundError
-from cloudindex_provider.sync.steps import synchronize
+from cloudindex_provider.sync.run import synchronize
 from tests.support.mirror import Mirror
 
 

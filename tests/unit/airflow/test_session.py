@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.api.errors import RateLimitedError
+from cloudindex_provider.errors import StoppedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.session import sync_session
+from cloudindex_provider.hooks.session import sync_session
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.errors import StoppedError
 from cloudindex_provider.sync.settings import SyncSettings
-from cloudindex_provider.sync.state.database import Database
-from cloudindex_provider.sync.state.records import Owner, RunName
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
 
 pytestmark = pytest.mark.usefixtures("airflow_home", "connect")

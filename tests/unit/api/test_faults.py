@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudindex_provider.api import build, errors, faults
+from cloudindex_provider.api import build, errors
+from cloudindex_provider.api import error_mapping as faults
 from cloudindex_provider.api.attempts import MAX_ATTEMPTS, Repeat, next_wait
-from cloudindex_provider.api.faults import Answer
+from cloudindex_provider.api.error_mapping import Answer
 from cloudindex_provider.api.limits import check_files
 from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.api.redact import clean, redact, secret_values

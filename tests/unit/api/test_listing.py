@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from cloudindex_provider.api.client import CloudIndexClient
+from cloudindex_provider.api.document_stream import next_page
 from cloudindex_provider.api.errors import AuthenticationError, InvalidAnswerError
-from cloudindex_provider.api.listing import next_page
 
 ONE = {"id": "1", "fileName": "a.pdf", "processingStatus": "processed", "tags": [{"x": [1]}], "meta": {"id": "no"}}
 TWO = {"id": "2", "fileName": "b.pdf", "status": "pending", "fileSize": 7, "contentHash": "AB", "version": None}

@@ -7,12 +7,12 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudindex_provider.sync.compare import Comparison
-from cloudindex_provider.sync.lines import SETTLED, UNSETTLED, KnownLines
-from cloudindex_provider.sync.listed import ListedObject, ListedPage
+from cloudindex_provider.s3.page import ListedObject, ListedPage
+from cloudindex_provider.state.records import ObjectRow
+from cloudindex_provider.sync.detect.comparison import Comparison
+from cloudindex_provider.sync.detect.lines import SETTLED, UNSETTLED, KnownLines
 from cloudindex_provider.sync.selection import block_selector, selector
 from cloudindex_provider.sync.settings import Selection
-from cloudindex_provider.sync.state.records import ObjectRow
 
 OWN = 1
 keys = st.sampled_from(

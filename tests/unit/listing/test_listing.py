@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from cloudindex_provider.sync import errors
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.listing import ROWS, fast_list, parse_page
-from cloudindex_provider.sync.source import S3Source
+from cloudindex_provider import errors
+from cloudindex_provider.s3.list_xml import ROWS, fast_list, parse_page
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.s3.source import S3Source
 from tests.unit.listing.conftest import SERVERS, Entry, Server
 
 ODD = [

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from cloudindex_provider.operators import arguments
-from cloudindex_provider.sync.errors import SettingsError
+from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.settings import DEFAULT_FILE_TYPES
 
 

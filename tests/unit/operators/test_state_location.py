@@ -8,8 +8,8 @@ import logging
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from cloudindex_provider.state_location import resolve_state_url
-from cloudindex_provider.sync.errors import SettingsError, StateError
+from cloudindex_provider.errors import SettingsError, StateError
+from cloudindex_provider.hooks.state import resolve_state_url
 
 PASSWORD = "p@ss:w/rd?#&% é[]"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.listed import ListedObject
-from cloudindex_provider.sync.state.records import ObjectRow
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state.records import ObjectRow
 
 OWN, OTHER = 1, 2
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloudindex_provider.sync.collecting import rare_collections
+from cloudindex_provider.sync.detect.collector import rare_collections
 
 
 @pytest.fixture(autouse=True)

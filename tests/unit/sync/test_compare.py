@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.compare import Comparison
-from cloudindex_provider.sync.listed import ListedObject
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state.records import ObjectRow
+from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.selection import SkipReason, selector
 from cloudindex_provider.sync.settings import Selection
-from cloudindex_provider.sync.state.records import ObjectRow
-from cloudindex_provider.sync.state.sweep import SweepWrites
 
 COMPARISON = Comparison(1, selector(Selection(max_file_size=100)))
 LIVE = {"document_id": "d1", "indexed_etag": "e1", "indexed_size": 10}

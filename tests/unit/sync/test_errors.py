@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync import errors
-from cloudindex_provider.sync.state.database import StateUnavailableError
+from cloudindex_provider import errors
+from cloudindex_provider.state.db.database import StateUnavailableError
 
 S3 = {"code": "NoSuchKey", "details": {"status": 404}, "key": "a/b", "hint": "do it", "retry_after": 2.5}
 BUILT = [

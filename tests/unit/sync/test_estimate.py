@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudindex_provider.sync.estimate import Estimate, duration, pace
+from cloudindex_provider.sync.report.estimate import Estimate, duration, pace
 
 MB = 1_000_000
 BACKLOG = Estimate(48_211, 2_100 * MB, 20 * MB, requests_per_minute=100, shared=True)

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from cloudindex_provider.sync import getting
-from cloudindex_provider.sync.getting import fast_get
+from cloudindex_provider.s3 import getting
+from cloudindex_provider.s3.getting import fast_get
 
 WHEN = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 PLAIN = "Fri, 02 Jan 2026 03:04:05 GMT"

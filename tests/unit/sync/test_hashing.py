@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.errors import SourceIntegrityError
-from cloudindex_provider.sync.hashing import Hashes
-from cloudindex_provider.sync.source import S3Source
+from cloudindex_provider.errors import SourceIntegrityError
+from cloudindex_provider.s3.object import Hashes
+from cloudindex_provider.s3.source import S3Source
 
 MIB = 1 << 20
 CHUNKS = [bytes([number]) * (MIB - number) for number in range(9)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudindex_provider.sync.plan import delete_guard, fit_request, request_estimate, upload_task_count
+from cloudindex_provider.sync.detect.guard import delete_guard, fit_request, request_estimate, upload_task_count
 from cloudindex_provider.sync.settings import Limits
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudindex_provider.sync.processing import list_is_cheaper
-from cloudindex_provider.sync.state.pacing import ListCost
+from cloudindex_provider.state.budgets import ListCost
+from cloudindex_provider.sync.wait import list_is_cheaper
 
 MINUTE = 0.606  # seconds between requests at 100 a minute
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudindex_provider.sync.errors import S3IntegrationError
-from cloudindex_provider.sync.ranges import KeyRange, PageEnds, even_bounds, key_ranges, list_ranges
-from cloudindex_provider.sync.source import S3Source
+from cloudindex_provider.errors import S3IntegrationError
+from cloudindex_provider.s3.ranges import KeyRange, PageEnds, even_bounds, key_ranges, list_ranges
+from cloudindex_provider.s3.source import S3Source
 from tests.support.memory_s3 import MemoryS3, client_error
 
 KEYS = st.text(st.sampled_from("ab/\u00e9\uffff\U00010000"), min_size=1, max_size=4)

@@ -10,9 +10,9 @@ from botocore import exceptions as boto
 from botocore.client import Config
 from botocore.stub import Stubber
 
-from cloudindex_provider.sync import errors
-from cloudindex_provider.sync.s3_errors import s3_errors
-from cloudindex_provider.sync.source import S3Source
+from cloudindex_provider import errors
+from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.s3.source import S3Source
 
 
 def refusal(code: str, status: int) -> boto.ClientError:

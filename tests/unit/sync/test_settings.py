@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.sync.errors import SettingsError
+from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.sync.settings import Limits, Selection, SyncSettings
 
 GOOD = SyncSettings(project_id="p", bucket="docs", prefix="in/")

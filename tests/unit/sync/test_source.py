@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
 from moto import mock_aws
 
-from cloudindex_provider.sync import errors
-from cloudindex_provider.sync.source import CHUNK, S3Source
+from cloudindex_provider import errors
+from cloudindex_provider.s3.source import CHUNK, S3Source
 
 DAY = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 

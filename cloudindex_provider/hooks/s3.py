@@ -1,0 +1,94 @@
+"""The S3 side of a session: one boto3 client from an Airflow connection, and S3's errors with that connection's name.
+
+Builds clients, sends nothing itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from cloudindex_provider.errors import AccessDeniedError, S3IntegrationError, SettingsError
+from cloudindex_provider.s3.error_mapping import s3_errors
+
+__all__ = ["named_s3_errors", "s3_client"]
+
+# What the connection's own config_kwargs say wins. The readers of several upload loops share one client; a host that
+# drops packets is known after 10 seconds, not after botocore's 60; and S3Source is the one that tries again.
+_DEFAULTS = Config(max_pool_connections=50, connect_timeout=10, retries={"total_max_attempts": 1})
+
+
+def s3_client(aws_conn_id: str | None, bucket: str) -> Any:
+    """A boto3 client as the connection says, made at its first use: botocore takes 0.1 CPU-seconds to make one, and
+    most tasks of a run never ask S3. Its first use raises, beside what S3 does:
+
+    :raises SettingsError: when no client can be made of the connection's extras
+    :raises S3IntegrationError: when there are no credentials, or the role that they lead to is refused
+    """
+    return _LazyClient(aws_conn_id, bucket)
+
+
+class _LazyClient:
+    """Stands for a boto3 client; safe to use from several threads, as that is."""
+
+    def __init__(self, aws_conn_id: str | None, bucket: str) -> None:
+        self._arguments = (aws_conn_id, bucket)
+        self._lock = threading.Lock()
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = _make_client(*self._arguments)
+        return getattr(self._made, name)
+
+
+def _make_client(aws_conn_id: str | None, bucket: str) -> Any:
+    try:
+        with s3_errors("the login", bucket):
+            try:
+                hook = S3Hook(aws_conn_id=aws_conn_id)
+                return hook.get_client_type(region_name=hook.region_name, config=_DEFAULTS.merge(hook.config))
+            except ClientError as error:
+                raise _refused_login(error) from None
+    except ValueError as error:  # botocore's word for an endpoint that is no URL
+        raise SettingsError(
+            f"AWS connection {_name(aws_conn_id)}: no S3 client can be made of it: {str(error).rstrip('.')}.",
+            field="aws_conn_id",
+            hint="Correct the connection's extras, such as endpoint_url (http://host:port).",
+        ) from None
+
+
+def _refused_login(error: ClientError) -> AccessDeniedError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return AccessDeniedError(
+        f"AWS refuses {error.operation_name} ({code}).",
+        code=code,
+        hint="Check the connection's credentials, its role_arn, and that the role trusts this identity.",
+    )
+
+
+@contextmanager
+def named_s3_errors(aws_conn_id: str | None) -> Iterator[None]:
+    """Let every S3 error of the block name the connection; type and fields stay."""
+    try:
+        yield
+    except S3IntegrationError as error:
+        raise type(error)(
+            f"AWS connection {_name(aws_conn_id)}: {error.message}",
+            code=error.code,
+            details=error.details,
+            key=error.key,
+            hint=error.hint,
+            retry_after=error.retry_after,
+        ) from None
+
+
+def _name(aws_conn_id: str | None) -> str:
+    return repr(aws_conn_id) if aws_conn_id else "none (boto3's own credentials)"

@@ -1,0 +1,301 @@
+"""Reading S3 over an injected boto3 client: pages in key order, objects pinned to their ETag, and proofs of absence.
+
+Never writes to S3. A page is trusted only in order; an object's bytes only when length, ETag and (where it is one) MD5
+are what S3 announced, and the reader learns of a mismatch before it has passed on the object's end.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from cloudindex_provider.errors import (
+    NoSuchKeyError,
+    S3IntegrationError,
+    SourceChangedError,
+    SourceIntegrityError,
+    SourceOrderError,
+    SourceUnavailableError,
+)
+from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.s3.getting import fast_get
+from cloudindex_provider.s3.list_xml import ROWS, fast_list
+from cloudindex_provider.s3.object import Hashes
+from cloudindex_provider.s3.page import ListedObject, ListedPage
+
+__all__ = ["CHUNK", "S3Client", "S3Object", "S3Source"]
+
+CHUNK = 1 << 20  # bytes read and passed on at a time
+ATTEMPTS = 3  # of a request that S3 throttled or couldn't answer; the guide's numbers, as those of the waits
+_PLAIN_MD5 = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class S3Client(Protocol):
+    """What is used of a boto3 S3 client."""
+
+    def list_objects_v2(self, **kwargs: Any) -> Mapping[str, Any]: ...
+    def get_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
+    def head_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
+
+
+@dataclass(slots=True)
+class S3Object:
+    """An object opened for one pass over its bytes. ``sha256`` is set when ``chunks`` has ended without an error."""
+
+    key: str
+    etag: str
+    size: int
+    version_id: str | None
+    metadata: Mapping[str, str]
+    _body: Any
+    _md5: str | None
+    bucket: str
+    sha256: str | None = None
+    last_modified: str = ""
+    content_type: str = ""
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, at most ``CHUNK`` at a time.
+
+        :raises SourceIntegrityError: at the end, when they aren't what S3 announced
+        :raises SourceUnavailableError: when S3 breaks off
+        """
+        hashes = Hashes(self.size, md5=self._md5 is not None)
+        seen = 0
+        try:
+            with s3_errors("GetObject", self.bucket, self.key):
+                while chunk := self._body.read(CHUNK):
+                    seen += len(chunk)
+                    hashes.update(chunk)
+                    if seen > self.size:
+                        break
+                    yield chunk
+        finally:
+            self._body.close()
+            hashes.close()
+        self._check(seen, hashes.md5())
+        self.sha256 = hashes.sha256()
+
+    def close(self) -> None:
+        """Let go of the connection; harmless after the end."""
+        self._body.close()
+
+    def _check(self, seen: int, md5: str | None) -> None:
+        if seen != self.size:
+            raise SourceIntegrityError(
+                f"s3://{self.bucket}/{self.key} gave {seen} bytes of {self.size}.", code="LengthMismatch", key=self.key
+            )
+        if md5 != self._md5:
+            raise SourceIntegrityError(
+                f"s3://{self.bucket}/{self.key} gave bytes with another MD5 than its ETag.",
+                code="ChecksumMismatch",
+                key=self.key,
+            )
+
+
+@dataclass(slots=True)
+class S3Source:
+    """One bucket seen through one client. Thread-safe as boto3's clients are; ``calls`` counts requests."""
+
+    client: S3Client
+    bucket: str
+    calls: Counter[str] = field(default_factory=Counter)
+    first_wait: float = 1.0  # seconds before the second attempt, then doubled
+    sleep: Callable[[float], None] = time.sleep
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _get: Callable[..., Mapping[str, Any]] | None = None
+
+    def again(self, attempt: int) -> bool:
+        """Whether attempt number ``attempt`` is followed by another; sleeps until then."""
+        if attempt >= ATTEMPTS:
+            return False
+        self.sleep(self.first_wait * 2 ** (attempt - 1))
+        return True
+
+    def _ask(self, operation: str, key: str | None, send: Callable[..., Mapping[str, Any]], **request: Any) -> Any:
+        """The answer to one request, which is sent again where S3 only couldn't answer it for now."""
+        attempt = 0
+        while True:
+            attempt += 1
+            with self._lock:
+                self.calls[operation] += 1
+            try:
+                with s3_errors(operation, self.bucket, key):
+                    return send(Bucket=self.bucket, **request)
+            except SourceUnavailableError:
+                if not self.again(attempt):
+                    raise
+
+    def _get_object(self) -> Callable[..., Mapping[str, Any]]:
+        if self._get is None:
+            self._get = fast_get(self.client)
+        return self._get
+
+    def take_calls(self) -> dict[str, int]:
+        """The requests since the last take, by operation."""
+        with self._lock:
+            taken = dict(self.calls)
+            self.calls.clear()
+        return taken
+
+    def pages(
+        self, prefix: str = "", *, start_after: str = "", upto: str | None = None, page_size: int = 1000
+    ) -> Iterator[ListedPage]:
+        """The objects under ``prefix`` after ``start_after`` up to ``upto``, in key order, a page at a time.
+
+        :raises SourceOrderError: when two keys are out of order
+        :raises S3IntegrationError: when a page can't be had; nothing after it is known then
+        """
+        request: dict[str, Any] = {"Prefix": prefix, "MaxKeys": page_size}
+        if start_after:
+            request["StartAfter"] = start_after
+        last = start_after  # of a page, the key before it
+        ask = fast_list(self.client)
+        while True:
+            answer, page = self._page(ask, request, prefix)
+            in_order = page.in_order
+            self._check_whole(page, answer, prefix, in_order)
+            if page and "ContinuationToken" not in request and page.keys[0] <= start_after:
+                raise SourceOrderError(
+                    f"bucket {self.bucket} was asked for keys after {start_after!r} and listed {page.keys[0]!r}.",
+                    code="ListingStart",
+                    hint="This storage ignores StartAfter: set listing_ranges to 1.",
+                    previous=start_after,
+                    key=page.keys[0],
+                )
+            last = self._check_order(page, last, in_order)
+            beyond = upto is not None and last >= upto
+            if upto is not None and last > upto:
+                page = page[: bisect.bisect_right(page.keys, upto)]
+            if page:
+                yield page
+            if beyond or not answer.get("IsTruncated"):
+                return
+            token = answer.get("NextContinuationToken")
+            if not token or token == request.get("ContinuationToken"):
+                raise S3IntegrationError(
+                    f"bucket {self.bucket}: a listing says that it goes on, but not where.",
+                    code="ListingTokenMissing",
+                    hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
+                )
+            request["ContinuationToken"] = token
+
+    def _page(
+        self, ask: Callable[..., Mapping[str, Any]], request: Mapping[str, Any], prefix: str
+    ) -> tuple[Mapping[str, Any], ListedPage]:
+        try:
+            answer = self._ask("ListObjectsV2", None, ask, **request)
+            return answer, _rows(answer)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # botocore trips over XML that isn't S3's, such as two KeyCounts, with whatever its parser raises.
+            raise self._unreadable(prefix, f"a page that can't be read ({type(error).__name__})") from None
+
+    def _unreadable(self, prefix: str, what: str) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"bucket {self.bucket}: a listing of {prefix!r} gave {what}.",
+            code="ListingUnreadable",
+            hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
+        )
+
+    def _check_whole(self, page: ListedPage, answer: Mapping[str, Any], prefix: str, in_order: bool) -> None:
+        """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""
+        keys = page.keys
+        whole = in_order and keys[0].startswith(prefix) and keys[-1].startswith(prefix)
+        stray = None if whole else next((key for key in keys if not key.startswith(prefix)), None)
+        if "IsTruncated" in answer and answer.get("KeyCount", len(page)) == len(page) and stray is None:
+            return
+        what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
+        raise self._unreadable(prefix, what)
+
+    def _check_order(self, page: ListedPage, last: str, in_order: bool) -> str:
+        if in_order and (page.keys[0] > last or not last):
+            return page.keys[-1]
+        for key in page.keys:
+            if key <= last and last:
+                raise SourceOrderError(
+                    f"bucket {self.bucket} listed {key!r} after {last!r}.",
+                    code="ListingOrder",
+                    previous=last,
+                    key=key,
+                )
+            last = key
+        return last
+
+    def open(self, key: str, *, etag: str, size: int) -> S3Object:
+        """The object's bytes as of ``etag``.
+
+        :raises SourceChangedError: when it is no longer that object (also where the server ignores If-Match)
+        :raises NoSuchKeyError: when it is gone
+        """
+        answer = self._ask("GetObject", key, self._get_object(), Key=key, IfMatch=f'"{etag}"')
+        got = str(answer.get("ETag", "")).strip('"')
+        length = int(answer.get("ContentLength", -1))
+        if got != etag or length != size:
+            answer["Body"].close()
+            raise SourceChangedError(
+                f"s3://{self.bucket}/{key} has changed since it was listed (ETag {got}, {length} bytes).",
+                code="ETagMismatch",
+                key=key,
+            )
+        return S3Object(
+            key=key,
+            etag=etag,
+            size=size,
+            version_id=answer.get("VersionId"),
+            metadata=answer.get("Metadata") or {},
+            _body=answer["Body"],
+            _md5=_md5_of(etag, answer),
+            bucket=self.bucket,
+            last_modified=_iso(answer.get("LastModified")),
+            content_type=str(answer.get("ContentType") or ""),
+        )
+
+    def head(self, key: str) -> ListedObject | None:
+        """The object as it is now; ``None`` is S3's 404, the only proof that it is gone.
+
+        :raises S3IntegrationError: for every other refusal or failure, which proves nothing
+        """
+        try:
+            answer = self._ask("HeadObject", key, self.client.head_object, Key=key)
+        except NoSuchKeyError as error:
+            if error.details.get("status") == 404:
+                return None
+            raise
+        return ListedObject(
+            key,
+            str(answer.get("ETag", "")).strip('"'),
+            int(answer["ContentLength"]),
+            _iso(answer.get("LastModified")),
+            str(answer.get("StorageClass") or "STANDARD"),
+        )
+
+
+def _rows(answer: Mapping[str, Any]) -> ListedPage:
+    page: ListedPage | None = answer.get(ROWS)
+    return ListedPage.of(map(_row, answer.get("Contents") or ())) if page is None else page
+
+
+def _row(item: Mapping[str, Any]) -> ListedObject:
+    return ListedObject(
+        item["Key"],
+        str(item.get("ETag", "")).strip('"'),
+        int(item["Size"]),
+        _iso(item.get("LastModified")),
+        str(item.get("StorageClass") or "STANDARD"),
+    )
+
+
+def _iso(value: Any) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if hasattr(value, "strftime") else str(value or "")
+
+
+def _md5_of(etag: str, answer: Mapping[str, Any]) -> str | None:
+    """The MD5 that the ETag is, or ``None``: ETags under SSE-KMS, DSSE and SSE-C look like one and aren't."""
+    encrypted = answer.get("ServerSideEncryption") not in (None, "AES256") or answer.get("SSECustomerAlgorithm")
+    return etag if _PLAIN_MD5.match(etag) and not encrypted else None

@@ -1,0 +1,271 @@
+"""Who works on which rows: claiming the next request's worth, the intent before a request, and what is in doubt.
+
+A claim is (owner, try, lease end by the database's clock). The same owner with a higher try takes over at once, anybody
+else after the lease. Every change of a claimed row names the claim; 0 rows changed means that it is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.errors import ClaimLostError
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.db.tables import WORK
+from cloudindex_provider.state.records import Owner, Run, Source, WorkRow
+from cloudindex_provider.sync.detect.guard import fit_request
+from cloudindex_provider.sync.settings import MAX_FILES_PER_REQUEST
+
+__all__ = [
+    "backlog",
+    "claim_request",
+    "doubtful_uploads",
+    "live_documents",
+    "ready_rows",
+    "record_intent",
+    "release",
+    "renew",
+    "seconds_since_intent",
+    "took_others",
+    "withdraw",
+]
+
+_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
+# Free to take: nobody's, or run out, or an earlier try of the same task.
+FREE = (
+    "(claim_owner IS NULL OR claim_until < :now"
+    " OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
+)
+MINE = "claim_owner = :owner AND claim_try = :try"
+_READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
+# What a run may claim: ready, free, and neither tried nor found removed by the run.
+MAY_CLAIM = (
+    f"source_id = :source AND {WORK} AND {_READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
+    " WHERE run_id = :run AND run_key.key = object.key AND (outcome IS NOT NULL OR class = 'removed'))"
+)
+# (database, transaction, bound values, most rows) -> rows in the order of their uploads
+Finder = Callable[[Database, Connection, Mapping[str, object], int], list[WorkRow]]
+
+
+_INTEND = sa.text(
+    "UPDATE object SET status = 'uploading', etag = :etag, size = :size, last_modified = :at, upload_etag = :etag,"
+    " upload_size = :size, upload_sha256 = :sha, upload_document_id = NULL, file_name = :name, intent_at = :now,"
+    " claim_until = :until, revision = revision + 1"
+    f" WHERE scope_id = :scope AND key = :key AND (etag = :etag OR revision = :seen) AND {MINE}"
+)
+_UNDEALT = sa.text(
+    "DELETE FROM run_key WHERE run_id = :run AND key = :key AND outcome IS NULL AND EXISTS (SELECT 1 FROM object"
+    " WHERE scope_id = :scope AND key = :key AND status IN ('pending', 'failed') AND claim_owner IS NULL)"
+)
+
+
+def claim_values(owner: Owner, **more: object) -> dict[str, object]:
+    """The bound values of ``FREE`` and ``MINE``."""
+    task = {"task": owner.name, "workers": owner.workers, "workers_length": len(owner.workers)}
+    return {"owner": owner.claim, "try": owner.attempt, **task, **more}
+
+
+def backlog(db: Database, source: Source) -> tuple[int, int]:
+    """(documents, bytes) that are ready to be uploaded, and those whose upload is in doubt."""
+    with db.read() as connection:
+        row = connection.execute(
+            sa.text(
+                "SELECT count(*), coalesce(sum(size), 0) FROM object"
+                f" WHERE source_id = :source AND {WORK} AND (status = 'uploading' OR {_READY})"
+            ),
+            {"source": source.id, "now": db.now(connection)},
+        ).one()
+    return int(row[0]), int(row[1])
+
+
+def live_documents(db: Database, source: Source) -> int:
+    """How many documents of the source are live."""
+    with db.read() as connection:
+        statement = sa.text("SELECT count(document_id) FROM object WHERE source_id = :source")
+        return int(connection.execute(statement, {"source": source.id}).scalar_one())
+
+
+def claim_request(
+    db: Database,
+    run: Run,
+    owner: Owner,
+    *,
+    lease: float,
+    max_request_size: int,
+    max_documents: int | None,
+    find: Finder | None = None,
+) -> list[WorkRow]:
+    """The next rows for one upload request, claimed, sorted by key; empty when there is nothing to do.
+
+    Rows that this run has tried already, or found removed, are left to the next run; a key is counted in the run that
+    claims it.
+
+    :param find: gives the rows that come next, in the order of their uploads, locked; ``None``: in key order
+    """
+    with db.write() as connection:
+        now = db.now(connection)
+        room = _room(connection, run, max_documents)
+        if room <= 0:
+            return []
+        values = claim_values(owner, source=run.source.id, run=run.id, scope=run.source.scope_id, now=now)
+        ready = (find or _in_key_order)(db, connection, values, room)
+        # What got no answer when it was sent alone stays alone, after everything else.
+        others = [row for row in ready if not (row.doubtful and row.attempts)]
+        chosen = others[: min(room, fit_request((row.size for row in others), max_request_size))] or ready[:1]
+        chosen.sort(key=_key)
+        _take(connection, run, owner, chosen, now + lease)
+    return [_revised(row) for row in chosen]
+
+
+def _in_key_order(db: Database, connection: Connection, values: Mapping[str, object], room: int) -> list[WorkRow]:
+    # One status a query: the index gives its rows in key order.
+    statuses = ("status = 'failed'", "status = 'pending'")
+    return [row for status in statuses for row in ready_rows(db, connection, {**values, "room": room}, status, "key")]
+
+
+def ready_rows(
+    db: Database, connection: Connection, values: Mapping[str, object], where: str, order: str
+) -> list[WorkRow]:
+    """Up to ``:room`` of the rows that this run may claim now, locked, of those ``where`` (SQL, as ``order`` is)."""
+    skip_locked = "" if db.is_sqlite else " FOR UPDATE SKIP LOCKED"
+    statement = f"SELECT {_COLUMNS} FROM object WHERE {where} AND {MAY_CLAIM} ORDER BY {order} LIMIT :room{skip_locked}"
+    return [WorkRow(*row) for row in connection.execute(sa.text(statement), values)]
+
+
+def _key(row: WorkRow) -> str:
+    # Several rows are always changed in key order: transactions that lock the same rows can't wait for each other.
+    return row.key
+
+
+def _room(connection: Connection, run: Run, max_documents: int | None) -> int:
+    if max_documents is None:
+        return MAX_FILES_PER_REQUEST
+    statement = sa.text("SELECT count(*) FROM run_key WHERE run_id = :run AND class <> 'removed'")
+    return min(MAX_FILES_PER_REQUEST, max_documents - int(connection.execute(statement, {"run": run.id}).scalar_one()))
+
+
+def _revised(row: WorkRow) -> WorkRow:
+    return replace(row, revision=row.revision + 1)
+
+
+def _take(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow], until: float) -> None:
+    if not rows:
+        return
+    connection.execute(
+        sa.text(
+            "UPDATE object SET claim_owner = :owner, claim_try = :try, claim_until = :until, revision = revision + 1"
+            " WHERE scope_id = :scope AND key = :key"
+        ),
+        [claim_values(owner, until=until, scope=run.source.scope_id, key=row.key) for row in rows],
+    )
+    note_run_keys(connection, run, {row.key: "changed" if row.indexed_etag is not None else "new" for row in rows})
+
+
+def note_run_keys(connection: Connection, run: Run, classes: Mapping[str, str]) -> None:
+    """Say that this run deals with these keys (key -> class)."""
+    if classes:
+        connection.execute(
+            sa.text(
+                "INSERT INTO run_key (run_id, key, class) VALUES (:run, :key, :class)"
+                " ON CONFLICT (run_id, key) DO NOTHING"
+            ),
+            [{"run": run.id, "key": key, "class": cls} for key, cls in classes.items()],
+        )
+
+
+def renew(db: Database, owner: Owner, source: Source, lease: float) -> int:
+    """Prolong the owner's claims; gives how many there are."""
+    with db.write() as connection:
+        values = claim_values(owner, until=db.now(connection) + lease, scope=source.scope_id, source=source.id)
+        mine = f"source_id = :source AND claim_owner IS NOT NULL AND {MINE}"
+        if not db.is_sqlite:  # locked in key order first
+            mine = f"scope_id = :scope AND key IN (SELECT key FROM object WHERE {mine} ORDER BY key FOR UPDATE)"
+        return connection.execute(sa.text(f"UPDATE object SET claim_until = :until WHERE {mine}"), values).rowcount
+
+
+def release(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
+    """Give rows back that were claimed and not sent. One that is ``uploading`` stays: it must be looked up.
+
+    The run hasn't dealt with what is given back: it takes no room of ``max_documents_per_run`` from the next try.
+    """
+    if rows:
+        with db.write() as connection:  # one transaction: who claims a row next finds that nobody has dealt with it
+            _set_mine(connection, run, owner, rows, "claim_owner = NULL", "AND status <> 'uploading'")
+            values = {"run": run.id, "scope": run.source.scope_id}
+            connection.execute(_UNDEALT, [{**values, "key": key} for key in sorted(row.key for row in rows)])
+
+
+def withdraw(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
+    """Take an intent back whose request is known to have done nothing; the claim stays."""
+    if rows:
+        with db.write() as connection:
+            _set_mine(connection, run, owner, rows, "status = 'pending'", "AND status = 'uploading'")
+
+
+def _set_mine(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow], sets: str, guard: str) -> None:
+    statement = sa.text(
+        f"UPDATE object SET {sets}, revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE} {guard}"
+    )
+    keys = sorted(row.key for row in rows)
+    connection.execute(statement, [claim_values(owner, scope=run.source.scope_id, key=key) for key in keys])
+
+
+def record_intent(
+    db: Database, run: Run, owner: Owner, rows: Sequence[tuple[WorkRow, str, str | None]], *, lease: float
+) -> None:
+    """Write, before a request, what it is about to upload: (row, file name, SHA-256 where it is known already).
+
+    A row may name a newer ETag than the listing did, as long as nobody has changed it since it was claimed.
+
+    :raises ClaimLostError: when a row is claimed by somebody else or wants another ETag by now; nothing is written then
+    """
+    with db.write() as connection:
+        now = db.now(connection)
+        for row, name, sha256 in sorted(rows, key=lambda item: _key(item[0])):
+            values = {
+                "owner": owner.claim, "try": owner.attempt, "scope": run.source.scope_id, "key": row.key,
+                "etag": row.etag, "size": row.size, "name": name, "sha": sha256, "at": row.last_modified,
+                "seen": row.revision, "now": now, "until": now + lease,
+            }  # fmt: skip
+            if connection.execute(_INTEND, values).rowcount != 1:
+                raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)
+
+
+def doubtful_uploads(db: Database, run: Run, owner: Owner, *, lease: float) -> list[WorkRow]:
+    """Claim the rows whose upload was begun by somebody who is gone, or by us with an unknown outcome.
+
+    Not while the owner has a request under way: its rows would seem to be in doubt.
+    """
+    with db.write() as connection:
+        now = db.now(connection)
+        values = claim_values(owner, source=run.source.id, now=now)
+        rows = connection.execute(
+            sa.text(
+                f"SELECT {_COLUMNS} FROM object WHERE source_id = :source AND status = 'uploading' AND {WORK}"
+                f" AND ({FREE} OR {MINE}) ORDER BY key"
+            ),
+            values,
+        )
+        found = [WorkRow(*row) for row in rows]
+        _take(connection, run, owner, found, now + lease)
+    return [_revised(row) for row in found]
+
+
+def took_others(db: Database, run: Run, row: WorkRow, *, within: float) -> bool:
+    """Whether the service took an upload of another key in the last ``within`` seconds before this row's intent."""
+    statement = sa.text(
+        "SELECT count(*) FROM object WHERE scope_id = :scope AND status IN ('processing', 'indexed')"
+        " AND intent_at <= :intent AND intent_at > :intent - :within"
+    )
+    values = {"scope": run.source.scope_id, "intent": row.intent_at or 0.0, "within": within}
+    with db.read() as connection:
+        return bool(connection.execute(statement, values).scalar_one())
+
+
+def seconds_since_intent(db: Database, rows: Sequence[WorkRow]) -> float:
+    """Seconds since the newest of these intents, by the database's clock."""
+    with db.read() as connection:
+        return db.now(connection) - max((row.intent_at or 0.0 for row in rows), default=0.0)

@@ -1,0 +1,240 @@
+"""The connection to the state: opening, checking, migrating, and transactions that several tasks can run at once.
+
+On SQLite every writing transaction starts with BEGIN IMMEDIATE: with the driver's deferred BEGIN, writers that read
+first fail at once instead of waiting. No transaction may span a network call. One ``Database`` per process, made after
+the fork.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from cloudindex_provider.errors import StateError
+from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, prepare_sqlite_file
+from cloudindex_provider.state.db.tables import MIGRATIONS, SCHEMA_VERSION
+
+__all__ = ["BLOCK", "Database"]
+
+BLOCK = 5000  # rows a writing transaction holds at most
+_BUSY_TIMEOUT = 30.0  # seconds
+# One migration at a time, whatever starts at once.
+_MIGRATION_LOCK = 0x436C6F75
+
+
+class StateUnavailableError(StateError):
+    """The state's database can't be reached, or stayed locked, for now."""
+
+    retryable = True
+    default_hint = "Check the state's database; nothing is lost, the next try goes on."
+
+
+class Database:
+    """The state's database, opened, checked and at this version's schema.
+
+    :param url: an SQLAlchemy URL (sqlite or postgresql)
+    :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        self.url = make_url(url)
+        self._write_lock = threading.Lock()
+        if self.is_sqlite:
+            prepare_sqlite_file(self.url)
+        self._engine = _engine(self.url)
+        try:
+            self._migrate()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @property
+    def dialect(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.url.get_backend_name()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.dialect == "sqlite"
+
+    @property
+    def name(self) -> str:
+        """Where the state is, without a password."""
+        return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self._engine.dispose()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A writing transaction. Keep it short: no network call, at most ``BLOCK`` rows."""
+        # SQLite has one writer; threads of this process queue here instead of polling its lock.
+        with self._write_lock if self.is_sqlite else _no_lock(), self._errors(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self, *, snapshot: bool = True) -> Iterator[Connection]:
+        """A snapshot for reading.
+
+        :param snapshot: one for all statements; without it each has its own, for fewer round trips to Postgres, and on
+            SQLite for fewer waits for Python's lock
+        """
+        if self.is_sqlite:
+            options = {"cloudindex_begin": "BEGIN" if snapshot else None}
+        else:
+            options = {"isolation_level": "REPEATABLE READ" if snapshot else "AUTOCOMMIT"}
+        with self._errors(), self._engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    def now(self, connection: Connection) -> float:
+        """The database server's clock, in seconds since 1970. Leases and times are told by it alone."""
+        sql = (
+            "SELECT (julianday('now') - 2440587.5) * 86400.0"
+            if self.is_sqlite
+            else "SELECT extract(epoch FROM clock_timestamp())"
+        )
+        return float(connection.execute(sa.text(sql)).scalar_one())
+
+    def analyze(self) -> None:
+        """Let Postgres look at the table of objects: without statistics of a first load, claims read all of it."""
+        if not self.is_sqlite:
+            with self.write() as connection:
+                connection.execute(sa.text("ANALYZE object"))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise StateUnavailableError(f"The state in {self.name} can't be used now: {_cause(error)}.") from None
+        except DatabaseError as error:
+            if _is_damage(error):
+                raise StateError(f"The state in {self.name} is damaged: {_cause(error)}.", hint=DAMAGE_HINT) from None
+            raise StateError(
+                f"The state in {self.name} refused a statement: {_cause(error)}.",
+                hint="Check that the database is the state's own, and that its user may create tables there.",
+            ) from None
+
+    def _migrate(self) -> None:
+        with self.read() as connection:
+            if self._version(connection) == SCHEMA_VERSION:
+                return
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
+            for migrate in MIGRATIONS[self._version(connection) :]:
+                migrate(connection)
+            connection.execute(
+                sa.text(
+                    "INSERT INTO meta (name, value) VALUES ('schema', :v)"
+                    " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+                ),
+                {"v": str(SCHEMA_VERSION)},
+            )
+
+    def _version(self, connection: Connection) -> int:
+        """The schema that is there, 0 in an empty database."""
+        if not self.is_sqlite:
+            encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
+            if encoding != "UTF8":
+                raise StateError(f"The database of {self.name} stores {encoding}; keys need UTF8.")
+        tables = sa.inspect(connection).get_table_names()
+        if not tables:
+            return 0
+        version = _stored_version(connection) if "meta" in tables else None
+        if version is None:
+            raise StateError(
+                f"The state in {self.name} has tables but no schema version, so it isn't ours or is damaged.",
+                hint="Nothing was changed. Point the state at an empty database of its own.",
+            )
+        if version > SCHEMA_VERSION:
+            raise StateError(
+                f"The state in {self.name} has schema {version}; this version knows {SCHEMA_VERSION} at most.",
+                hint="Install the version of airflow-provider-cloudindex that wrote it, or a newer one.",
+            )
+        return version
+
+
+def _stored_version(connection: Connection) -> int | None:
+    columns = {column["name"] for column in sa.inspect(connection).get_columns("meta")}
+    if not {"name", "value"} <= columns:
+        return None
+    found = connection.execute(sa.text("SELECT value FROM meta WHERE name = 'schema'")).scalar()
+    return int(found) if isinstance(found, str) and found.isdecimal() else None
+
+
+@contextmanager
+def _no_lock() -> Iterator[None]:
+    yield
+
+
+def _engine(url: URL) -> Engine:
+    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+
+
+def _postgres(url: URL) -> Engine:
+    if url.get_driver_name() != "psycopg2":
+        return sa.create_engine(url, pool_pre_ping=True)
+    # psycopg2's own executemany makes a round trip of every row; psycopg 3 sends them in one pipeline.
+    engine = sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch")
+
+    @sa.event.listens_for(engine, "checkin")
+    def _on_checkin(dbapi_connection: Any, _record: Any) -> None:
+        if dbapi_connection is not None:
+            # With the level that SQLAlchemy has put back, every change of autocommit would be a round trip of its own.
+            dbapi_connection.isolation_level = None
+
+    return engine
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT, "check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def _on_connect(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None  # the driver begins nothing by itself
+        cursor = dbapi_connection.cursor()
+        _use_wal(cursor)
+        cursor.execute("PRAGMA synchronous=NORMAL")  # in WAL a power cut may lose the last commits, never the file
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        begin = connection.get_execution_options().get("cloudindex_begin", "BEGIN IMMEDIATE")
+        if begin is not None:
+            connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    # The busy timeout doesn't cover all of the switch: of 4,800 first openings, 12 at a time, one failed at once.
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)
+
+
+def _is_damage(error: SQLAlchemyError) -> bool:
+    original = getattr(error, "orig", None)
+    return type(original) is sqlite3.DatabaseError  # "malformed", "not a database": the class, not the text
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    # The driver's own words only: SQLAlchemy's text repeats the statement and its values.
+    return str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0].rstrip(".")

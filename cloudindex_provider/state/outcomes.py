@@ -1,0 +1,326 @@
+"""What became of a claimed row: sent, adopted, indexed, failed or gone; with the run's outcome and counters beside it.
+
+A key's outcome is written in the transaction that changes its row, for every run that still waits for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state.claims import MINE, claim_values, note_run_keys
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.db.tables import WORK
+from cloudindex_provider.state.records import Owner, Run, WorkRow
+from cloudindex_provider.state.runs import add_counts, note_history
+
+__all__ = [
+    "Failure",
+    "Sent",
+    "processing_rows",
+    "record_all_sent",
+    "record_failed",
+    "record_gone",
+    "record_not_sent",
+    "record_processed",
+    "record_same_bytes",
+    "record_sent",
+    "record_skipped",
+    "record_strays",
+    "record_suspects",
+    "record_unknown",
+]
+
+_NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"
+_DONE = "claim_owner = NULL, revision = revision + 1"
+_LONGEST_DELAY = 86400.0  # seconds between two tries of one key
+_WORK_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
+_KEY = "WHERE scope_id = :scope AND key = :key"
+_TAKEN = (
+    "status = 'processing', upload_document_id = :id, document_version = coalesce(:version, document_version),"
+    " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL"
+)
+# Made once: what a request's twenty files need for the most part is SQLAlchemy reading a statement again.
+_SENT = sa.text(f"UPDATE object SET {_TAKEN}, {_DONE} {_KEY} AND {MINE}")
+_ADOPTED = sa.text(f"UPDATE object SET {_TAKEN}, doubtful = 1, {_DONE} {_KEY} AND {MINE}")
+_LOOK_AGAIN = sa.text(f"UPDATE object SET doubtful = 1, revision = revision + 1 {_KEY}")
+_SELECT_CLAIMED = f"SELECT key FROM object WHERE scope_id = :scope AND key IN :keys AND {MINE} ORDER BY key"
+_CLAIMED = sa.text(_SELECT_CLAIMED).bindparams(sa.bindparam("keys", expanding=True))
+_CLAIMED_LOCKED = sa.text(f"{_SELECT_CLAIMED} FOR UPDATE").bindparams(sa.bindparam("keys", expanding=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a key failed. ``permanent``: the same bytes would fail again."""
+
+    reason: str
+    permanent: bool = False
+    delay: float = 60.0  # seconds until it may be tried again, doubled by every strike
+    strike: bool = True  # false: it says nothing about the document, so it never leads to quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A file that the service has. ``extra_ids``: further documents under its name, which are nobody's."""
+
+    row: WorkRow
+    document_id: str
+    version: int | None
+    sha256: str | None
+    extra_ids: tuple[str, ...] = ()
+
+
+def _where(run: Run, owner: Owner, row: WorkRow, **more: object) -> dict[str, object]:
+    return claim_values(owner, scope=run.source.scope_id, key=row.key, **more)
+
+
+def _change(connection: Connection, sets: str, values: dict[str, object], guard: str) -> bool:
+    statement = f"UPDATE object SET {sets}, {_DONE} WHERE scope_id = :scope AND key = :key AND {guard}"
+    return connection.execute(sa.text(statement), values).rowcount == 1
+
+
+def _outcome(connection: Connection, run: Run, key: str, outcome: str, reason: str | None = None) -> None:
+    connection.execute(
+        sa.text(
+            "UPDATE run_key SET outcome = :outcome, reason = :reason WHERE key = :key AND outcome IS NULL"
+            " AND class <> 'removed' AND run_id IN (SELECT id FROM run WHERE source_id = :source)"
+        ),
+        {"outcome": outcome, "reason": reason, "key": key, "source": run.source.id},
+    )
+
+
+def _supersede(connection: Connection, run: Run, key: str, ids: Iterable[str], reason: str) -> None:
+    rows = [
+        {"scope": run.source.scope_id, "id": one, "source": run.source.id, "key": key, "reason": reason} for one in ids
+    ]
+    if rows:
+        connection.execute(
+            sa.text(
+                "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
+                " VALUES (:scope, :id, :source, :key, :reason) ON CONFLICT DO NOTHING"
+            ),
+            rows,
+        )
+
+
+def record_sent(
+    db: Database,
+    run: Run,
+    owner: Owner,
+    row: WorkRow,
+    *,
+    document_id: str,
+    version: int | None,
+    sha256: str | None,
+    adopted: bool = False,
+    extra_ids: Sequence[str] = (),
+) -> bool:
+    """The service has the bytes (``adopted``: found there) and processes them. False: the claim is lost."""
+    sent = Sent(row, document_id, version, sha256, tuple(extra_ids))
+    return record_all_sent(db, run, owner, [sent], adopted=adopted) == 1
+
+
+def record_all_sent(db: Database, run: Run, owner: Owner, sent: Sequence[Sent], *, adopted: bool = False) -> int:
+    """``record_sent`` for all files of a request in one transaction; gives how many are still ours."""
+    sent = sorted(sent, key=lambda one: one.row.key)
+    with db.write() as connection:
+        still = _still_mine(db, connection, run, owner, [one.row.key for one in sent])
+        kept = [one for one in sent if one.row.key in still]
+        lost = [one for one in sent if one.row.key not in still]
+        if kept:
+            connection.execute(
+                _ADOPTED if adopted else _SENT,
+                [_where(run, owner, one.row, id=one.document_id, version=one.version, sha=one.sha256) for one in kept],
+            )
+            size = 0 if adopted else sum(one.row.upload_size or one.row.size for one in kept)
+            add_counts(connection, run.id, {"adopted" if adopted else "uploaded": len(kept), "bytes": size})
+        if lost:
+            # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.
+            connection.execute(_LOOK_AGAIN, [_where(run, owner, one.row) for one in lost])
+        for one in sent:
+            # A document that no row points to would never be found again, so it is noted whatever became of the claim.
+            unbound = () if one.row.key in still else (one.document_id,)
+            strays = [other for other in (*one.extra_ids, *unbound) if other != one.row.document_id]
+            _supersede(connection, run, one.row.key, strays, "copy")
+    return len(kept)
+
+
+def _still_mine(db: Database, connection: Connection, run: Run, owner: Owner, keys: Sequence[str]) -> set[str]:
+    """Those of the keys whose claim is still the owner's, and stays so until the transaction's end."""
+    statement = _CLAIMED if db.is_sqlite else _CLAIMED_LOCKED
+    values = claim_values(owner, scope=run.source.scope_id, keys=list(keys))
+    return set(connection.execute(statement, values).scalars()) if keys else set()
+
+
+def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256: str) -> None:
+    """Another ETag, the bytes that are indexed already: nothing to upload."""
+    with db.write() as connection:
+        if _change(
+            connection,
+            "status = 'indexed', etag = :etag, size = :size, indexed_etag = :etag, indexed_size = :size,"
+            f" indexed_sha256 = :sha, attempts = 0, next_attempt_at = NULL, reason = NULL, {_NO_UPLOAD}",
+            _where(run, owner, row, etag=row.etag, size=row.size, sha=sha256),
+            MINE,
+        ):
+            _outcome(connection, run, row.key, "indexed", "same bytes")
+            add_counts(connection, run.id, {"same_bytes": 1})
+
+
+def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str) -> None:
+    """The request's outcome is unknown: the rows stay ``uploading`` and ours until they are looked up."""
+    with db.write() as connection:
+        for row in sorted(rows, key=lambda one: one.key):
+            connection.execute(
+                sa.text(
+                    "UPDATE object SET doubtful = 1, reason = :reason, revision = revision + 1"
+                    f" WHERE scope_id = :scope AND key = :key AND {MINE}"
+                ),
+                _where(run, owner, row, reason=reason),
+            )
+
+
+def record_not_sent(
+    db: Database, run: Run, owner: Owner, row: WorkRow, *, extra_ids: Sequence[str] = (), live_is_known: bool = True
+) -> bool:
+    """A doubtful upload isn't there: the row is pending and stays claimed. False: the claim is lost.
+
+    :param extra_ids: documents under the key's name that are nobody's
+    :param live_is_known: false: the upload may have replaced the bytes of the live document, so what was known of them
+        is forgotten
+    """
+    forget = "" if live_is_known else ", indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL"
+    with db.write() as connection:
+        statement = sa.text(
+            f"UPDATE object SET status = 'pending', doubtful = 1, reason = NULL, {_NO_UPLOAD}{forget},"
+            f" revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE}"
+        )
+        kept = connection.execute(statement, _where(run, owner, row)).rowcount == 1
+        if kept:
+            _supersede(connection, run, row.key, [one for one in extra_ids if one != row.document_id], "copy")
+    return kept
+
+
+def record_suspects(db: Database, run: Run, keys: Iterable[str]) -> None:
+    """Count an attempt of uploads that got no answer though they were sent alone."""
+    with db.write() as connection:
+        for key in sorted(keys):
+            connection.execute(
+                sa.text(
+                    "UPDATE object SET attempts = attempts + 1, revision = revision + 1"
+                    " WHERE scope_id = :scope AND key = :key AND status = 'uploading'"
+                ),
+                {"scope": run.source.scope_id, "key": key},
+            )
+
+
+def record_strays(db: Database, run: Run, key: str, ids: Iterable[str]) -> None:
+    """Documents of our own requests that can't be told to belong to a key: they are to be deleted."""
+    with db.write() as connection:
+        _supersede(connection, run, key, ids, "failed")
+
+
+def record_failed(
+    db: Database, run: Run, owner: Owner | None, row: WorkRow, failure: Failure, *, max_attempts: int
+) -> str:
+    """A strike: ``failed`` with a back-off, or ``quarantined`` when it was the last one. Gives the outcome.
+
+    Without an owner the row is nobody's (processing) and guarded by its revision.
+    """
+    attempts = row.attempts + int(failure.strike)
+    outcome = "quarantined" if failure.strike and (failure.permanent or attempts >= max_attempts) else "failed"
+    with db.write() as connection:
+        now = db.now(connection)
+        values: dict[str, object] = {
+            "status": outcome, "reason": failure.reason, "attempts": attempts,
+            "next": now + min(_LONGEST_DELAY, failure.delay * 2 ** max(0, min(attempts, 20) - 1)),
+        }  # fmt: skip
+        guard, where = _guard(run, owner, row)
+        if _change(
+            connection,
+            f"status = :status, reason = :reason, attempts = :attempts, next_attempt_at = :next, {_NO_UPLOAD}",
+            {**values, **where},
+            guard,
+        ):
+            if row.upload_document_id and row.upload_document_id != row.document_id:
+                _supersede(connection, run, row.key, [row.upload_document_id], "failed")
+            _outcome(connection, run, row.key, outcome, failure.reason)
+            note_history(db, connection, run, [(row.key, outcome, failure.reason)])
+    return outcome
+
+
+def _guard(run: Run, owner: Owner | None, row: WorkRow) -> tuple[str, dict[str, object]]:
+    if owner is not None:
+        return MINE, _where(run, owner, row)
+    return "revision = :seen", {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
+
+
+def record_gone(db: Database, run: Run, owner: Owner, row: WorkRow, now_there: ListedObject | None) -> None:
+    """S3 no longer has what was listed: the next sweep sees what it has."""
+    with db.write() as connection:
+        if now_there is None:
+            sets, values = f"status = 'pending', {_NO_UPLOAD}", _where(run, owner, row)
+        else:
+            sets = f"status = 'pending', etag = :etag, size = :size, last_modified = :at, attempts = 0, {_NO_UPLOAD}"
+            values = _where(run, owner, row, etag=now_there.etag, size=now_there.size, at=now_there.last_modified)
+        if _change(connection, sets, values, MINE):
+            _outcome(connection, run, row.key, "gone", "deleted since" if now_there is None else "changed since")
+
+
+def record_skipped(db: Database, run: Run, owner: Owner, row: WorkRow, reason: str) -> None:
+    """The object itself says that it isn't to be indexed. A document that it has already is kept and shown."""
+    with db.write() as connection:
+        if _change(
+            connection,
+            f"status = 'skipped', reason = :reason, {_NO_UPLOAD}",
+            _where(run, owner, row, reason=reason),
+            MINE,
+        ):
+            _outcome(connection, run, row.key, "skipped", reason)
+            add_counts(connection, run.id, {f"skipped:{reason}": 1})
+            note_history(db, connection, run, [(row.key, "skipped", reason)])
+
+
+def processing_rows(db: Database, run: Run, *, after: str | None = None, limit: int = 1000) -> list[WorkRow]:
+    """What the service has taken and not finished, in key order; this run answers for it from now on."""
+    with db.write() as connection:
+        rows = connection.execute(
+            sa.text(
+                f"SELECT {_WORK_COLUMNS} FROM object WHERE source_id = :source AND status = 'processing' AND {WORK}"
+                f"{' AND key > :after' if after is not None else ''} ORDER BY key LIMIT :limit"
+            ),
+            {"source": run.source.id, "after": after, "limit": limit},
+        ).all()
+        found = [WorkRow(*row) for row in rows]
+        note_run_keys(connection, run, {r.key: "changed" if r.indexed_etag is not None else "new" for r in found})
+    return found
+
+
+def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None, version: int | None) -> bool:
+    """The service has indexed the upload: it is the key's live document now, and an older one is superseded.
+
+    Where S3 has moved on meanwhile, the row is queued again at once.
+    """
+    with db.write() as connection:
+        sets = (
+            "document_id = upload_document_id, indexed_etag = upload_etag, indexed_size = upload_size,"
+            " indexed_sha256 = coalesce(:sha, upload_sha256), document_version = coalesce(:version, document_version),"
+            " attempts = 0, next_attempt_at = NULL, reason = NULL,"
+            f" status = CASE WHEN etag = upload_etag THEN 'indexed' ELSE 'pending' END, {_NO_UPLOAD}"
+        )
+        values: dict[str, object] = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
+        if not _change(connection, sets, {**values, "sha": sha256, "version": version}, "revision = :seen"):
+            return False
+        connection.execute(
+            sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"),
+            {**values, "id": row.upload_document_id},  # a version of a document that seemed to be a stray copy
+        )
+        if row.document_id and row.document_id != row.upload_document_id:
+            _supersede(connection, run, row.key, [row.document_id], "replaced")
+        if row.etag == row.upload_etag:
+            _outcome(connection, run, row.key, "indexed")
+        note_history(db, connection, run, [(row.key, "indexed", None)])
+    return True

@@ -1,0 +1,259 @@
+"""What people and an audit do to rows: releasing failed ones, looking back, and putting right what an audit found.
+
+Every change names the revision that was seen, spares rows that somebody works on, and leaves a line in the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.state.db.database import BLOCK, Database
+from cloudindex_provider.state.records import Source
+from cloudindex_provider.state.sweep import prefix_end
+from cloudindex_provider.sync.repair.index_copy import Finding, Tracked
+
+__all__ = [
+    "Event",
+    "key_history",
+    "known_documents",
+    "release_all",
+    "release_keys",
+    "requeue",
+    "supersede",
+    "tracked_rows",
+    "unchanged",
+]
+
+IDLE = "(claim_owner IS NULL OR claim_until < :now)"
+_RELEASED = (
+    "UPDATE object SET status = 'pending', attempts = 0, next_attempt_at = NULL, reason = NULL, claim_owner = NULL,"
+    " revision = revision + 1 WHERE scope_id = :scope AND key = :key AND source_id = :source"
+    f" AND status IN ('failed', 'quarantined') AND {IDLE}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a key's history. ``at``: seconds since 1970."""
+
+    at: float
+    event: str
+    reason: str | None
+    dag_id: str | None
+    run_id: str | None
+
+
+def note(connection: Connection, source: Source, now: float, events: Iterable[tuple[str, str, str | None]]) -> None:
+    """Write (key, event, reason) to the history, outside of any run."""
+    rows = [{"source": source.id, "key": key, "at": now, "event": event, "reason": why} for key, event, why in events]
+    if rows:
+        connection.execute(
+            sa.text(
+                "INSERT INTO history (source_id, key, at, event, reason) VALUES (:source, :key, :at, :event, :reason)"
+            ),
+            rows,
+        )
+
+
+# Releasing
+
+
+def release_keys(db: Database, source: Source, keys: Sequence[str], user: str) -> int:
+    """Let failed or quarantined keys be tried again by the next run, as if for the first time.
+
+    :raises SettingsError: naming the first key that isn't failed or quarantined; none is released then
+    """
+    with db.write() as connection:
+        for key in keys:
+            status = connection.execute(
+                sa.text("SELECT status FROM object WHERE scope_id = :scope AND key = :key AND source_id = :source"),
+                {"scope": source.scope_id, "key": key, "source": source.id},
+            ).scalar()
+            if status not in ("failed", "quarantined"):
+                what = "has no such key" if status is None else "has it, and it"
+                end = "." if status is None else f" is {status}: there is nothing to try again."
+                raise SettingsError(f"{key!r}: source {source.id} {what}{end}", field="key")
+        return _release(db, connection, source, sorted(set(keys)), user)
+
+
+def release_all(db: Database, source: Source, status: str, user: str) -> int:
+    """Release every key of the source that is ``failed``, or ``quarantined``."""
+    released, after = 0, ""
+    while True:
+        with db.write() as connection:
+            keys = connection.execute(
+                sa.text(
+                    "SELECT key FROM object WHERE source_id = :source AND status = :status AND status <> 'indexed'"
+                    " AND key > :after ORDER BY key LIMIT :limit"
+                ),
+                {"source": source.id, "status": status, "after": after, "limit": BLOCK},
+            ).scalars()
+            some = list(keys)
+            if not some:
+                return released
+            released += _release(db, connection, source, some, user)
+        after = some[-1]
+
+
+def _release(db: Database, connection: Connection, source: Source, keys: Sequence[str], user: str) -> int:
+    now, done = db.now(connection), []
+    for key in keys:
+        values = {"scope": source.scope_id, "source": source.id, "key": key, "now": now}
+        if connection.execute(sa.text(_RELEASED), values).rowcount:
+            done.append((key, "released", f"operator action by {user}"))
+    note(connection, source, now, done)
+    return len(done)
+
+
+# Looking back
+
+
+def key_history(db: Database, source: Source, key: str) -> tuple[dict[str, Any] | None, list[Event]]:
+    """(the key's row now, what happened to it, oldest first)."""
+    values = {"scope": source.scope_id, "source": source.id, "key": key}
+    with db.read() as connection:
+        row = connection.execute(
+            sa.text(
+                "SELECT status, reason, etag, size, document_id, indexed_etag, indexed_sha256, attempts,"
+                " next_attempt_at FROM object WHERE scope_id = :scope AND source_id = :source AND key = :key"
+            ),
+            values,
+        ).one_or_none()
+        events = connection.execute(
+            sa.text(
+                "SELECT history.at, history.event, history.reason, run.dag_id, run.run_id FROM history"
+                " LEFT JOIN run ON run.id = history.run_id WHERE history.source_id = :source AND history.key = :key"
+                " ORDER BY history.id"
+            ),
+            values,
+        )
+        return (dict(row._mapping) if row is not None else None), [Event(*event) for event in events]
+
+
+# What an audit reads
+
+
+def known_documents(db: Database, project_id: str) -> Iterator[list[str]]:
+    """Every document id that the state knows in a project, in blocks."""
+    for table, columns in (("object", ("document_id", "upload_document_id")), ("superseded", ("document_id",))):
+        order = "key" if table == "object" else "document_id"
+        for scope_id in _scopes(db, project_id):
+            after = ""
+            while True:
+                with db.read() as connection:
+                    rows = connection.execute(
+                        sa.text(
+                            f"SELECT {order}, {', '.join(columns)} FROM {table} WHERE scope_id = :scope"
+                            f" AND {order} > :after ORDER BY {order} LIMIT :limit"
+                        ),
+                        {"scope": scope_id, "after": after, "limit": BLOCK},
+                    ).all()
+                if not rows:
+                    break
+                after = rows[-1][0]
+                yield [one for row in rows for one in row[1:] if one]
+
+
+def _scopes(db: Database, project_id: str) -> list[int]:
+    with db.read() as connection:
+        statement = sa.text("SELECT id FROM scope WHERE project_id = :project")
+        return list(connection.execute(statement, {"project": project_id}).scalars())
+
+
+def tracked_rows(db: Database, source: Source, *, stuck: float) -> Iterator[list[Tracked]]:
+    """Every row under the source's prefix, whoever owns it, in blocks; ``stuck``: seconds of processing."""
+    end = prefix_end(source.prefix)
+    first = "key >= :prefix"
+    values: dict[str, Any] = {
+        "scope": source.scope_id, "source": source.id, "prefix": source.prefix, "end": end, "limit": BLOCK,
+    }  # fmt: skip
+    while True:
+        with db.read() as connection:
+            values["now"] = db.now(connection)
+            rows = connection.execute(
+                sa.text(
+                    "SELECT key, source_id = :source, CASE WHEN doubtful = 0 AND status NOT IN"
+                    f" ('uploading', 'deleting') AND {IDLE} THEN 1 ELSE 0 END,"
+                    " CASE WHEN status = 'processing' AND coalesce(intent_at, 0) < :before THEN 1 ELSE 0 END,"
+                    " revision, status, document_id, indexed_sha256, file_name FROM object"
+                    f" WHERE scope_id = :scope AND {first}{' AND key < :end' if end is not None else ''}"
+                    " ORDER BY key LIMIT :limit"
+                ),
+                {**values, "before": values["now"] - stuck},
+            ).all()
+        if not rows:
+            return
+        yield [Tracked(r[0], bool(r[1]), bool(r[2]), bool(r[3]), r[4], r[5], r[6], r[7], r[8]) for r in rows]
+        first, values["after"] = "key > :after", rows[-1][0]
+
+
+def unchanged(db: Database, source: Source, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings whose rows are still as they were seen."""
+    statement = sa.text(
+        "SELECT count(*) FROM object WHERE scope_id = :scope AND key = :key AND source_id = :source"
+        " AND revision = :seen"
+    )
+    with db.read() as connection:
+        return [
+            one
+            for one in findings
+            if connection.execute(
+                statement,
+                {"scope": source.scope_id, "key": one.key, "source": source.id, "seen": one.revision},
+            ).scalar_one()
+        ]
+
+
+# What an audit writes
+
+
+def requeue(db: Database, source: Source, findings: Sequence[Finding], *, gone: bool, why: str) -> int:
+    """Upload these keys again. A live document that still exists stays the live one until the new one is processed.
+
+    What is known of the indexed bytes is forgotten, so that no upload is saved by it.
+    """
+    sets = "indexed_etag = NULL, indexed_size = NULL, document_id = NULL" if gone else "indexed_etag = ''"
+    statement = sa.text(
+        # What failed or isn't selected stays so: it has its own reasons.
+        "UPDATE object SET status = CASE WHEN status = 'indexed' THEN 'pending' ELSE status END,"
+        f" {sets}, indexed_sha256 = NULL, claim_owner = NULL, revision = revision + 1"
+        " WHERE scope_id = :scope AND key = :key AND source_id = :source AND revision = :seen"
+        f" AND status NOT IN ('uploading', 'processing', 'deleting') AND {IDLE}"
+    )
+    with db.write() as connection:
+        now, done = db.now(connection), []
+        for one in findings:
+            values = {
+                "scope": source.scope_id, "key": one.key, "source": source.id, "seen": one.revision, "now": now,
+            }  # fmt: skip
+            if connection.execute(statement, values).rowcount:
+                done.append((one.key, "requeued", why))
+        note(connection, source, now, done)
+    return len(done)
+
+
+def supersede(db: Database, source: Source, findings: Sequence[Finding], *, why: str) -> int:
+    """Documents beside a key's live one: the next run's delete step removes them once the key is indexed."""
+    statement = sa.text(
+        "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
+        " SELECT scope_id, :id, source_id, key, 'copy' FROM object WHERE scope_id = :scope AND key = :key"
+        " AND source_id = :source AND revision = :seen AND coalesce(document_id, '') <> :id"
+        f" AND coalesce(upload_document_id, '') <> :id AND {IDLE} ON CONFLICT DO NOTHING"
+    )
+    with db.write() as connection:
+        now, done = db.now(connection), []
+        for one in findings:
+            values = {
+                "scope": source.scope_id, "key": one.key, "source": source.id, "seen": one.revision, "now": now,
+                "id": one.document_id,
+            }  # fmt: skip
+            if connection.execute(statement, values).rowcount:
+                done.append((one.key, "copy found", f"{why}: {one.document_id}"))
+        note(connection, source, now, done)
+    return len(done)

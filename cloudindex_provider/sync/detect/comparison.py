@@ -1,0 +1,183 @@
+"""The comparison: two sequences in key order, what S3 lists and what the state holds, to what must be written. Pure.
+
+Level-triggered: a verdict depends on the two rows alone, never on what an earlier run meant to do. Changed means
+another ETag or size, never another time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from cloudindex_provider.s3.page import ListedObject, ListedPage
+from cloudindex_provider.state.db.tables import Status
+from cloudindex_provider.state.records import ObjectRow
+from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.sync.detect.lines import Difference, KnownLines, difference
+from cloudindex_provider.sync.selection import BlockSelector, SkipReason
+
+__all__ = ["Comparison"]
+
+_IN_FLIGHT = (Status.UPLOADING, Status.PROCESSING)
+
+
+def _one_by_one(keys: Sequence[str], sizes: Sequence[str], classes: Iterable[str]) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Compares blocks of one source.
+
+    :param select: (key, size, storage class) -> reason for a skip, or ``None``
+    :param select_all: whether ``select`` certainly skips none of a whole block
+    """
+
+    source_id: int
+    select: Callable[[str, int, str], SkipReason | None]
+    select_all: BlockSelector = _one_by_one
+
+    def settled(self, page: ListedPage, known: KnownLines) -> tuple[Counter[str], Difference] | None:
+        """The counts of those keys of a range that need no work, and its other keys, which are ``block``'s.
+
+        ``None`` where only ``block`` can tell.
+        """
+        skips = self._skips(page)
+        found = difference(page, skips, known)
+        if found is None:
+            return None
+        needy = found.archived.union(found.listed) if skips else ()
+        counts: Counter[str] = Counter()
+        for at, reason in skips.items():
+            if at not in needy:
+                counts.update(("skipped", f"skipped:{reason}"))
+        same = len(page) - len(found.listed)
+        unchanged = same - counts["skipped"]
+        counts.update(listed=same, unchanged=unchanged, live=unchanged)
+        return counts, found
+
+    def _skips(self, page: ListedPage) -> dict[int, SkipReason]:
+        """The reasons of those that the selection skips, by their place in the page."""
+        if self.select_all(page.keys, page.sizes, page.classes):
+            return {}
+        columns = zip(page.keys, map(int, page.sizes), page.classes, strict=True)
+        return {at: reason for at, item in enumerate(columns) if (reason := self.select(*item)) is not None}
+
+    def first_seen(self, page: ListedPage) -> SweepWrites:
+        """What to write for one range of keys of which the state has none."""
+        if not self.select_all(page.keys, page.sizes, page.classes):
+            return self.block(page, [])
+        return SweepWrites(insert=list(page), counts={"listed": len(page), "new": len(page)})
+
+    def block(self, listed: Iterable[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
+        """What to write for some keys, given what S3 lists and the state holds of them, both in key order.
+
+        Either side may lack a key that the other has: then it is new, or gone.
+        """
+        writes = SweepWrites()
+        at, end = 0, len(rows)
+        for item in listed:
+            while at < end and rows[at].key < item.key:
+                self._missing(rows[at], writes)
+                at += 1
+            row = None
+            if at < end and rows[at].key == item.key:
+                row = rows[at]
+                at += 1
+            self._listed(item, row, writes)
+        for row in rows[at:]:
+            self._missing(row, writes)
+        return writes
+
+    def _missing(self, row: ObjectRow, writes: SweepWrites) -> None:
+        if row.source_id != self.source_id:
+            return
+        if row.document_id:
+            writes.count("live")
+        if row.has_document:
+            writes.removed.append(row)
+            writes.count("removed")
+        else:
+            writes.forget.append(row)
+
+    def _listed(self, item: ListedObject, row: ObjectRow | None, writes: SweepWrites) -> None:
+        writes.count("listed")
+        if row is not None and row.source_id != self.source_id:
+            _skipped(writes, SkipReason.OWNED_BY_OTHER)
+            return
+        if row is not None and row.document_id:
+            writes.count("live")
+        reason = self.select(item.key, item.size, item.storage_class)
+        if row is None:
+            self._first_seen(item, reason, writes)
+        elif row.status in _IN_FLIGHT:
+            _in_flight(item, row, reason, writes)
+        elif _is_indexed(item, row) and reason in (None, SkipReason.ARCHIVED):
+            # An archived object that is indexed already needs no reading.
+            _unchanged(item, row, writes)
+        elif reason is not None:
+            self._unselected(item, row, reason, writes)
+        else:
+            _wanted(item, row, writes)
+
+    def _first_seen(self, item: ListedObject, reason: SkipReason | None, writes: SweepWrites) -> None:
+        if reason is None:
+            writes.insert.append(item)
+            writes.count("new")
+        elif reason == SkipReason.INVALID_KEY:
+            _skipped(writes, reason)  # no database can be trusted to store such a key
+        else:
+            writes.insert_skipped.append((item, reason))
+            _skipped(writes, reason)
+
+    def _unselected(self, item: ListedObject, row: ObjectRow, reason: SkipReason, writes: SweepWrites) -> None:
+        _skipped(writes, reason)
+        if row.has_document:
+            writes.count("excluded")  # was synced, is no longer selected: reported, never deleted by itself
+        settled = (
+            row.status == Status.SKIPPED and row.reason == reason and (row.etag, row.size) == (item.etag, item.size)
+        )
+        if not settled:
+            writes.skip.append((row, item, reason))
+
+
+def _is_indexed(item: ListedObject, row: ObjectRow) -> bool:
+    return row.document_id is not None and (row.indexed_etag, row.indexed_size) == (item.etag, item.size)
+
+
+def _unchanged(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
+    if row.status == Status.DELETING:
+        # A delete had begun: the document may be gone, so it is made again.
+        writes.requeue.append((row, item))
+        writes.count("new")
+        return
+    writes.count("unchanged")
+    if row.status != Status.INDEXED:
+        writes.restore.append((row, item))
+
+
+def _wanted(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
+    same = (row.etag, row.size) == (item.etag, item.size)
+    if same and row.status == Status.SKIPPED and row.reason == SkipReason.OPTED_OUT:
+        _skipped(writes, SkipReason.OPTED_OUT)  # the object said so itself; a new version is asked again
+        return
+    # Where a delete had begun, nothing is known to be indexed any more.
+    known = row.indexed_etag is not None and row.status != Status.DELETING
+    writes.count("changed" if known else "new")
+    if not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
+        writes.requeue.append((row, item))
+    elif row.status != Status.QUARANTINED:
+        writes.waiting.append((row, item))
+
+
+def _in_flight(item: ListedObject, row: ObjectRow, reason: SkipReason | None, writes: SweepWrites) -> None:
+    """An upload that has begun goes on and is this run's work, whatever S3 has or the selection says by now."""
+    writes.count("changed" if row.indexed_etag is not None else "new")
+    if reason is None and (row.etag, row.size) != (item.etag, item.size):
+        writes.replace_wanted.append((row, item))
+
+
+def _skipped(writes: SweepWrites, reason: SkipReason) -> None:
+    writes.count("skipped")
+    writes.count(f"skipped:{reason}")

@@ -1,0 +1,65 @@
+"""The items of a plan and their hash: what a run would do with each key. Pure.
+
+The hash covers every upload (key, ETag, size) and every removal (key), in key order, and nothing else: two plans with
+the same hash lead to the same requests, unless S3 changes in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cloudindex_provider.errors import SyncError
+from cloudindex_provider.state.sweep import SweepWrites
+
+__all__ = ["PlanChangedError", "PlanHash", "PlanItem", "plan_items"]
+
+
+class PlanChangedError(SyncError):
+    """The run would do something else than the plan that it is bound to; nothing was uploaded or deleted."""
+
+    default_hint = "Look at a new plan, and bind the run to its hash."
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """One key's part of a plan."""
+
+    action: str  # upload | delete
+    key: str
+    cls: str  # new | changed | removed
+    etag: str | None = None
+    size: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, without what is unknown."""
+        shown = {"action": self.action, "key": self.key, "class": self.cls, "etag": self.etag, "size": self.size}
+        return {name: value for name, value in shown.items() if value is not None}
+
+
+class PlanHash:
+    """The hash of a plan, fed item by item in key order."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, item: PlanItem) -> None:
+        line = json.dumps([item.action, item.key, item.etag, item.size], ensure_ascii=True)
+        self._hash.update(line.encode() + b"\n")
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()[:32]
+
+
+def plan_items(writes: SweepWrites) -> Iterator[PlanItem]:
+    """What one block's findings mean for CloudIndex, in key order."""
+    items = [PlanItem("upload", item.key, "new", item.etag, item.size) for item in writes.insert]
+    items += [
+        PlanItem("upload", item.key, "changed" if row.indexed_etag else "new", item.etag, item.size)
+        for row, item in (*writes.requeue, *writes.waiting)
+    ]
+    items += [PlanItem("delete", row.key, "removed") for row in writes.removed]
+    yield from sorted(items, key=lambda item: item.key)

@@ -1,0 +1,218 @@
+"""A temporary SQLite file to compare in: CloudIndex's list beside S3's and the state's rows, with flat memory.
+
+Lives as long as its ``with`` block and is never the state: nothing in it outlives the command that made it. Used by one
+thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from cloudindex_provider.api.models import Document
+from cloudindex_provider.errors import StateError
+
+__all__ = ["Finding", "IndexCopy", "Listed", "Tracked", "index_copy"]
+
+_TABLES = """
+CREATE TABLE document (id TEXT PRIMARY KEY, name TEXT, status TEXT, sha256 TEXT, size INTEGER, version INTEGER,
+  uploaded_at TEXT) WITHOUT ROWID;
+CREATE TABLE listed (key TEXT PRIMARY KEY, etag TEXT, size INTEGER, last_modified TEXT, storage_class TEXT,
+  name TEXT, reason TEXT) WITHOUT ROWID;
+CREATE TABLE tracked (key TEXT PRIMARY KEY, mine INTEGER, quiet INTEGER, stuck INTEGER, revision INTEGER, status TEXT,
+  document_id TEXT, sha256 TEXT, name TEXT) WITHOUT ROWID;
+CREATE TABLE known (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE rebuilt (key TEXT PRIMARY KEY, row TEXT) WITHOUT ROWID;
+"""
+_UNKNOWN = "NOT EXISTS (SELECT 1 FROM known WHERE known.id = document.id)"
+# kind -> (key, the revision seen, document id or ""), each as (FROM and WHERE, revision, document)
+_FINDINGS = {
+    "gone": (
+        "tracked WHERE mine AND quiet AND document_id IS NOT NULL AND status <> 'processing'"
+        " AND NOT EXISTS (SELECT 1 FROM document WHERE document.id = tracked.document_id)",
+        "tracked.revision",
+        "tracked.document_id",
+    ),
+    "differs": (
+        "tracked JOIN document ON document.id = tracked.document_id WHERE mine AND quiet"
+        " AND tracked.status = 'indexed' AND document.sha256 <> tracked.sha256",
+        "tracked.revision",
+        "document.id",
+    ),
+    "untracked": (
+        f"tracked JOIN document ON document.name = tracked.name WHERE mine AND quiet AND {_UNKNOWN}",
+        "tracked.revision",
+        "document.id",
+    ),
+    "stuck": ("tracked WHERE mine AND stuck", "tracked.revision", "''"),
+    "removed": (
+        "tracked JOIN document ON document.id = tracked.document_id WHERE mine AND tracked.status <> 'deleting'"
+        " AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.key = tracked.key)",
+        "tracked.revision",
+        "document.id",
+    ),
+    "rowless": (
+        f"listed AS tracked JOIN document ON document.name = tracked.name WHERE {_UNKNOWN}"
+        " AND NOT EXISTS (SELECT 1 FROM tracked AS row WHERE row.key = tracked.key)",
+        "0",
+        "document.id",
+    ),
+}
+_ORPHANS = (
+    "FROM document WHERE name IS NOT NULL"
+    f" AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.name = document.name) AND {_UNKNOWN}"
+)
+
+
+class Listed(NamedTuple):
+    """What S3 lists, with the name of its document, and why it isn't selected where it isn't."""
+
+    key: str
+    etag: str
+    size: int
+    last_modified: str
+    storage_class: str
+    name: str
+    reason: str | None
+
+
+class Tracked(NamedTuple):
+    """A row of the state, as an audit needs it."""
+
+    key: str
+    mine: bool  # of the audited source
+    quiet: bool  # nobody works on it, and none of its uploads is in doubt
+    stuck: bool
+    revision: int
+    status: str
+    document_id: str | None
+    sha256: str | None
+    name: str | None  # only where an upload was ever begun
+
+
+class Finding(NamedTuple):
+    """One difference; ``revision`` is the row's that was seen."""
+
+    key: str
+    revision: int
+    document_id: str
+
+
+@contextmanager
+def index_copy() -> Iterator[IndexCopy]:
+    """A new, empty copy in the system's folder for temporary files (``TMPDIR``).
+
+    :raises StateError: when the folder has no room for it
+    """
+    with tempfile.TemporaryDirectory(prefix="cloudindex-") as folder:
+        copy = IndexCopy(Path(folder) / "copy.db")
+        try:
+            yield copy
+        except sqlite3.Error as error:
+            raise StateError(
+                f"The temporary file for CloudIndex's list can't be used: {error}.",
+                hint=f"Free space in {tempfile.gettempdir()}, or set TMPDIR to a folder that has some.",
+            ) from None
+        finally:
+            copy.close()
+
+
+class IndexCopy:
+    """Tables of documents, listed objects and tracked rows, and what differs between them."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16000", "temp_store = FILE"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(_TABLES)
+        self._db.execute("BEGIN")
+
+    def close(self) -> None:
+        self._db.close()
+
+    # Filling
+
+    def add_documents(self, documents: Iterable[tuple[Document, str | None]]) -> None:
+        """(document, its name where that is one of ours)."""
+        rows = [(d.id, name, d.status, d.content_hash, d.size, d.version, d.uploaded_at) for d, name in documents]
+        self._db.executemany("INSERT OR REPLACE INTO document VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_listed(self, rows: Iterable[Listed]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_tracked(self, rows: Iterable[Tracked]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO tracked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def add_known(self, ids: Iterable[str]) -> None:
+        """Documents that the state knows, whatever it knows them as."""
+        self._db.executemany("INSERT OR IGNORE INTO known VALUES (?)", ((one,) for one in ids))
+
+    def add_rebuilt(self, rows: Iterable[tuple[str, str]]) -> None:
+        """(key, its row as JSON)."""
+        self._db.executemany("INSERT OR REPLACE INTO rebuilt VALUES (?, ?)", rows)
+
+    def index(self) -> None:
+        """To be called when the documents are in."""
+        self._db.execute("CREATE INDEX document_by_name ON document (name) WHERE name IS NOT NULL")
+
+    def index_listed(self) -> None:
+        """To be called when the listing is in."""
+        self._db.execute("CREATE INDEX listed_by_name ON listed (name)")
+
+    # Looking
+
+    def documents(self) -> int:
+        """How many there are."""
+        return int(self._db.execute("SELECT count(*) FROM document").fetchone()[0])
+
+    def named(self, name: str) -> list[Document]:
+        """The documents of a name."""
+        rows = self._db.execute(
+            "SELECT id, name, status, sha256, size, version, uploaded_at FROM document WHERE name = ?", (name,)
+        )
+        return [Document(r[0], r[1], r[2], content_hash=r[3], size=r[4], version=r[5], uploaded_at=r[6]) for r in rows]
+
+    def has(self, name: str) -> bool:
+        return self._db.execute("SELECT 1 FROM document WHERE name = ?", (name,)).fetchone() is not None
+
+    def selected(self) -> tuple[int, int]:
+        """(keys, bytes) of what is listed and selected."""
+        row = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM listed WHERE reason IS NULL").fetchone()
+        return int(row[0]), int(row[1])
+
+    def listed_after(self, key: str | None, limit: int) -> list[Listed]:
+        """The next listed objects, in key order."""
+        rows = self._db.execute(
+            "SELECT * FROM listed WHERE ? IS NULL OR key > ? ORDER BY key LIMIT ?", (key, key, limit)
+        )
+        return [Listed(*row) for row in rows]
+
+    def rebuilt_after(self, key: str | None, limit: int) -> list[tuple[str, str]]:
+        """The next rebuilt rows, in key order."""
+        statement = "SELECT key, row FROM rebuilt WHERE ? IS NULL OR key > ? ORDER BY key LIMIT ?"
+        return self._db.execute(statement, (key, key, limit)).fetchall()
+
+    def is_rebuilt(self, key: str) -> bool:
+        return self._db.execute("SELECT 1 FROM rebuilt WHERE key = ?", (key,)).fetchone() is not None
+
+    def orphans(self, examples: int) -> tuple[int, list[str]]:
+        """(number, first names) of documents named like ours whose key isn't listed and whose id nobody knows."""
+        number = self._db.execute(f"SELECT count(*) {_ORPHANS}").fetchone()[0]
+        names = self._db.execute(f"SELECT DISTINCT name {_ORPHANS} ORDER BY name LIMIT ?", (examples,))
+        return int(number), [row[0] for row in names]
+
+    def findings(self, kind: str, after: Finding | None, limit: int) -> list[Finding]:
+        """The next differences of a kind, in key order."""
+        source, revision, document = _FINDINGS[kind]
+        last = after or Finding("", 0, "")
+        rows = self._db.execute(
+            f"SELECT tracked.key, {revision}, {document} FROM {source}"
+            f" AND (tracked.key > ? OR (tracked.key = ? AND {document} > ?))"
+            f" ORDER BY tracked.key, {document} LIMIT ?",
+            (last.key, last.key, last.document_id, limit),
+        )
+        return [Finding(*row) for row in rows]

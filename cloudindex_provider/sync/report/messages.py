@@ -1,0 +1,68 @@
+"""What a task's log says about a sync: numbers that aren't 0, then every problem with its key, cause and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cloudindex_provider.sync.detect.detection import Detection
+from cloudindex_provider.sync.report.report import SyncReport
+from cloudindex_provider.sync.settings import SyncSettings
+
+__all__ = ["tell_detection", "tell_report"]
+
+Log = Any  # Airflow's task logger is structlog's, a worker's is logging's
+
+_SHOWN = 5  # examples of what needs no action
+_ORDER = ("listed", "unchanged", "new", "changed", "skipped", "removed", "excluded", "live")
+
+
+def tell_detection(log: Log, settings: SyncSettings, found: Detection) -> None:
+    """What S3 has, against what CloudIndex has."""
+    counts = [f"{name} {found.counts[name]:,}" for name in _ORDER if found.counts.get(name)]
+    log.info("%s: %s; %d to upload.", _where(settings), ", ".join(counts) or "nothing listed", found.backlog)
+    _tell_emptiness(log, settings, found.counts)
+    if found.hold:
+        log.warning("%d removals are held: %s.", found.counts.get("removed", 0), found.hold.reason)
+
+
+def tell_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
+    """A run's report, or a dry run's."""
+    log.info("%s of %s: %s", "Dry run" if report.dry_run else "Report", _where(settings), report.summary())
+    if report.dry_run:
+        _tell_emptiness(log, settings, report.counts)
+        for what, keys in report.plan.items():
+            if keys:
+                log.info("Would %s: %s", what, ", ".join(map(repr, keys)))
+    for reason, number in sorted(report.skipped_by_reason.items()):
+        log.info("Skipped as %s: %d", reason, number)
+    for row in report.failures:
+        log.error("%s %r: %s", row["outcome"], row["key"], row["reason"])
+    _tell_leftovers(log, report)
+
+
+def _tell_leftovers(log: Log, report: SyncReport) -> None:
+    counts = report.counts
+    if counts.get("deferred") and not report.dry_run:
+        log.info("%d documents are left to the next run.", counts["deferred"])
+    if report.left.documents and not report.dry_run:
+        log.info("Still to upload: %s.", report.left.backlog())
+    if counts.get("stale"):
+        log.warning("%d documents are still served in an older version, because the new one failed.", counts["stale"])
+    if report.held_reason and (counts.get("held") or report.dry_run):
+        number = counts.get("held") or counts.get("removed")
+        log.warning("%s removals are held, nothing of them is deleted: %s.", number, report.held_reason)
+    if report.quarantined:
+        shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.quarantined[:_SHOWN])
+        log.warning("Quarantined until they change in S3, the first of them %s", shown)
+
+
+def _tell_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:
+    if counts.get("listed") or settings.keys is not None:
+        return
+    slash = " Keys seldom begin with a slash." if settings.prefix.startswith("/") else ""
+    log.warning("S3 lists nothing under %s. Check the bucket and the prefix.%s", _where(settings), slash)
+
+
+def _where(settings: SyncSettings) -> str:
+    return f"s3://{settings.bucket}/{settings.prefix}"

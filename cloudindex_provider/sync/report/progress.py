@@ -1,0 +1,113 @@
+"""What the log says of a backlog: how long it takes, and once a minute how far the uploads are.
+
+The pace is the service's quota where it is known, else what the run has really reached, else nothing is said of time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cloudindex_provider.state import claims, runs
+from cloudindex_provider.state.records import Run
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.detect.detection import Detection
+from cloudindex_provider.sync.report.estimate import Estimate, pace
+
+__all__ = ["UploadProgress", "estimate_left", "tell_backlog"]
+
+_EVERY = 60.0  # seconds between two messages of one loop
+_SENT = ("uploaded", "adopted")
+_SETTLED = (*_SENT, "same_bytes")
+
+
+def tell_backlog(ctx: SyncContext, found: Detection) -> None:
+    """Say what a detection has found to upload, and how long that takes."""
+    if found.backlog:
+        left = _estimate(ctx, found.backlog, found.backlog_bytes, measured=None)
+        ctx.log.info("Backlog: %s.", left.backlog())
+        _tell_deferral(ctx, ctx.run(), left, ctx.settings.limits.max_documents_per_run)
+
+
+def estimate_left(ctx: SyncContext, run: Run) -> Estimate:
+    """What is still to upload after a run, at the quota, or else at the pace that the run's uploads had."""
+    requests = runs.counts(ctx.db, run).get(_counter(run), 0)
+    begun = run.started_at if run.detected_at is None else run.detected_at
+    ended = run.wait_started_at or run.started_at + runs.run_age(ctx.db, run)
+    return _estimate(ctx, *claims.backlog(ctx.db, ctx.source), measured=pace(requests, ended - begun))
+
+
+@dataclass(slots=True)
+class UploadProgress:
+    """How far the run is, as one of its upload loops sees it.
+
+    :param clock: seconds, from any beginning
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _counted: int = 0  # the loop's requests that the run's counter has
+    _told_at: float | None = None
+    _begun: tuple[float, int] = (0.0, 0)  # by the clock, and the run's requests then
+    _backlog: tuple[int, int] | None = None  # documents and bytes, with those that the run had settled by then
+
+    def note(self, ctx: SyncContext, run: Run, requests: int) -> None:
+        """Count the loop's requests in the run, and say once a minute how far the run is.
+
+        :param requests: those of this loop that the service has accepted so far
+        """
+        if requests > self._counted:
+            with ctx.db.write() as connection:
+                runs.add_counts(connection, run.id, {_counter(run): requests - self._counted})
+            self._counted = requests
+        now = self.clock()
+        if self._told_at is None:
+            self._begun = now, runs.counts(ctx.db, run).get(_counter(run), 0)
+        elif now - self._told_at < _EVERY:
+            return
+        else:
+            self._tell(ctx, run, now)
+        self._told_at = now
+
+    def _tell(self, ctx: SyncContext, run: Run, now: float) -> None:
+        counted = runs.counts(ctx.db, run)
+        settled, size = sum(counted.get(name, 0) for name in _SETTLED), counted.get("bytes", 0)
+        if self._backlog is None:  # once: it reads every row that is left
+            documents, total = claims.backlog(ctx.db, ctx.source)
+            self._backlog = documents + settled, total + size
+        since, before = self._begun
+        left = _estimate(
+            ctx,
+            max(0, self._backlog[0] - settled),
+            max(0, self._backlog[1] - size),
+            measured=pace(counted.get(_counter(run), 0) - before, now - since),
+        )
+        sent, when = sum(counted.get(name, 0) for name in _SENT), left.time(" left")
+        ctx.log.info(
+            "Uploaded %s of %s documents%s.", f"{sent:,}", f"{sent + left.documents:,}", f" ({when})" if when else ""
+        )
+        most = ctx.settings.limits.max_documents_per_run
+        _tell_deferral(ctx, run, left, None if most is None else most - settled)
+
+
+def _estimate(ctx: SyncContext, documents: int, size: int, *, measured: float | None) -> Estimate:
+    quota = ctx.requests_per_minute() if ctx.requests_per_minute else None
+    return Estimate(
+        documents,
+        size,
+        ctx.settings.limits.max_request_size,
+        requests_per_minute=measured if quota is None else quota,
+        shared=quota is not None,
+    )
+
+
+def _tell_deferral(ctx: SyncContext, run: Run, left: Estimate, max_documents: int | None) -> None:
+    limit = ctx.settings.limits.max_run_time
+    seconds = float("inf") if limit is None else limit - runs.run_age(ctx.db, run)
+    if text := left.deferral(seconds, max_documents):
+        ctx.log.info("%s", text)
+
+
+def _counter(run: Run) -> str:
+    # Each detection's own: a repeated one begins the time anew from which the pace is told.
+    return f"upload_requests:{run.detected_at or run.started_at:.3f}"

@@ -1,0 +1,200 @@
+"""Uploading the backlog, one request's worth of claimed rows after another (``sync.sending``). Deletes nothing.
+
+While a request is under way, the next one's rows are claimed and its small objects read (``sync.reading``): one request
+ahead and no more. However the loop ends, it gives back what it has claimed and not sent.
+What is in doubt from before is looked up first (``sync.doubt``), and what must be sent again goes last: alone where the
+service had given no answer, so that a file which breaks the service costs no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from cloudindex_provider.errors import ClaimLostError, StateError, UnsettledUploadsError
+from cloudindex_provider.state import claims, runs
+from cloudindex_provider.state.records import Run, WorkRow
+from cloudindex_provider.state.upload_queue import UploadQueue
+from cloudindex_provider.sync.claim_keeper import ClaimKeeper
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.detect.guard import fit_request
+from cloudindex_provider.sync.doubt import settle
+from cloudindex_provider.sync.report.progress import UploadProgress
+from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
+from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
+
+__all__ = ["UploadSummary", "upload"]
+
+_SHORT_WAIT = 10.0  # seconds of a doubt's grace that a worker sleeps rather than gives back its slot
+_ROUNDS = 3  # of doubts that arise, are waited for and sent again, in one try
+
+
+def upload(ctx: SyncContext) -> UploadSummary:
+    """Upload until nothing is left that this run may upload, or its time is up.
+
+    :raises CloudIndexError: when the service refuses or fails as a whole; the claimed rows are given back
+    :raises UnsettledUploadsError: when uploads remain in doubt, with the time after which they can be looked up
+    """
+    run = ctx.run()
+    loop = _UploadLoop(ctx, run, Sender(ctx, run), Readers(ctx))
+    with ClaimKeeper(ctx):
+        try:
+            loop.run_until_done()
+        finally:
+            runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+    return loop.sender.summary
+
+
+@dataclass(slots=True)
+class _UploadLoop:
+    ctx: SyncContext
+    run: Run
+    sender: Sender
+    readers: Readers
+    _again: list[WorkRow] = field(default_factory=list)  # claimed rows whose upload hadn't arrived
+    _ahead: Reading | None = None  # the next request, claimed and being read
+    _queue: UploadQueue = field(default_factory=UploadQueue)
+    _progress: UploadProgress = field(default_factory=UploadProgress)
+
+    def run_until_done(self) -> None:
+        deadline = self._deadline()
+        try:
+            for round_ in range(1, _ROUNDS + 1):
+                settled = self._settle_doubts(wait=round_ > 1)
+                if round_ > 1 and not settled:
+                    break
+                self._work(deadline)
+            self._demand_another_try()
+        finally:
+            self.readers.close()
+            self._give_back(self._again)
+            self.sender.note_suspects()
+
+    def _work(self, deadline: float) -> None:
+        try:
+            while self._may_go_on(deadline):
+                reading, self._ahead = self._ahead or self._begin_next(), None
+                if reading is None:
+                    break
+                self._send(reading, partial(self._read_ahead, reading))
+                self._progress.note(self.ctx, self.run, self.sender.summary.requests)
+        finally:
+            self._drop_ahead()
+        while self._again and self._may_go_on(deadline):
+            # 1: the service gave no answer, and this file may be why; 0: the try before was interrupted
+            count = fit_request((row.size for row in self._again), self.ctx.settings.limits.max_request_size)
+            together = [row for row in self._again[:count] if not row.doubtful] or self._again[:1]
+            self._again = [row for row in self._again if row not in together]
+            self._send(self.readers.begin(together))
+
+    def _may_go_on(self, deadline: float) -> bool:
+        if self.ctx.stop.is_set():
+            return False
+        if time.monotonic() < deadline:
+            return True
+        self.ctx.log.info("max_run_time is over: what is left is deferred to the next run.")
+        return False
+
+    def _send(self, reading: Reading, at_request: Callable[[], None] | None = None) -> None:
+        sent = False
+        try:
+            prepared = reading.result()
+            if self.ctx.stop.is_set():
+                reading.drop()
+            else:
+                self.sender.send(prepared, at_request)
+                sent = True
+        except ClaimLostError as error:
+            self.ctx.log.info("%s", error)
+        finally:
+            if not sent:
+                self._give_back(reading.rows)
+
+    # The next request
+
+    def _begin_next(self) -> Reading | None:
+        """Claim the next request's rows and begin to read them; ``None`` when there is nothing to do."""
+        rows = self._claim()
+        try:
+            return self.readers.begin(rows) if rows else None
+        except BaseException:
+            self._give_back(rows)
+            raise
+
+    def _read_ahead(self, current: Reading) -> None:
+        """Before a request's intent, so that a state that can't be reached now leaves no upload in doubt.
+
+        Not beside a large request: it takes so long that reading ahead saves nothing, and another loop may be free.
+        """
+        if sum(row.size for row in current.rows) <= AHEAD and not self.ctx.stop.is_set():
+            self._ahead = self._begin_next()
+
+    def _drop_ahead(self) -> None:
+        reading, self._ahead = self._ahead, None
+        if reading is not None:
+            reading.drop()
+            self._give_back(reading.rows)
+
+    def _give_back(self, rows: Sequence[WorkRow]) -> None:
+        """Release claims, where another error may be on its way that must not be hidden: the lease ends them too."""
+        try:
+            claims.release(self.ctx.db, self.run, self.ctx.owner, rows)
+        except StateError as error:
+            self.ctx.log.warning("%d claims couldn't be given back; they end by themselves: %s", len(rows), error)
+
+    def _deadline(self) -> float:
+        limit = self.ctx.settings.limits.max_run_time
+        if limit is None:
+            return float("inf")
+        return time.monotonic() + limit - runs.run_age(self.ctx.db, self.run)
+
+    def _claim(self) -> list[WorkRow]:
+        limits = self.ctx.settings.limits
+        return self._queue.claim(
+            self.ctx.db,
+            self.run,
+            self.ctx.owner,
+            order=self.ctx.settings.upload_order,
+            lease=self.ctx.lease,
+            max_request_size=limits.max_request_size,
+            max_documents=limits.max_documents_per_run,
+        )
+
+    # Uploads in doubt
+
+    def _settle_doubts(self, *, wait: bool) -> bool:
+        """Look up what is in doubt and old enough; true where there was something.
+
+        :param wait: a short rest of the grace is slept; a long one is for a later try
+        """
+        old, young, remaining = self._doubts()
+        if young and wait and remaining <= _SHORT_WAIT and not self.ctx.stop.is_set():
+            self.ctx.sleep(remaining)
+            old, young = old + young, []
+        if old:
+            self._again += settle(self.ctx, self.run, old)
+        return bool(old)
+
+    def _doubts(self) -> tuple[list[WorkRow], list[WorkRow], float]:
+        """(may be looked up, not yet, seconds until the last of those may)."""
+        self.sender.note_suspects()
+        rows = claims.doubtful_uploads(self.ctx.db, self.run, self.ctx.owner, lease=self.ctx.lease)
+        newest = max((row.intent_at or 0.0 for row in rows), default=0.0)
+        age = claims.seconds_since_intent(self.ctx.db, rows)
+        due = newest + age - self.ctx.grace  # intents up to then may be looked up
+        old = [row for row in rows if (row.intent_at or 0.0) <= due]
+        young = [row for row in rows if (row.intent_at or 0.0) > due]
+        return old, young, self.ctx.grace - age
+
+    def _demand_another_try(self) -> None:
+        old, young, remaining = self._doubts()
+        rows = old + young
+        if rows:
+            raise UnsettledUploadsError(
+                f"The outcome of {len(rows)} uploads is unknown, the first of them {rows[0].key!r}.",
+                hint="The next try looks them up; nothing is uploaded twice.",
+                key=rows[0].key,
+                retry_after=max(0.0, remaining),
+            )
