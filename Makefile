@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 # make demo KEEP=1 leaves Airflow's UI up until Ctrl-C.
 demo: install
-	$(BIN)/python -m tests.demo.demo $(if $(KEEP),--keep)
+	$(BIN)/python -m programs.demo.demo $(if $(KEEP),--keep)
 
 lint: install
 	$(BIN)/ruff check .
@@ -30,19 +30,19 @@ test: lint
 
 # Two Celery workers without a shared disk; three minutes. Needs redis-server and PostgreSQL from the system.
 test-celery: install $(CELERY_STAMP)
-	$(BIN)/python -m tests.celery
+	$(BIN)/python -m programs.celery
 
 $(CELERY_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group celery
 	touch $@
 
 soak: install
-	$(BIN)/python -m tests.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300)
+	$(BIN)/python -m programs.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300)
 	if command -v redis-server >/dev/null; then $(MAKE) test-celery; else echo 'No redis-server, so no test-celery.'; fi
 
 # make bench SIZE=full takes most of an hour. The programs that we are compared with go into .bench.
 bench: install
-	SIZE=$(or $(SIZE),quick) $(BIN)/python -m tests.benchmarks
+	SIZE=$(or $(SIZE),quick) $(BIN)/python -m programs.benchmarks
 
 clean:
 	rm -rf $(VENV) .bench .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

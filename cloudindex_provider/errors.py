@@ -11,9 +11,12 @@
     |   |   +-- CredentialsError    about the task, not about one object
     |   +-- SourceUnavailableError  SourceChangedError  SourceIntegrityError  SourceOrderError
     +-- StateError              the state can't be used
+    |   +-- StateUnavailableError   for now
     +-- ClaimLostError          another run or try has taken over
     +-- StoppedError            the task is being stopped
     +-- UnsettledUploadsError   uploads whose outcome must be looked up later
+    +-- IncompleteListError     CloudIndex's list of documents isn't whole
+    +-- PlanChangedError        the run would do something else than its plan
     +-- DeletesHeldError        a mass delete waits for a person
     +-- SyncFailedError         the run ended with failures, or its counts don't balance
 """
@@ -27,9 +30,11 @@ __all__ = [
     "ClaimLostError",
     "CredentialsError",
     "DeletesHeldError",
+    "IncompleteListError",
     "InvalidObjectStateError",
     "NoSuchBucketError",
     "NoSuchKeyError",
+    "PlanChangedError",
     "S3IntegrationError",
     "SettingsError",
     "SourceChangedError",
@@ -37,6 +42,7 @@ __all__ = [
     "SourceOrderError",
     "SourceUnavailableError",
     "StateError",
+    "StateUnavailableError",
     "StoppedError",
     "SyncError",
     "SyncFailedError",
@@ -191,3 +197,23 @@ class SyncFailedError(SyncError):
     def __init__(self, message: str, *, report: dict[str, Any] | None = None, **fields: Any) -> None:
         super().__init__(message, report=report, **fields)
         self.report = report or {}
+
+
+class IncompleteListError(SyncError):
+    """The list of documents can't be relied on for what it doesn't show."""
+
+    retryable = True
+    default_hint = "Nothing was decided by it; the next try lists again."
+
+
+class PlanChangedError(SyncError):
+    """The run would do something else than the plan that it is bound to; nothing was uploaded or deleted."""
+
+    default_hint = "Look at a new plan, and bind the run to its hash."
+
+
+class StateUnavailableError(StateError):
+    """The state's database can't be reached, or stayed locked, for now."""
+
+    retryable = True
+    default_hint = "Check the state's database; nothing is lost, the next try goes on."

@@ -6,13 +6,21 @@ are the strictest reading (decimal megabytes). The count is fixed. Owns nothing 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cloudindex_provider.api.errors import ConfigurationError
 from cloudindex_provider.api.models import FilePart
 
-__all__ = ["DEFAULT_MAX_FILE_SIZE", "DEFAULT_MAX_REQUEST_SIZE", "MAX_FILES_PER_REQUEST", "check_files"]
+__all__ = [
+    "DEFAULT_MAX_FILE_SIZE",
+    "DEFAULT_MAX_REQUEST_SIZE",
+    "MAX_FILES_PER_REQUEST",
+    "check_files",
+    "fit_request",
+    "request_estimate",
+]
 
 MAX_FILES_PER_REQUEST = 20  # documents.yaml: "Maximum 20 files per request"
 DEFAULT_MAX_FILE_SIZE = 20_000_000  # bytes; "20MB", and one Express middleware refuses exactly 20 MiB
@@ -51,3 +59,19 @@ def check_files(
             f"A request of {total} bytes; it may have {max_request_size}.",
             hint="Send fewer files at once, or raise max_request_size if your CloudIndex plan allows it.",
         )
+
+
+def fit_request(sizes: Iterable[int], max_request_size: int) -> int:
+    """How many of the next files go into one request: at least one, at most 20, within the request's bytes."""
+    count, total = 0, 0
+    for size in sizes:
+        total += size
+        if count == MAX_FILES_PER_REQUEST or (count and total > max_request_size):
+            break
+        count += 1
+    return count
+
+
+def request_estimate(documents: int, total_bytes: int, max_request_size: int) -> int:
+    """About how many upload requests a backlog needs."""
+    return max(math.ceil(documents / MAX_FILES_PER_REQUEST), math.ceil(total_bytes / max_request_size))

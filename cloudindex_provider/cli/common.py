@@ -23,7 +23,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from cloudindex_provider.api.errors import CloudIndexError
 from cloudindex_provider.errors import SyncError
-from cloudindex_provider.hooks.session import open_state
+from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.state.db.database import Database
 
 __all__ = ["ERROR", "FINDINGS", "OK", "command", "emit", "out", "say", "state", "user", "when"]

@@ -114,7 +114,7 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                     "Let the next run of a source delete up to a number of documents",
                     (ARG_SOURCE, ARG_CEILING, ARG_DAYS, *_STATE),
                 ),
-                _command("plan", "repair.plan", "What a run would do, key by key; changes nothing", _SYNC),
+                _command("plan", "plan.plan", "What a run would do, key by key; changes nothing", _SYNC),
                 _command(
                     "rebuild",
                     "repair.rebuild",

@@ -9,8 +9,8 @@ from cloudindex_provider.cli.common import OK, command, emit, state, user, when
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import repairs, sources
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.history import Event, key_history
 from cloudindex_provider.state.records import Source
-from cloudindex_provider.state.repairs import Event
 
 __all__ = ["history", "retry"]
 
@@ -43,7 +43,7 @@ def history(args: Namespace) -> int:
     """What happened to one key."""
     with state(args) as db:
         source = sources.get_source(db, args.source)
-        row, events = repairs.key_history(db, source, args.key)
+        row, events = key_history(db, source, args.key)
     if row is None and not events:
         raise SettingsError(f"Source {source.id} knows nothing of the key {args.key!r}.", field="key")
     now = None if row is None else {**row, "next_attempt_at": when(row["next_attempt_at"])}

@@ -2,96 +2,24 @@
 
 from __future__ import annotations
 
-import io
-import json
-import uuid
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, TextIO, cast
+from typing import Any
 
 from cloudindex_provider.cli.common import FINDINGS, OK, command, emit, out, say, state, user
-from cloudindex_provider.cli.planning import write_plan
+from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.errors import SettingsError
-from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.hooks.session import sync_session
 from cloudindex_provider.state import sources
-from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.records import Owner, RunName
-from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.repair import audit as auditing
 from cloudindex_provider.sync.repair import rebuild as rebuilding
 from cloudindex_provider.sync.repair.index_copy import index_copy
-from cloudindex_provider.sync.settings import Selection, SyncSettings
+from cloudindex_provider.sync.settings import SyncSettings
 
-__all__ = ["audit", "plan", "rebuild"]
-
-
-@contextmanager
-def _session(
-    args: Namespace, db: Database, settings_of: Callable[[CloudIndexHook], SyncSettings]
-) -> Iterator[SyncContext]:
-    hook = CloudIndexHook(args.cloudindex_conn_id, project_id=getattr(args, "project_id", None) or None)
-    run = f"cli__{uuid.uuid4()}"
-    with sync_session(
-        settings_of(hook),
-        db,
-        hook=hook,
-        aws_conn_id=args.aws_conn_id or None,
-        name=RunName("", run, "airflow cloudindex"),
-        owner=Owner(f"{user()}|{run}", 1),
-    ) as ctx:
-        yield ctx
-
-
-def _settings(args: Namespace, hook: CloudIndexHook, **more: Any) -> SyncSettings:
-    """The settings of a sync as its task would have them."""
-    selection = Selection(
-        include=arguments.strings("include", args.include),
-        exclude=arguments.strings("exclude", args.exclude),
-        file_types=arguments.file_types(args.file_types),
-        max_file_size=hook.settings.max_file_size if args.max_file_size is None else args.max_file_size,
-    )
-    return SyncSettings(
-        project_id=hook.project_id,
-        bucket=args.bucket,
-        prefix=args.prefix,
-        sync_id=args.sync_id,
-        selection=selection,
-        **more,
-    ).validate()
+__all__ = ["audit", "rebuild"]
 
 
 # plan
-
-
-@command
-def plan(args: Namespace) -> int:
-    """What a run would do. As JSON: a line a key, and the summary as the last line."""
-    with (
-        state(args, must_exist=False) as db,
-        _session(args, db, lambda hook: _settings(args, hook, dry_run=True)) as ctx,
-    ):
-        summary = write_plan(ctx, out() if args.output == "json" else cast(TextIO, _PlanLines()))
-    if args.output != "json":
-        size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes, {summary.deletes:,} deletes"
-        say(f"{size}. Hash {summary.hash}.")
-        if summary.held:
-            say(f"The deletes are held: {summary.held}.")
-    return OK
-
-
-class _PlanLines(io.TextIOBase):
-    """Shows a plan's JSON lines to people, each as it comes."""
-
-    def write(self, text: str) -> int:
-        item = json.loads(text)
-        if "action" in item:
-            size = "" if item.get("size") is None else f"{item['size']:,}"
-            say(f"{item['action']:<7} {item.get('class', ''):<8} {size:>14}  {item['key']}")
-        return len(text)
 
 
 # rebuild
@@ -102,7 +30,7 @@ def rebuild(args: Namespace) -> int:
     """Make the state again."""
     with (
         state(args, must_exist=False) as db,
-        _session(args, db, lambda hook: _settings(args, hook, dry_run=not args.yes)) as ctx,
+        command_session(args, db, lambda hook: command_settings(args, hook, dry_run=not args.yes)) as ctx,
         index_copy() as copy,
     ):
         rebuilding.check_source(ctx, replace=args.replace)
@@ -176,7 +104,7 @@ def audit(args: Namespace) -> int:
         source = sources.get_source(db, args.source)
         settings = SyncSettings(source.project_id, source.bucket, source.prefix, source.sync_id).validate()
         args.project_id = source.project_id
-        with _session(args, db, lambda _: settings) as ctx:
+        with command_session(args, db, lambda _: settings) as ctx:
             done = auditing.audit(ctx, repair=args.repair, user=user(), stuck_hours=args.stuck_hours)
     emit(
         args,

@@ -8,46 +8,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from airflow.sdk.configuration import conf
 
-from cloudindex_provider.errors import StateError, StoppedError
+from cloudindex_provider.errors import StoppedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.s3 import named_s3_errors, s3_client
-from cloudindex_provider.hooks.state import SECTION, resolve_state_url
+from cloudindex_provider.hooks.state import SECTION
 from cloudindex_provider.s3.source import S3Source
-from cloudindex_provider.state import runs, sources
+from cloudindex_provider.state import sources
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.pacer import SharedPacer, budget_name
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.settings import SyncSettings
 
-__all__ = ["open_state", "sync_session"]
+__all__ = ["sync_session"]
 
 _LONGEST_WAIT = 30.0  # seconds that a task waits for the rate limit itself; a longer wait is Airflow's retry
-
-
-def open_state(*, state_url: str | None = None, state_conn_id: str | None = None, must_exist: bool = False) -> Database:
-    """The state, for the caller to close.
-
-    :param must_exist: refuse to begin a new one, for callers that only look at what is there
-    :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
-    """
-    url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
-    if must_exist and url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise StateError(
-            f"There is no state in {url.database}.",
-            hint="Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id.",
-        )
-    try:
-        return Database(url)
-    except ModuleNotFoundError as error:
-        raise StateError(
-            f"The state is in a {url.get_backend_name()} database, and its driver {error.name} isn't installed.",
-            hint="Install airflow-provider-cloudindex[postgres].",
-        ) from None
 
 
 @contextmanager
@@ -69,7 +47,7 @@ def sync_session(
     :param stop: set by whoever stops the task: no further request is begun then
     :raises StoppedError: at the end, when the task was stopped before it had done its work
     """
-    find = sources.peek_source if settings.dry_run else runs.open_source
+    find = sources.peek_source if settings.dry_run else sources.open_source
     stop = stop or threading.Event()
     pacer = SharedPacer(
         db,

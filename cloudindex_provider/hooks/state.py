@@ -15,8 +15,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from cloudindex_provider.errors import SettingsError, StateError
+from cloudindex_provider.state.db.database import Database
 
-__all__ = ["resolve_state_url"]
+__all__ = ["open_state", "resolve_state_url"]
 
 SECTION = "cloudindex"
 # Executors whose workers are other machines, or may be.
@@ -116,3 +117,24 @@ def _refuse_spanning_executor() -> None:
             f"The state is SQLite, which can't be shared by the machines of {spanning[0].strip()}.",
             hint="Set [cloudindex] state_conn_id to a Postgres connection.",
         )
+
+
+def open_state(*, state_url: str | None = None, state_conn_id: str | None = None, must_exist: bool = False) -> Database:
+    """The state, for the caller to close.
+
+    :param must_exist: refuse to begin a new one, for callers that only look at what is there
+    :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
+    """
+    url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
+    if must_exist and url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise StateError(
+            f"There is no state in {url.database}.",
+            hint="Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id.",
+        )
+    try:
+        return Database(url)
+    except ModuleNotFoundError as error:
+        raise StateError(
+            f"The state is in a {url.get_backend_name()} database, and its driver {error.name} isn't installed.",
+            hint="Install airflow-provider-cloudindex[postgres].",
+        ) from None

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.hooks.session import open_state, sync_session
+from cloudindex_provider.hooks.session import sync_session
+from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName

@@ -18,13 +18,12 @@ from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import detect
-from cloudindex_provider.sync.detect.guard import upload_task_count
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report.messages import tell_detection, tell_report
 from cloudindex_provider.sync.report.progress import tell_backlog
 from cloudindex_provider.sync.report.report import dry_report, judge, make_report
 from cloudindex_provider.sync.run import record_requests
-from cloudindex_provider.sync.upload.loop import upload
+from cloudindex_provider.sync.upload.loop import upload, upload_task_count
 from cloudindex_provider.sync.wait import Progress, poll
 
 if TYPE_CHECKING:

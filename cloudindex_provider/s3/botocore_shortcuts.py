@@ -1,5 +1,8 @@
 """Reading some of botocore's answers before its own parser does, where that costs more than all the rest.
 
+ListObjectsV2 is read by ``list_xml``; of GetObject only ``Last-Modified``, which botocore hands to dateutil's parser of
+all formats, a tenth of a small object's GET. Whatever isn't written as expected is left to botocore.
+
 Reads what a call through ``OwnParsing.of`` asked for, in its own thread: other calls, other threads' calls and other
 clients never notice.
 """
@@ -8,9 +11,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
-__all__ = ["OwnParsing"]
+from cloudindex_provider.s3.list_xml import parse_page
+
+__all__ = ["ROWS", "OwnParsing", "fast_get", "fast_list"]
+
+ROWS: Final = "CloudIndexRows"  # where an answer holds its ``ListedPage``, in the place of ``Contents``
+_LAST_MODIFIED: Final = "last-modified"
 
 _registering = threading.Lock()
 
@@ -50,3 +59,39 @@ class OwnParsing(threading.local):
     def _before_parse(self, response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:
         if self._wanted and response_dict.get("status_code") == 200:
             self._read(response_dict, customized_response_dict)
+
+
+def fast_list(client: Any) -> Callable[..., Mapping[str, Any]]:
+    """``client.list_objects_v2`` whose answers have their rows under ``ROWS`` where they could be read fast."""
+    return _list.of(client, client.list_objects_v2)
+
+
+def fast_get(client: Any) -> Callable[..., Mapping[str, Any]]:
+    """``client.get_object`` with the same answers, sooner."""
+    return _get.of(client, client.get_object)
+
+
+def _read_list(response_dict: dict[str, Any], customized_response_dict: dict[str, Any]) -> None:
+    body = response_dict.get("body")
+    page = parse_page(body) if isinstance(body, bytes) else None
+    if page is not None:
+        response_dict["body"] = page.rest
+        customized_response_dict[ROWS] = page.rows
+
+
+def _read_get(response_dict: dict[str, Any], customized_response_dict: dict[str, Any]) -> None:
+    headers = response_dict.get("headers") or {}
+    text = headers.get(_LAST_MODIFIED)
+    if not isinstance(text, str):
+        return
+    try:
+        modified = parsedate_to_datetime(text)
+    except ValueError:
+        return
+    if modified.tzinfo is not None:
+        del headers[_LAST_MODIFIED]
+        customized_response_dict["LastModified"] = modified
+
+
+_list = OwnParsing("ListObjectsV2", _read_list)
+_get = OwnParsing("GetObject", _read_get)

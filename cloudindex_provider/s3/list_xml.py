@@ -7,16 +7,12 @@ rows are the same. What is known of the page besides its rows (token, truncation
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from cloudindex_provider.s3.botocore_shortcuts import OwnParsing
 from cloudindex_provider.s3.page import ListedPage
 
-__all__ = ["ROWS", "Page", "fast_list", "parse_page"]
-
-ROWS: Final = "CloudIndexRows"  # where an answer holds its ``ListedPage``, in the place of ``Contents``
+__all__ = ["Page", "parse_page"]
 
 
 class Page(NamedTuple):
@@ -144,19 +140,3 @@ def _names(keys: tuple[str, ...], *, url: bool) -> list[str] | tuple[str, ...] |
         at_once = unquote_plus(joined).split("\n")
         names = at_once if len(at_once) == len(names) else [unquote_plus(key) for key in names]
     return names
-
-
-def fast_list(client: Any) -> Callable[..., Mapping[str, Any]]:
-    """``client.list_objects_v2`` whose answers have their rows under ``ROWS`` where they could be read fast."""
-    return _parsing.of(client, client.list_objects_v2)
-
-
-def _read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any]) -> None:
-    body = response_dict.get("body")
-    page = parse_page(body) if isinstance(body, bytes) else None
-    if page is not None:
-        response_dict["body"] = page.rest
-        customized_response_dict[ROWS] = page.rows
-
-
-_parsing = OwnParsing("ListObjectsV2", _read)

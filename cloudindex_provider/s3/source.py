@@ -19,19 +19,16 @@ from cloudindex_provider.errors import (
     NoSuchKeyError,
     S3IntegrationError,
     SourceChangedError,
-    SourceIntegrityError,
     SourceOrderError,
     SourceUnavailableError,
 )
+from cloudindex_provider.s3.botocore_shortcuts import ROWS, fast_get, fast_list
 from cloudindex_provider.s3.error_mapping import s3_errors
-from cloudindex_provider.s3.getting import fast_get
-from cloudindex_provider.s3.list_xml import ROWS, fast_list
-from cloudindex_provider.s3.object import Hashes
+from cloudindex_provider.s3.object import S3Object
 from cloudindex_provider.s3.page import ListedObject, ListedPage
 
-__all__ = ["CHUNK", "S3Client", "S3Object", "S3Source"]
+__all__ = ["S3Client", "S3Source"]
 
-CHUNK = 1 << 20  # bytes read and passed on at a time
 ATTEMPTS = 3  # of a request that S3 throttled or couldn't answer; the guide's numbers, as those of the waits
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -42,61 +39,6 @@ class S3Client(Protocol):
     def list_objects_v2(self, **kwargs: Any) -> Mapping[str, Any]: ...
     def get_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
     def head_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
-
-
-@dataclass(slots=True)
-class S3Object:
-    """An object opened for one pass over its bytes. ``sha256`` is set when ``chunks`` has ended without an error."""
-
-    key: str
-    etag: str
-    size: int
-    version_id: str | None
-    metadata: Mapping[str, str]
-    _body: Any
-    _md5: str | None
-    bucket: str
-    sha256: str | None = None
-    last_modified: str = ""
-    content_type: str = ""
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes, at most ``CHUNK`` at a time.
-
-        :raises SourceIntegrityError: at the end, when they aren't what S3 announced
-        :raises SourceUnavailableError: when S3 breaks off
-        """
-        hashes = Hashes(self.size, md5=self._md5 is not None)
-        seen = 0
-        try:
-            with s3_errors("GetObject", self.bucket, self.key):
-                while chunk := self._body.read(CHUNK):
-                    seen += len(chunk)
-                    hashes.update(chunk)
-                    if seen > self.size:
-                        break
-                    yield chunk
-        finally:
-            self._body.close()
-            hashes.close()
-        self._check(seen, hashes.md5())
-        self.sha256 = hashes.sha256()
-
-    def close(self) -> None:
-        """Let go of the connection; harmless after the end."""
-        self._body.close()
-
-    def _check(self, seen: int, md5: str | None) -> None:
-        if seen != self.size:
-            raise SourceIntegrityError(
-                f"s3://{self.bucket}/{self.key} gave {seen} bytes of {self.size}.", code="LengthMismatch", key=self.key
-            )
-        if md5 != self._md5:
-            raise SourceIntegrityError(
-                f"s3://{self.bucket}/{self.key} gave bytes with another MD5 than its ETag.",
-                code="ChecksumMismatch",
-                key=self.key,
-            )
 
 
 @dataclass(slots=True)

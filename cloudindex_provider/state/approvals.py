@@ -14,7 +14,7 @@ from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
-__all__ = ["Approval", "HoldRow", "approve", "find_approval", "mark_asked", "open_holds", "record_verdict"]
+__all__ = ["Approval", "Hold", "HoldRow", "approve", "find_approval", "mark_asked", "open_holds", "record_verdict"]
 
 DEFAULT_DAYS = 7.0
 
@@ -142,3 +142,11 @@ def mark_asked(db: Database, hold_id: int) -> bool:
             {"now": db.now(connection), "id": hold_id},
         ).rowcount
     return bool(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a run's removals aren't acted on; ``mass``: because they are too many, which a person should look at."""
+
+    reason: str
+    mass: bool = True

@@ -7,17 +7,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.driver import fetch_all
 from cloudindex_provider.state.records import ObjectRow, Source
-from cloudindex_provider.sync.detect.lines import FIELD, LINE, SETTLED, UNSETTLED, KnownLines
 
-__all__ = ["among", "next_key", "prefix_end", "read_block", "read_keys", "read_lines"]
+__all__ = [
+    "FIELD",
+    "LINE",
+    "SETTLED",
+    "UNSETTLED",
+    "KnownLines",
+    "among",
+    "is_whole",
+    "next_key",
+    "prefix_end",
+    "read_block",
+    "read_keys",
+    "read_lines",
+]
 
+FIELD, LINE = "\t", "\n"
+# How a line ends after key, ETag and size: with one of these or the reason of a skip.
+SETTLED = ""  # indexed, and S3 had this ETag and size when it was
+UNSETTLED = "?"  # anything that must be looked at
 _COLUMNS = ", ".join(ObjectRow._fields)
 _MARK = (
     f"CASE WHEN source_id <> :source THEN '{UNSETTLED}'"
@@ -37,6 +53,28 @@ _LINES = {
         f"SELECT count(*), string_agg(line, '{LINE}' ORDER BY key) FROM ({{}}) AS block",
     ),
 }
+
+
+class KnownLines(NamedTuple):
+    """The lines of a block of the state, in key order."""
+
+    rows: int
+    text: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether every separator is one, so that the lines can be told apart."""
+        return is_whole(self.text, self.rows)
+
+    @property
+    def last(self) -> str:
+        """The last key of lines that are whole."""
+        return self.text.rpartition(LINE)[2].partition(FIELD)[0]
+
+
+def is_whole(text: str, lines: int) -> bool:
+    """Whether the text has just the separators that so many lines of four fields need."""
+    return text.count(LINE) == max(0, lines - 1) and text.count(FIELD) == 3 * lines
 
 
 def read_lines(db: Database, source: Source, *, after: str | None, upto: str | None, limit: int) -> KnownLines:

@@ -7,45 +7,30 @@ else after the lease. Every change of a claimed row names the claim; 0 rows chan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST, fit_request
 from cloudindex_provider.errors import ClaimLostError
+from cloudindex_provider.state.conditions import MAY_CLAIM, MINE, READY, WORK, claim_values, row_values
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.db.tables import WORK
-from cloudindex_provider.state.records import Owner, Run, Source, WorkRow
-from cloudindex_provider.sync.detect.guard import fit_request
-from cloudindex_provider.sync.settings import MAX_FILES_PER_REQUEST
+from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, Source, WorkRow
 
 __all__ = [
     "backlog",
     "claim_request",
-    "doubtful_uploads",
+    "free_key",
     "live_documents",
     "ready_rows",
     "record_intent",
     "release",
+    "release_key",
     "renew",
-    "seconds_since_intent",
-    "took_others",
+    "take",
     "withdraw",
 ]
 
-_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
-# Free to take: nobody's, or run out, or an earlier try of the same task.
-FREE = (
-    "(claim_owner IS NULL OR claim_until < :now"
-    " OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
-)
-MINE = "claim_owner = :owner AND claim_try = :try"
-_READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
-# What a run may claim: ready, free, and neither tried nor found removed by the run.
-MAY_CLAIM = (
-    f"source_id = :source AND {WORK} AND {_READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
-    " WHERE run_id = :run AND run_key.key = object.key AND (outcome IS NOT NULL OR class = 'removed'))"
-)
 # (database, transaction, bound values, most rows) -> rows in the order of their uploads
 Finder = Callable[[Database, Connection, Mapping[str, object], int], list[WorkRow]]
 
@@ -56,16 +41,11 @@ _INTEND = sa.text(
     " claim_until = :until, revision = revision + 1"
     f" WHERE scope_id = :scope AND key = :key AND (etag = :etag OR revision = :seen) AND {MINE}"
 )
+_FREE_KEY = sa.text(f"UPDATE object SET claim_owner = NULL WHERE scope_id = :scope AND key = :key AND {MINE}")
 _UNDEALT = sa.text(
     "DELETE FROM run_key WHERE run_id = :run AND key = :key AND outcome IS NULL AND EXISTS (SELECT 1 FROM object"
     " WHERE scope_id = :scope AND key = :key AND status IN ('pending', 'failed') AND claim_owner IS NULL)"
 )
-
-
-def claim_values(owner: Owner, **more: object) -> dict[str, object]:
-    """The bound values of ``FREE`` and ``MINE``."""
-    task = {"task": owner.name, "workers": owner.workers, "workers_length": len(owner.workers)}
-    return {"owner": owner.claim, "try": owner.attempt, **task, **more}
 
 
 def backlog(db: Database, source: Source) -> tuple[int, int]:
@@ -74,7 +54,7 @@ def backlog(db: Database, source: Source) -> tuple[int, int]:
         row = connection.execute(
             sa.text(
                 "SELECT count(*), coalesce(sum(size), 0) FROM object"
-                f" WHERE source_id = :source AND {WORK} AND (status = 'uploading' OR {_READY})"
+                f" WHERE source_id = :source AND {WORK} AND (status = 'uploading' OR {READY})"
             ),
             {"source": source.id, "now": db.now(connection)},
         ).one()
@@ -116,8 +96,8 @@ def claim_request(
         others = [row for row in ready if not (row.doubtful and row.attempts)]
         chosen = others[: min(room, fit_request((row.size for row in others), max_request_size))] or ready[:1]
         chosen.sort(key=_key)
-        _take(connection, run, owner, chosen, now + lease)
-    return [_revised(row) for row in chosen]
+        take(connection, run, owner, chosen, now + lease)
+    return [row.revised() for row in chosen]
 
 
 def _in_key_order(db: Database, connection: Connection, values: Mapping[str, object], room: int) -> list[WorkRow]:
@@ -131,7 +111,9 @@ def ready_rows(
 ) -> list[WorkRow]:
     """Up to ``:room`` of the rows that this run may claim now, locked, of those ``where`` (SQL, as ``order`` is)."""
     skip_locked = "" if db.is_sqlite else " FOR UPDATE SKIP LOCKED"
-    statement = f"SELECT {_COLUMNS} FROM object WHERE {where} AND {MAY_CLAIM} ORDER BY {order} LIMIT :room{skip_locked}"
+    statement = (
+        f"SELECT {WORK_COLUMNS} FROM object WHERE {where} AND {MAY_CLAIM} ORDER BY {order} LIMIT :room{skip_locked}"
+    )
     return [WorkRow(*row) for row in connection.execute(sa.text(statement), values)]
 
 
@@ -147,11 +129,8 @@ def _room(connection: Connection, run: Run, max_documents: int | None) -> int:
     return min(MAX_FILES_PER_REQUEST, max_documents - int(connection.execute(statement, {"run": run.id}).scalar_one()))
 
 
-def _revised(row: WorkRow) -> WorkRow:
-    return replace(row, revision=row.revision + 1)
-
-
-def _take(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow], until: float) -> None:
+def take(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow], until: float) -> None:
+    """Claim rows that were found free and are locked."""
     if not rows:
         return
     connection.execute(
@@ -159,7 +138,7 @@ def _take(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow
             "UPDATE object SET claim_owner = :owner, claim_try = :try, claim_until = :until, revision = revision + 1"
             " WHERE scope_id = :scope AND key = :key"
         ),
-        [claim_values(owner, until=until, scope=run.source.scope_id, key=row.key) for row in rows],
+        [row_values(run, owner, row.key, until=until) for row in rows],
     )
     note_run_keys(connection, run, {row.key: "changed" if row.indexed_etag is not None else "new" for row in rows})
 
@@ -210,7 +189,7 @@ def _set_mine(connection: Connection, run: Run, owner: Owner, rows: Sequence[Wor
         f"UPDATE object SET {sets}, revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE} {guard}"
     )
     keys = sorted(row.key for row in rows)
-    connection.execute(statement, [claim_values(owner, scope=run.source.scope_id, key=key) for key in keys])
+    connection.execute(statement, [row_values(run, owner, key) for key in keys])
 
 
 def record_intent(
@@ -234,38 +213,12 @@ def record_intent(
                 raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)
 
 
-def doubtful_uploads(db: Database, run: Run, owner: Owner, *, lease: float) -> list[WorkRow]:
-    """Claim the rows whose upload was begun by somebody who is gone, or by us with an unknown outcome.
-
-    Not while the owner has a request under way: its rows would seem to be in doubt.
-    """
+def release_key(db: Database, run: Run, owner: Owner, key: str) -> None:
+    """Let go of a key whose documents couldn't be deleted."""
     with db.write() as connection:
-        now = db.now(connection)
-        values = claim_values(owner, source=run.source.id, now=now)
-        rows = connection.execute(
-            sa.text(
-                f"SELECT {_COLUMNS} FROM object WHERE source_id = :source AND status = 'uploading' AND {WORK}"
-                f" AND ({FREE} OR {MINE}) ORDER BY key"
-            ),
-            values,
-        )
-        found = [WorkRow(*row) for row in rows]
-        _take(connection, run, owner, found, now + lease)
-    return [_revised(row) for row in found]
+        free_key(connection, run, owner, key)
 
 
-def took_others(db: Database, run: Run, row: WorkRow, *, within: float) -> bool:
-    """Whether the service took an upload of another key in the last ``within`` seconds before this row's intent."""
-    statement = sa.text(
-        "SELECT count(*) FROM object WHERE scope_id = :scope AND status IN ('processing', 'indexed')"
-        " AND intent_at <= :intent AND intent_at > :intent - :within"
-    )
-    values = {"scope": run.source.scope_id, "intent": row.intent_at or 0.0, "within": within}
-    with db.read() as connection:
-        return bool(connection.execute(statement, values).scalar_one())
-
-
-def seconds_since_intent(db: Database, rows: Sequence[WorkRow]) -> float:
-    """Seconds since the newest of these intents, by the database's clock."""
-    with db.read() as connection:
-        return db.now(connection) - max((row.intent_at or 0.0 for row in rows), default=0.0)
+def free_key(connection: Connection, run: Run, owner: Owner, key: str) -> None:
+    """End the owner's claim of a key, in the transaction of what it was claimed for."""
+    connection.execute(_FREE_KEY, row_values(run, owner, key))

@@ -5,18 +5,20 @@ A key's outcome is written in the transaction that changes its row, for every ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state.claims import MINE, claim_values, note_run_keys
+from cloudindex_provider.state.claims import note_run_keys
+from cloudindex_provider.state.conditions import MINE, NO_UPLOAD, WORK, claim_values, row_values
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.db.tables import WORK
-from cloudindex_provider.state.records import Owner, Run, WorkRow
-from cloudindex_provider.state.runs import add_counts, note_history
+from cloudindex_provider.state.history import note_history
+from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, WorkRow
+from cloudindex_provider.state.runs import add_counts
+from cloudindex_provider.state.superseded import supersede
 
 __all__ = [
     "Failure",
@@ -25,20 +27,14 @@ __all__ = [
     "record_all_sent",
     "record_failed",
     "record_gone",
-    "record_not_sent",
     "record_processed",
     "record_same_bytes",
     "record_sent",
     "record_skipped",
-    "record_strays",
-    "record_suspects",
-    "record_unknown",
 ]
 
-_NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"
 _DONE = "claim_owner = NULL, revision = revision + 1"
 _LONGEST_DELAY = 86400.0  # seconds between two tries of one key
-_WORK_COLUMNS = ", ".join(f.name for f in fields(WorkRow))
 _KEY = "WHERE scope_id = :scope AND key = :key"
 _TAKEN = (
     "status = 'processing', upload_document_id = :id, document_version = coalesce(:version, document_version),"
@@ -74,10 +70,6 @@ class Sent:
     extra_ids: tuple[str, ...] = ()
 
 
-def _where(run: Run, owner: Owner, row: WorkRow, **more: object) -> dict[str, object]:
-    return claim_values(owner, scope=run.source.scope_id, key=row.key, **more)
-
-
 def _change(connection: Connection, sets: str, values: dict[str, object], guard: str) -> bool:
     statement = f"UPDATE object SET {sets}, {_DONE} WHERE scope_id = :scope AND key = :key AND {guard}"
     return connection.execute(sa.text(statement), values).rowcount == 1
@@ -91,20 +83,6 @@ def _outcome(connection: Connection, run: Run, key: str, outcome: str, reason: s
         ),
         {"outcome": outcome, "reason": reason, "key": key, "source": run.source.id},
     )
-
-
-def _supersede(connection: Connection, run: Run, key: str, ids: Iterable[str], reason: str) -> None:
-    rows = [
-        {"scope": run.source.scope_id, "id": one, "source": run.source.id, "key": key, "reason": reason} for one in ids
-    ]
-    if rows:
-        connection.execute(
-            sa.text(
-                "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
-                " VALUES (:scope, :id, :source, :key, :reason) ON CONFLICT DO NOTHING"
-            ),
-            rows,
-        )
 
 
 def record_sent(
@@ -134,18 +112,21 @@ def record_all_sent(db: Database, run: Run, owner: Owner, sent: Sequence[Sent], 
         if kept:
             connection.execute(
                 _ADOPTED if adopted else _SENT,
-                [_where(run, owner, one.row, id=one.document_id, version=one.version, sha=one.sha256) for one in kept],
+                [
+                    row_values(run, owner, one.row.key, id=one.document_id, version=one.version, sha=one.sha256)
+                    for one in kept
+                ],
             )
             size = 0 if adopted else sum(one.row.upload_size or one.row.size for one in kept)
             add_counts(connection, run.id, {"adopted" if adopted else "uploaded": len(kept), "bytes": size})
         if lost:
             # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.
-            connection.execute(_LOOK_AGAIN, [_where(run, owner, one.row) for one in lost])
+            connection.execute(_LOOK_AGAIN, [row_values(run, owner, one.row.key) for one in lost])
         for one in sent:
             # A document that no row points to would never be found again, so it is noted whatever became of the claim.
             unbound = () if one.row.key in still else (one.document_id,)
             strays = [other for other in (*one.extra_ids, *unbound) if other != one.row.document_id]
-            _supersede(connection, run, one.row.key, strays, "copy")
+            supersede(connection, run.source, one.row.key, strays, "copy")
     return len(kept)
 
 
@@ -162,65 +143,12 @@ def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256
         if _change(
             connection,
             "status = 'indexed', etag = :etag, size = :size, indexed_etag = :etag, indexed_size = :size,"
-            f" indexed_sha256 = :sha, attempts = 0, next_attempt_at = NULL, reason = NULL, {_NO_UPLOAD}",
-            _where(run, owner, row, etag=row.etag, size=row.size, sha=sha256),
+            f" indexed_sha256 = :sha, attempts = 0, next_attempt_at = NULL, reason = NULL, {NO_UPLOAD}",
+            row_values(run, owner, row.key, etag=row.etag, size=row.size, sha=sha256),
             MINE,
         ):
             _outcome(connection, run, row.key, "indexed", "same bytes")
             add_counts(connection, run.id, {"same_bytes": 1})
-
-
-def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str) -> None:
-    """The request's outcome is unknown: the rows stay ``uploading`` and ours until they are looked up."""
-    with db.write() as connection:
-        for row in sorted(rows, key=lambda one: one.key):
-            connection.execute(
-                sa.text(
-                    "UPDATE object SET doubtful = 1, reason = :reason, revision = revision + 1"
-                    f" WHERE scope_id = :scope AND key = :key AND {MINE}"
-                ),
-                _where(run, owner, row, reason=reason),
-            )
-
-
-def record_not_sent(
-    db: Database, run: Run, owner: Owner, row: WorkRow, *, extra_ids: Sequence[str] = (), live_is_known: bool = True
-) -> bool:
-    """A doubtful upload isn't there: the row is pending and stays claimed. False: the claim is lost.
-
-    :param extra_ids: documents under the key's name that are nobody's
-    :param live_is_known: false: the upload may have replaced the bytes of the live document, so what was known of them
-        is forgotten
-    """
-    forget = "" if live_is_known else ", indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL"
-    with db.write() as connection:
-        statement = sa.text(
-            f"UPDATE object SET status = 'pending', doubtful = 1, reason = NULL, {_NO_UPLOAD}{forget},"
-            f" revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE}"
-        )
-        kept = connection.execute(statement, _where(run, owner, row)).rowcount == 1
-        if kept:
-            _supersede(connection, run, row.key, [one for one in extra_ids if one != row.document_id], "copy")
-    return kept
-
-
-def record_suspects(db: Database, run: Run, keys: Iterable[str]) -> None:
-    """Count an attempt of uploads that got no answer though they were sent alone."""
-    with db.write() as connection:
-        for key in sorted(keys):
-            connection.execute(
-                sa.text(
-                    "UPDATE object SET attempts = attempts + 1, revision = revision + 1"
-                    " WHERE scope_id = :scope AND key = :key AND status = 'uploading'"
-                ),
-                {"scope": run.source.scope_id, "key": key},
-            )
-
-
-def record_strays(db: Database, run: Run, key: str, ids: Iterable[str]) -> None:
-    """Documents of our own requests that can't be told to belong to a key: they are to be deleted."""
-    with db.write() as connection:
-        _supersede(connection, run, key, ids, "failed")
 
 
 def record_failed(
@@ -241,12 +169,12 @@ def record_failed(
         guard, where = _guard(run, owner, row)
         if _change(
             connection,
-            f"status = :status, reason = :reason, attempts = :attempts, next_attempt_at = :next, {_NO_UPLOAD}",
+            f"status = :status, reason = :reason, attempts = :attempts, next_attempt_at = :next, {NO_UPLOAD}",
             {**values, **where},
             guard,
         ):
             if row.upload_document_id and row.upload_document_id != row.document_id:
-                _supersede(connection, run, row.key, [row.upload_document_id], "failed")
+                supersede(connection, run.source, row.key, [row.upload_document_id], "failed")
             _outcome(connection, run, row.key, outcome, failure.reason)
             note_history(db, connection, run, [(row.key, outcome, failure.reason)])
     return outcome
@@ -254,7 +182,7 @@ def record_failed(
 
 def _guard(run: Run, owner: Owner | None, row: WorkRow) -> tuple[str, dict[str, object]]:
     if owner is not None:
-        return MINE, _where(run, owner, row)
+        return MINE, row_values(run, owner, row.key)
     return "revision = :seen", {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
 
 
@@ -262,10 +190,12 @@ def record_gone(db: Database, run: Run, owner: Owner, row: WorkRow, now_there: L
     """S3 no longer has what was listed: the next sweep sees what it has."""
     with db.write() as connection:
         if now_there is None:
-            sets, values = f"status = 'pending', {_NO_UPLOAD}", _where(run, owner, row)
+            sets, values = f"status = 'pending', {NO_UPLOAD}", row_values(run, owner, row.key)
         else:
-            sets = f"status = 'pending', etag = :etag, size = :size, last_modified = :at, attempts = 0, {_NO_UPLOAD}"
-            values = _where(run, owner, row, etag=now_there.etag, size=now_there.size, at=now_there.last_modified)
+            sets = f"status = 'pending', etag = :etag, size = :size, last_modified = :at, attempts = 0, {NO_UPLOAD}"
+            values = row_values(
+                run, owner, row.key, etag=now_there.etag, size=now_there.size, at=now_there.last_modified
+            )
         if _change(connection, sets, values, MINE):
             _outcome(connection, run, row.key, "gone", "deleted since" if now_there is None else "changed since")
 
@@ -275,8 +205,8 @@ def record_skipped(db: Database, run: Run, owner: Owner, row: WorkRow, reason: s
     with db.write() as connection:
         if _change(
             connection,
-            f"status = 'skipped', reason = :reason, {_NO_UPLOAD}",
-            _where(run, owner, row, reason=reason),
+            f"status = 'skipped', reason = :reason, {NO_UPLOAD}",
+            row_values(run, owner, row.key, reason=reason),
             MINE,
         ):
             _outcome(connection, run, row.key, "skipped", reason)
@@ -289,7 +219,7 @@ def processing_rows(db: Database, run: Run, *, after: str | None = None, limit: 
     with db.write() as connection:
         rows = connection.execute(
             sa.text(
-                f"SELECT {_WORK_COLUMNS} FROM object WHERE source_id = :source AND status = 'processing' AND {WORK}"
+                f"SELECT {WORK_COLUMNS} FROM object WHERE source_id = :source AND status = 'processing' AND {WORK}"
                 f"{' AND key > :after' if after is not None else ''} ORDER BY key LIMIT :limit"
             ),
             {"source": run.source.id, "after": after, "limit": limit},
@@ -309,7 +239,7 @@ def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None
             "document_id = upload_document_id, indexed_etag = upload_etag, indexed_size = upload_size,"
             " indexed_sha256 = coalesce(:sha, upload_sha256), document_version = coalesce(:version, document_version),"
             " attempts = 0, next_attempt_at = NULL, reason = NULL,"
-            f" status = CASE WHEN etag = upload_etag THEN 'indexed' ELSE 'pending' END, {_NO_UPLOAD}"
+            f" status = CASE WHEN etag = upload_etag THEN 'indexed' ELSE 'pending' END, {NO_UPLOAD}"
         )
         values: dict[str, object] = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
         if not _change(connection, sets, {**values, "sha": sha256, "version": version}, "revision = :seen"):
@@ -319,7 +249,7 @@ def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None
             {**values, "id": row.upload_document_id},  # a version of a document that seemed to be a stray copy
         )
         if row.document_id and row.document_id != row.upload_document_id:
-            _supersede(connection, run, row.key, [row.document_id], "replaced")
+            supersede(connection, run.source, row.key, [row.document_id], "replaced")
         if row.etag == row.upload_etag:
             _outcome(connection, run, row.key, "indexed")
         note_history(db, connection, run, [(row.key, "indexed", None)])

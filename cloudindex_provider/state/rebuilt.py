@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass, fields
 import sqlalchemy as sa
 
 from cloudindex_provider.state.db.database import BLOCK, Database
+from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Source
-from cloudindex_provider.state.repairs import IDLE, note
+from cloudindex_provider.state.repairs import IDLE
+from cloudindex_provider.state.superseded import supersede
 
 __all__ = ["RebuiltRow", "count_rows", "drop_others", "keys_of_others", "set_fingerprint", "write_rebuilt"]
 
@@ -77,15 +79,8 @@ def write_rebuilt(db: Database, source: Source, rows: Sequence[RebuiltRow]) -> N
         values = [{**asdict(row), **shared, "intent_at": now if row.status == "processing" else None} for row in rows]
         connection.execute(sa.text(_UPSERT), values)
         connection.execute(sa.text("DELETE FROM superseded WHERE scope_id = :scope AND key = :key"), values)
-        copies = [{**shared, "key": row.key, "id": one} for row in rows for one in row.copies]
-        if copies:
-            connection.execute(
-                sa.text(
-                    "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
-                    " VALUES (:scope, :id, :source, :key, 'copy') ON CONFLICT DO NOTHING"
-                ),
-                copies,
-            )
+        for row in rows:
+            supersede(connection, source, row.key, row.copies, "copy")
         changed = [row for row in rows if row.status != "indexed"]
         note(connection, source, now, [(row.key, "rebuilt", row.reason or row.status) for row in changed])
 

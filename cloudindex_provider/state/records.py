@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-__all__ = ["ObjectRow", "Owner", "Run", "RunName", "Source", "WorkRow"]
+from cloudindex_provider.s3.page import ListedObject
+
+__all__ = [
+    "WORK_COLUMNS",
+    "Finding",
+    "ObjectRow",
+    "Owner",
+    "Run",
+    "RunName",
+    "Source",
+    "SweepWrites",
+    "Tracked",
+    "WorkRow",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +128,76 @@ class WorkRow:
     doubtful: int  # 1: an upload of it had an unknown outcome
     attempts: int
     revision: int
+
+    def revised(self) -> WorkRow:
+        """The row after one more change of ours."""
+        return replace(self, revision=self.revision + 1)
+
+
+WORK_COLUMNS = ", ".join(item.name for item in fields(WorkRow))
+
+
+@dataclass(slots=True)
+class SweepWrites:
+    """What one block of the comparison found out. Rows come with the revision that was seen."""
+
+    insert: list[ListedObject] = field(default_factory=list)  # new and selected
+    insert_skipped: list[tuple[ListedObject, str]] = field(default_factory=list)
+    requeue: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # another ETag: strikes forgotten
+    replace_wanted: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # in flight with an older ETag
+    restore: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # what is indexed is what S3 has again
+    skip: list[tuple[ObjectRow, ListedObject, str]] = field(default_factory=list)
+    forget: list[ObjectRow] = field(default_factory=list)  # gone, and nothing of it was ever sent
+    removed: list[ObjectRow] = field(default_factory=list)  # gone, documents to delete
+    waiting: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # queued already: no write
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def rows(self) -> int:
+        """How many rows a transaction would touch."""
+        lists: Sequence[Sequence[Any]] = (
+            self.insert, self.insert_skipped, self.requeue, self.replace_wanted, self.restore, self.skip,
+            self.forget, self.removed,
+        )  # fmt: skip
+        return sum(map(len, lists))
+
+    def sort(self) -> None:
+        """Bring the rows of each list into key order."""
+        self.insert.sort(key=itemgetter(0))
+        self.insert_skipped.sort(key=lambda pair: pair[0].key)
+        self.skip.sort(key=lambda triple: triple[0].key)
+        for pairs in (self.requeue, self.replace_wanted, self.restore):
+            pairs.sort(key=lambda pair: pair[0].key)
+        for rows in (self.forget, self.removed):
+            rows.sort(key=lambda row: row.key)
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + by
+
+    def add(self, more: SweepWrites) -> None:
+        """Take over the writes and counts of the block that follows; what needs no write isn't kept."""
+        for name in ("insert", "insert_skipped", "requeue", "replace_wanted", "restore", "skip", "forget", "removed"):
+            getattr(self, name).extend(getattr(more, name))
+        for name, number in more.counts.items():
+            self.count(name, number)
+
+
+class Tracked(NamedTuple):
+    """A row of the state, as an audit needs it."""
+
+    key: str
+    mine: bool  # of the audited source
+    quiet: bool  # nobody works on it, and none of its uploads is in doubt
+    stuck: bool
+    revision: int
+    status: str
+    document_id: str | None
+    sha256: str | None
+    name: str | None  # only where an upload was ever begun
+
+
+class Finding(NamedTuple):
+    """One difference; ``revision`` is the row's that was seen."""
+
+    key: str
+    revision: int
+    document_id: str

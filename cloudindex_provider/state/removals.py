@@ -11,33 +11,22 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cloudindex_provider.errors import ClaimLostError
-from cloudindex_provider.state.claims import FREE, MINE, claim_values
+from cloudindex_provider.state.claims import free_key
+from cloudindex_provider.state.conditions import FREE, MINE, claim_values
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.history import note_history
 from cloudindex_provider.state.records import Owner, Run
-from cloudindex_provider.state.runs import add_counts, note_history
+from cloudindex_provider.state.runs import add_counts
 
 __all__ = [
-    "Doubtful",
     "Removal",
-    "Superseded",
-    "claim_superseded",
-    "clear_doubt",
-    "doubtful_indexed",
-    "forget_superseded",
     "keep_deleting",
-    "keep_superseded",
     "record_deleted",
     "record_deleting",
     "record_held",
     "record_kept",
-    "release",
     "removals",
-    "replace_live",
-    "superseded_documents",
 ]
-
-
-_RELEASE = f"UPDATE object SET claim_owner = NULL WHERE scope_id = :scope AND key = :key AND {MINE}"
 
 
 class Removal(NamedTuple):
@@ -49,24 +38,6 @@ class Removal(NamedTuple):
     file_name: str | None
     doubtful: bool  # copies that no row knows may exist
     intent_age: float  # seconds since its last upload began
-    revision: int
-
-
-class Superseded(NamedTuple):
-    """A document that a newer one has replaced."""
-
-    key: str
-    document_id: str
-    reason: str
-
-
-class Doubtful(NamedTuple):
-    """An indexed key, one of whose uploads had an unknown outcome."""
-
-    key: str
-    file_name: str
-    document_id: str
-    sha256: str | None  # of the live document, as far as is known
     revision: int
 
 
@@ -149,16 +120,10 @@ def record_deleted(db: Database, run: Run, owner: Owner, removal: Removal, ids: 
                 sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"),
                 [{"scope": run.source.scope_id, "id": one} for one in ids],
             )
-        connection.execute(sa.text(_RELEASE), claim_values(owner, scope=run.source.scope_id, key=removal.key))
+        free_key(connection, run, owner, removal.key)
         connection.execute(sa.text("UPDATE run_key SET outcome = 'deleted' WHERE run_id = :run AND key = :key"), values)
         add_counts(connection, run.id, {"deleted": 1, "deleted_documents": len(ids)})
         note_history(db, connection, run, [(removal.key, "deleted", "no longer in S3")])
-
-
-def release(db: Database, run: Run, owner: Owner, key: str) -> None:
-    """Let go of a key whose documents couldn't be deleted."""
-    with db.write() as connection:
-        connection.execute(sa.text(_RELEASE), claim_values(owner, scope=run.source.scope_id, key=key))
 
 
 def record_kept(db: Database, run: Run, key: str, outcome: str, reason: str) -> None:
@@ -183,132 +148,3 @@ def record_held(db: Database, run: Run, reason: str) -> int:
         ).rowcount
         add_counts(connection, run.id, {"held": held})
     return held
-
-
-def superseded_documents(db: Database, run: Run, *, limit: int) -> list[Superseded]:
-    """Documents that may go: replaced by a live one, failed copies, or their key is indexed by another one or gone."""
-    with db.read() as connection:
-        rows = connection.execute(
-            sa.text(
-                "SELECT superseded.key, superseded.document_id, superseded.reason FROM superseded LEFT JOIN object"
-                " ON object.scope_id = superseded.scope_id AND object.key = superseded.key"
-                " WHERE superseded.source_id = :source"
-                " AND (superseded.reason IN ('failed', 'replaced') OR object.key IS NULL OR object.status = 'indexed')"
-                " AND coalesce(object.document_id, '') <> superseded.document_id"
-                " AND coalesce(object.upload_document_id, '') <> superseded.document_id"
-                " ORDER BY superseded.key, superseded.document_id LIMIT :limit"
-            ),
-            {"source": run.source.id, "limit": limit},
-        )
-        return [Superseded(*row) for row in rows]
-
-
-def claim_superseded(
-    db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float, again: bool = False
-) -> bool:
-    """Claim the document's key for the delete, if the document still isn't what the key has; false: leave it.
-
-    A service that makes versions gives a new upload of the key the same id, so none may be under way.
-
-    :param again: the key may be claimed by the owner already
-    """
-    free = f"({FREE} OR ({MINE}))" if again else FREE
-    with db.write() as connection:
-        now = db.now(connection)
-        values = claim_values(
-            owner, scope=run.source.scope_id, key=one.key, id=one.document_id, now=now, until=now + lease
-        )
-        there = connection.execute(
-            sa.text("SELECT count(*) FROM object WHERE scope_id = :scope AND key = :key"), values
-        ).scalar_one()
-        claimed = connection.execute(
-            sa.text(
-                "UPDATE object SET claim_owner = :owner, claim_try = :try, claim_until = :until"
-                " WHERE scope_id = :scope AND key = :key AND coalesce(document_id, '') <> :id"
-                f" AND coalesce(upload_document_id, '') <> :id AND {free}"
-            ),
-            values,
-        ).rowcount
-    return bool(claimed or not there)
-
-
-def keep_superseded(db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float) -> None:
-    """The document is still none that its key has, and the key stays claimed for another lease.
-
-    :raises ClaimLostError: when the key has it by now, or is somebody else's
-    """
-    if not claim_superseded(db, run, owner, one, lease=lease, again=True):
-        raise ClaimLostError(f"{one.key!r} was taken up by another run meanwhile.", key=one.key)
-
-
-def forget_superseded(db: Database, run: Run, owner: Owner, one: Superseded) -> None:
-    """It is deleted; its key is free again."""
-    with db.write() as connection:
-        values = claim_values(owner, scope=run.source.scope_id, key=one.key, id=one.document_id)
-        connection.execute(sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"), values)
-        connection.execute(sa.text(_RELEASE), values)
-        add_counts(connection, run.id, {"superseded": 1})
-
-
-def document_ids_of(db: Database, run: Run, key: str) -> list[str]:
-    """Superseded ids of one key."""
-    with db.read() as connection:
-        rows = connection.execute(
-            sa.text("SELECT document_id FROM superseded WHERE scope_id = :scope AND key = :key"),
-            {"scope": run.source.scope_id, "key": key},
-        )
-        return [row[0] for row in rows]
-
-
-def doubtful_indexed(db: Database, run: Run) -> list[Doubtful]:
-    """Keys to be looked at once more: indexed, with an upload of theirs that may have been committed late."""
-    with db.read() as connection:
-        rows = connection.execute(
-            sa.text(
-                "SELECT key, file_name, document_id, indexed_sha256, revision FROM object"
-                " WHERE source_id = :source AND doubtful = 1 AND status = 'indexed' ORDER BY key"
-            ),
-            {"source": run.source.id},
-        )
-        return [Doubtful(*row) for row in rows]
-
-
-def clear_doubt(db: Database, run: Run, row: Doubtful, extra_ids: Sequence[str]) -> None:
-    """Every copy of the key is known now."""
-    _end_doubt(db, run, row, "doubtful = 0", extra_ids)
-
-
-def replace_live(db: Database, run: Run, row: Doubtful, live_id: str | None, extra_ids: Sequence[str]) -> None:
-    """The live document is another one than the row says, or has other bytes.
-
-    :param live_id: the document that has the key's bytes; ``None``: none has, so the key is uploaded again
-    """
-    sets = "doubtful = 0, document_id = :live"
-    if live_id is None:
-        sets = (
-            "doubtful = 0, status = 'pending', document_id = NULL, indexed_etag = NULL, indexed_size = NULL,"
-            " indexed_sha256 = NULL"
-        )
-    _end_doubt(db, run, row, sets, extra_ids, live=live_id)
-
-
-def _end_doubt(
-    db: Database, run: Run, row: Doubtful, sets: str, extra_ids: Sequence[str], live: str | None = None
-) -> None:
-    with db.write() as connection:
-        values = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision, "source": run.source.id}
-        ended = connection.execute(
-            sa.text(
-                f"UPDATE object SET {sets}, revision = revision + 1"
-                " WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = 'indexed'"
-            ),
-            {**values, "live": live},
-        ).rowcount
-        for one in extra_ids if ended else ():
-            connection.execute(
-                sa.text(
-                    "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
-                    " VALUES (:scope, :id, :source, :key, 'copy') ON CONFLICT DO NOTHING"
-                ),
-                {**values, "id": one},
-            )

@@ -5,27 +5,23 @@ Every change names the revision that was seen, spares rows that somebody works o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.state.blocks import prefix_end
 from cloudindex_provider.state.db.database import BLOCK, Database
-from cloudindex_provider.state.records import Source
-from cloudindex_provider.state.sweep import prefix_end
-from cloudindex_provider.sync.repair.index_copy import Finding, Tracked
+from cloudindex_provider.state.history import note
+from cloudindex_provider.state.records import Finding, Source, Tracked
 
 __all__ = [
-    "Event",
-    "key_history",
     "known_documents",
     "release_all",
     "release_keys",
     "requeue",
-    "supersede",
     "tracked_rows",
     "unchanged",
 ]
@@ -36,29 +32,6 @@ _RELEASED = (
     " revision = revision + 1 WHERE scope_id = :scope AND key = :key AND source_id = :source"
     f" AND status IN ('failed', 'quarantined') AND {IDLE}"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a key's history. ``at``: seconds since 1970."""
-
-    at: float
-    event: str
-    reason: str | None
-    dag_id: str | None
-    run_id: str | None
-
-
-def note(connection: Connection, source: Source, now: float, events: Iterable[tuple[str, str, str | None]]) -> None:
-    """Write (key, event, reason) to the history, outside of any run."""
-    rows = [{"source": source.id, "key": key, "at": now, "event": event, "reason": why} for key, event, why in events]
-    if rows:
-        connection.execute(
-            sa.text(
-                "INSERT INTO history (source_id, key, at, event, reason) VALUES (:source, :key, :at, :event, :reason)"
-            ),
-            rows,
-        )
 
 
 # Releasing
@@ -112,28 +85,6 @@ def _release(db: Database, connection: Connection, source: Source, keys: Sequenc
 
 
 # Looking back
-
-
-def key_history(db: Database, source: Source, key: str) -> tuple[dict[str, Any] | None, list[Event]]:
-    """(the key's row now, what happened to it, oldest first)."""
-    values = {"scope": source.scope_id, "source": source.id, "key": key}
-    with db.read() as connection:
-        row = connection.execute(
-            sa.text(
-                "SELECT status, reason, etag, size, document_id, indexed_etag, indexed_sha256, attempts,"
-                " next_attempt_at FROM object WHERE scope_id = :scope AND source_id = :source AND key = :key"
-            ),
-            values,
-        ).one_or_none()
-        events = connection.execute(
-            sa.text(
-                "SELECT history.at, history.event, history.reason, run.dag_id, run.run_id FROM history"
-                " LEFT JOIN run ON run.id = history.run_id WHERE history.source_id = :source AND history.key = :key"
-                " ORDER BY history.id"
-            ),
-            values,
-        )
-        return (dict(row._mapping) if row is not None else None), [Event(*event) for event in events]
 
 
 # What an audit reads
@@ -234,26 +185,5 @@ def requeue(db: Database, source: Source, findings: Sequence[Finding], *, gone: 
             }  # fmt: skip
             if connection.execute(statement, values).rowcount:
                 done.append((one.key, "requeued", why))
-        note(connection, source, now, done)
-    return len(done)
-
-
-def supersede(db: Database, source: Source, findings: Sequence[Finding], *, why: str) -> int:
-    """Documents beside a key's live one: the next run's delete step removes them once the key is indexed."""
-    statement = sa.text(
-        "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
-        " SELECT scope_id, :id, source_id, key, 'copy' FROM object WHERE scope_id = :scope AND key = :key"
-        " AND source_id = :source AND revision = :seen AND coalesce(document_id, '') <> :id"
-        f" AND coalesce(upload_document_id, '') <> :id AND {IDLE} ON CONFLICT DO NOTHING"
-    )
-    with db.write() as connection:
-        now, done = db.now(connection), []
-        for one in findings:
-            values = {
-                "scope": source.scope_id, "key": one.key, "source": source.id, "seen": one.revision, "now": now,
-                "id": one.document_id,
-            }  # fmt: skip
-            if connection.execute(statement, values).rowcount:
-                done.append((one.key, "copy found", f"{why}: {one.document_id}"))
         note(connection, source, now, done)
     return len(done)

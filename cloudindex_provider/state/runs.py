@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,10 +17,6 @@ __all__ = [
     "find_run",
     "finish_run",
     "mark_wait_started",
-    "note_history",
-    "open_source",
-    "prune",
-    "prune_daily",
     "run_age",
     "start_run",
 ]
@@ -37,35 +32,6 @@ _STILL_FAILED = (
     " OR (object.status = 'failed' AND object.next_attempt_at > :now))))"
 )
 _RUN_COLUMNS = "id, started_at, detected_at, wait_started_at, complete, deletes_blocked, mass_delete"
-
-
-def open_source(db: Database, *, project_id: str, bucket: str, prefix: str, sync_id: str = "") -> Source:
-    """The source's row, made at its first use."""
-    with db.write() as connection:
-        scope_id = _get_or_insert(
-            connection,
-            "scope",
-            {"project_id": project_id, "bucket": bucket},
-            "project_id = :project_id AND bucket = :bucket",
-        )
-        source_id = _get_or_insert(
-            connection,
-            "source",
-            {"scope_id": scope_id, "prefix": prefix, "sync_id": sync_id},
-            "scope_id = :scope_id AND prefix = :prefix AND sync_id = :sync_id",
-        )
-        fingerprint = connection.execute(
-            sa.text("SELECT fingerprint FROM source WHERE id = :id"), {"id": source_id}
-        ).scalar_one()
-    return Source(source_id, scope_id, project_id, bucket, prefix, sync_id, fingerprint)
-
-
-def _get_or_insert(connection: Connection, table: str, values: Mapping[str, Any], where: str) -> int:
-    # Table and column names are this module's own; values are bound.
-    names = ", ".join(values)
-    params = ", ".join(f":{name}" for name in values)
-    connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({params}) ON CONFLICT DO NOTHING"), values)
-    return int(connection.execute(sa.text(f"SELECT id FROM {table} WHERE {where}"), values).scalar_one())
 
 
 def start_run(db: Database, source: Source, name: RunName) -> Run:
@@ -171,69 +137,3 @@ def counts(db: Database, run: Run) -> dict[str, int]:
     with db.read() as connection:
         rows = connection.execute(sa.text("SELECT name, value FROM run_count WHERE run_id = :id"), {"id": run.id})
         return {name: int(value) for name, value in rows}
-
-
-def note_history(db: Database, connection: Connection, run: Run, events: Iterable[tuple[str, str, str | None]]) -> None:
-    """Write (key, event, reason) to the history, in the transaction of the rows that changed."""
-    now = db.now(connection)
-    rows = [
-        {"source_id": run.source.id, "key": key, "at": now, "run_id": run.id, "event": event, "reason": reason}
-        for key, event, reason in events
-    ]
-    if rows:
-        connection.execute(
-            sa.text(
-                "INSERT INTO history (source_id, key, at, run_id, event, reason)"
-                " VALUES (:source_id, :key, :at, :run_id, :event, :reason)"
-            ),
-            rows,
-        )
-
-
-def prune_daily(db: Database, source: Source, *, days: float, blocks: int = 20) -> int:
-    """``prune`` in as many blocks as needed, at most ``blocks``; at most once a day, because it reads the history."""
-    name = f"pruned:{source.id}"
-    with db.write() as connection:
-        now = db.now(connection)
-        last = connection.execute(sa.text("SELECT value FROM meta WHERE name = :name"), {"name": name}).scalar()
-        if last is not None and now - float(last) < 86400:
-            return 0
-        connection.execute(
-            sa.text(
-                "INSERT INTO meta (name, value) VALUES (:name, :now)"
-                " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-            ),
-            {"name": name, "now": str(now)},
-        )
-    total = 0
-    for _ in range(blocks):
-        gone = prune(db, source, days=days)
-        total += gone
-        if not gone:
-            break
-    return total
-
-
-def prune(db: Database, source: Source, *, days: float, keep: int = 5, block: int = 5000) -> int:
-    """Forget history older than ``days``, but never a key's last ``keep`` events, and the keys of runs as old.
-
-    A block of each a call; gives how many rows went, 0 when nothing is left to forget. A run's counters stay.
-    """
-    with db.write() as connection:
-        before = db.now(connection) - days * 86400
-        deleted = connection.execute(
-            sa.text(
-                "DELETE FROM history WHERE id IN (SELECT id FROM (SELECT id, at, row_number() OVER"
-                " (PARTITION BY key ORDER BY id DESC) AS place FROM history WHERE source_id = :source_id) AS ranked"
-                " WHERE at < :before AND place > :keep LIMIT :block)"
-            ),
-            {"source_id": source.id, "before": before, "keep": keep, "block": block},
-        ).rowcount
-        keys = connection.execute(
-            sa.text(
-                "DELETE FROM run_key WHERE (run_id, key) IN (SELECT run_id, key FROM run_key WHERE run_id IN"
-                " (SELECT id FROM run WHERE source_id = :source_id AND started_at < :before) LIMIT :block)"
-            ),
-            {"source_id": source.id, "before": before, "block": block},
-        ).rowcount
-    return int(deleted) + int(keys)

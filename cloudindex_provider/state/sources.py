@@ -6,6 +6,7 @@ killed in between is run again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +14,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import ClaimLostError, SettingsError
+from cloudindex_provider.state.blocks import prefix_end
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.tables import metadata
 from cloudindex_provider.state.records import Source
-from cloudindex_provider.state.sweep import prefix_end
 
-__all__ = ["Adopted", "SourceInfo", "adopt", "claimed_rows", "forget", "get_source", "list_sources", "peek_source"]
+__all__ = [
+    "Adopted",
+    "SourceInfo",
+    "adopt",
+    "claimed_rows",
+    "forget",
+    "get_source",
+    "list_sources",
+    "open_source",
+    "peek_source",
+]
 
 CLAIMED = "(claim_owner IS NOT NULL AND claim_until >= :now)"
 
@@ -247,3 +258,32 @@ def _busy(source: Source, busy: int) -> ClaimLostError:
         f"A run works on {busy} keys of source {source.id} (s3://{source.bucket}/{source.prefix}) now.",
         hint="Pause its DAG and wait for the run's end.",
     )
+
+
+def open_source(db: Database, *, project_id: str, bucket: str, prefix: str, sync_id: str = "") -> Source:
+    """The source's row, made at its first use."""
+    with db.write() as connection:
+        scope_id = _get_or_insert(
+            connection,
+            "scope",
+            {"project_id": project_id, "bucket": bucket},
+            "project_id = :project_id AND bucket = :bucket",
+        )
+        source_id = _get_or_insert(
+            connection,
+            "source",
+            {"scope_id": scope_id, "prefix": prefix, "sync_id": sync_id},
+            "scope_id = :scope_id AND prefix = :prefix AND sync_id = :sync_id",
+        )
+        fingerprint = connection.execute(
+            sa.text("SELECT fingerprint FROM source WHERE id = :id"), {"id": source_id}
+        ).scalar_one()
+    return Source(source_id, scope_id, project_id, bucket, prefix, sync_id, fingerprint)
+
+
+def _get_or_insert(connection: Connection, table: str, values: Mapping[str, Any], where: str) -> int:
+    # Table and column names are this module's own; values are bound.
+    names = ", ".join(values)
+    params = ", ".join(f":{name}" for name in values)
+    connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({params}) ON CONFLICT DO NOTHING"), values)
+    return int(connection.execute(sa.text(f"SELECT id FROM {table} WHERE {where}"), values).scalar_one())

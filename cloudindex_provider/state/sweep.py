@@ -7,81 +7,25 @@ else changed meanwhile is left for the next sweep.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import itemgetter
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state.approvals import Approval, record_verdict
-from cloudindex_provider.state.blocks import among, next_key, prefix_end, read_block, read_keys, read_lines
-from cloudindex_provider.state.bounds import write_bounds
+from cloudindex_provider.state.approvals import Approval, Hold, record_verdict
+from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.bulk_insert import insert_listed
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
-from cloudindex_provider.state.records import ObjectRow, Run
-from cloudindex_provider.state.runs import add_counts, note_history
-from cloudindex_provider.sync.detect.guard import Hold
+from cloudindex_provider.state.history import note_history
+from cloudindex_provider.state.records import ObjectRow, Run, Source, SweepWrites
+from cloudindex_provider.state.runs import add_counts
 
-__all__ = [
-    "SweepWrites",
-    "Verdict",
-    "apply",
-    "finish",
-    "next_key",
-    "prefix_end",
-    "read_block",
-    "read_keys",
-    "read_lines",
-]
+__all__ = ["Verdict", "apply", "finish", "read_bounds", "write_bounds"]
 
 _IDLE = "revision = :seen AND (claim_owner IS NULL OR claim_until < :now)"
-
-
-@dataclass(slots=True)
-class SweepWrites:
-    """What one block of the comparison found out. Rows come with the revision that was seen."""
-
-    insert: list[ListedObject] = field(default_factory=list)  # new and selected
-    insert_skipped: list[tuple[ListedObject, str]] = field(default_factory=list)
-    requeue: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # another ETag: strikes forgotten
-    replace_wanted: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # in flight with an older ETag
-    restore: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # what is indexed is what S3 has again
-    skip: list[tuple[ObjectRow, ListedObject, str]] = field(default_factory=list)
-    forget: list[ObjectRow] = field(default_factory=list)  # gone, and nothing of it was ever sent
-    removed: list[ObjectRow] = field(default_factory=list)  # gone, documents to delete
-    waiting: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # queued already: no write
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def rows(self) -> int:
-        """How many rows a transaction would touch."""
-        lists: Sequence[Sequence[Any]] = (
-            self.insert, self.insert_skipped, self.requeue, self.replace_wanted, self.restore, self.skip,
-            self.forget, self.removed,
-        )  # fmt: skip
-        return sum(map(len, lists))
-
-    def sort(self) -> None:
-        """Bring the rows of each list into key order."""
-        self.insert.sort(key=itemgetter(0))
-        self.insert_skipped.sort(key=lambda pair: pair[0].key)
-        self.skip.sort(key=lambda triple: triple[0].key)
-        for pairs in (self.requeue, self.replace_wanted, self.restore):
-            pairs.sort(key=lambda pair: pair[0].key)
-        for rows in (self.forget, self.removed):
-            rows.sort(key=lambda row: row.key)
-
-    def count(self, name: str, by: int = 1) -> None:
-        self.counts[name] = self.counts.get(name, 0) + by
-
-    def add(self, more: SweepWrites) -> None:
-        """Take over the writes and counts of the block that follows; what needs no write isn't kept."""
-        for name in ("insert", "insert_skipped", "requeue", "replace_wanted", "restore", "skip", "forget", "removed"):
-            getattr(self, name).extend(getattr(more, name))
-        for name, number in more.counts.items():
-            self.count(name, number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +170,27 @@ def finish(
         )
         if bounds is not None:
             write_bounds(connection, run.source, bounds)
+
+
+def read_bounds(db: Database, source: Source) -> list[str]:
+    """The bounds in key order; none before the first complete listing."""
+    with db.read() as connection:
+        return _bounds(connection, source)
+
+
+def write_bounds(connection: Connection, source: Source, keys: Sequence[str]) -> None:
+    """Replace the bounds; those of a listing that found the same pages again cost no write."""
+    storable = [key for key in keys if "\0" not in key]  # Postgres stores no such key
+    if _bounds(connection, source) == storable:
+        return
+    connection.execute(sa.text("DELETE FROM listing_bound WHERE source_id = :source"), {"source": source.id})
+    if storable:
+        connection.execute(
+            sa.text("INSERT INTO listing_bound (source_id, position, key) VALUES (:source, :position, :key)"),
+            [{"source": source.id, "position": at, "key": key} for at, key in enumerate(storable)],
+        )
+
+
+def _bounds(connection: Connection, source: Source) -> list[str]:
+    statement = sa.text("SELECT key FROM listing_bound WHERE source_id = :source ORDER BY position")
+    return list(connection.execute(statement, {"source": source.id}).scalars())

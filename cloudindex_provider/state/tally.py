@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.state.conditions import WORK
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.db.tables import WORK
 from cloudindex_provider.state.records import Run
 
 __all__ = ["Tally", "read_tally"]

@@ -16,10 +16,11 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudindex_provider.state.claims import MAY_CLAIM, Finder, claim_request, claim_values, ready_rows
+from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST
+from cloudindex_provider.state.claims import Finder, claim_request, ready_rows
+from cloudindex_provider.state.conditions import MAY_CLAIM, claim_values
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, Run, WorkRow
-from cloudindex_provider.sync.settings import MAX_FILES_PER_REQUEST
 
 __all__ = ["UploadQueue"]
 

@@ -7,64 +7,23 @@ once the key is indexed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cloudindex_provider.api.errors import NotFoundError
 from cloudindex_provider.api.models import Document, Phase
-from cloudindex_provider.errors import S3IntegrationError, SourceUnavailableError, SyncError
-from cloudindex_provider.state import claims, outcomes, removals
-from cloudindex_provider.state.db.leases import lease
+from cloudindex_provider.errors import S3IntegrationError, SourceUnavailableError
+from cloudindex_provider.state import doubts, outcomes
+from cloudindex_provider.state.doubts import Doubtful
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Run, WorkRow
-from cloudindex_provider.state.removals import Doubtful
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.document_list import find_copies
 from cloudindex_provider.sync.naming import file_name
 
-__all__ = ["every_document", "find_copies", "look_once_more", "settle"]
+__all__ = ["look_once_more", "settle"]
 
 _TOGETHER = 600.0  # seconds; a service that took another file so shortly before was up
-_LIST_SECONDS = 600.0  # the longest that others' lists of all documents are waited for
-
-
-def every_document(ctx: SyncContext) -> Iterator[Document]:
-    """The project's live documents, by one list under the project's lock.
-
-    :raises SyncError: when the list doesn't end as it should, because then nothing is known of what it left out
-    """
-    held = lease(
-        ctx.db,
-        f"list:{ctx.settings.project_id}",
-        f"{ctx.owner.claim}#{ctx.owner.attempt}",
-        seconds=ctx.lease,
-        patience=_LIST_SECONDS,
-        sleep=ctx.sleep,
-    )
-    with held as keep, ctx.client.iter_documents() as documents:
-        for document in documents:
-            keep()
-            if document.phase is not Phase.GONE:
-                yield document
-        complete = documents.complete
-    if complete is False:
-        raise IncompleteListError("CloudIndex's list of documents has fewer entries than it says.")
-
-
-def find_copies(ctx: SyncContext, names: Collection[str]) -> dict[str, list[Document]]:
-    """The live documents that have one of these file names; raises as ``every_document`` does."""
-    wanted = set(names)
-    found: dict[str, list[Document]] = {}
-    for document in every_document(ctx):
-        if document.file_name in wanted:
-            found.setdefault(document.file_name, []).append(document)
-    return found
-
-
-class IncompleteListError(SyncError):
-    """The list of documents can't be relied on for what it doesn't show."""
-
-    retryable = True
-    default_hint = "Nothing was decided by it; the next try lists again."
 
 
 def settle(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> list[WorkRow]:
@@ -104,7 +63,7 @@ def _adopt(ctx: SyncContext, run: Run, row: WorkRow, mine: Document, candidates:
 def _not_sent(ctx: SyncContext, run: Run, row: WorkRow, candidates: Sequence[Document]) -> bool:
     """Write that the upload isn't there; true where it is to be sent again."""
     # What is there under our name, and isn't the live document, is an upload of other bytes.
-    kept = outcomes.record_not_sent(
+    kept = doubts.record_not_sent(
         ctx.db,
         run,
         ctx.owner,
@@ -116,7 +75,7 @@ def _not_sent(ctx: SyncContext, run: Run, row: WorkRow, candidates: Sequence[Doc
         return kept
     # Sent alone, and no answer again. That is the file's fault only where the service took others at the time.
     limit = ctx.settings.limits.max_attempts
-    poisoned = row.attempts >= limit and claims.took_others(ctx.db, run, row, within=_TOGETHER)
+    poisoned = row.attempts >= limit and doubts.took_others(ctx.db, run, row, within=_TOGETHER)
     reason = "CloudIndex gives no answer to an upload of this file alone. Look at the file if others are taken."
     failure = Failure(reason, permanent=poisoned, strike=poisoned)
     outcome = outcomes.record_failed(ctx.db, run, ctx.owner, row, failure, max_attempts=limit)
@@ -172,7 +131,7 @@ def look_once_more(ctx: SyncContext, run: Run) -> int:
     Gives how many copies were found; they are removed with the superseded documents. Where the late one took the place
     of the live document, or gave it other bytes, the key is put right.
     """
-    rows = removals.doubtful_indexed(ctx.db, run)
+    rows = doubts.doubtful_indexed(ctx.db, run)
     if not rows:
         return 0
     copies = find_copies(ctx, {row.file_name for row in rows})
@@ -183,7 +142,7 @@ def look_once_more(ctx: SyncContext, run: Run) -> int:
         found += len(extra)
         live = next((one for one in candidates if one.id == row.document_id), None) or _document(ctx, row.document_id)
         if live is not None and _same_hash(live, row):
-            removals.clear_doubt(ctx.db, run, row, extra)
+            doubts.clear_doubt(ctx.db, run, row, extra)
         else:
             _put_right(ctx, run, row, candidates)
     return found
@@ -198,7 +157,7 @@ def _put_right(ctx: SyncContext, run: Run, row: Doubtful, candidates: Sequence[D
     right = [one for one in candidates if one.phase is Phase.DONE and one.content_hash and _same_hash(one, row)]
     live_id = right[-1].id if right and row.sha256 else None
     others = [one.id for one in candidates if one.id != live_id]
-    removals.replace_live(ctx.db, run, row, live_id, others)
+    doubts.replace_live(ctx.db, run, row, live_id, others)
     what = "another document is taken for it" if live_id else "it is uploaded again"
     ctx.log.warning("The live document of %r was replaced by a late upload: %s.", row.key, what)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["MAX_NAME_BYTES", "extension", "file_name"]
+__all__ = ["MAX_NAME_BYTES", "extension", "file_name", "our_name"]
 
 MAX_NAME_BYTES = 150
 _HASH_DIGITS = 24  # 96 bits: no collision among 2**40 keys to speak of
@@ -41,3 +41,15 @@ def file_name(bucket: str, key: str) -> str:
     room = MAX_NAME_BYTES - len(digest) - len(suffix) - 1
     slug = slug[-room:].lstrip("-") or "object"  # the end of a key says more than its folders
     return f"{slug}-{digest}{suffix}"
+
+
+_OURS = re.compile(r"[A-Za-z0-9-]+-[0-9a-f]{24}(\.[A-Za-z0-9]{1,10})?\Z")  # what naming.file_name makes
+
+
+def our_name(name: str) -> str | None:
+    """The name, where it is of the kind that a sync gives.
+
+    >>> our_name("docs-Prices-fees-438be2a10e26b1863182b4d6.csv"), our_name("notes.txt")
+    ('docs-Prices-fees-438be2a10e26b1863182b4d6.csv', None)
+    """
+    return name if _OURS.match(name) else None

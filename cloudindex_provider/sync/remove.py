@@ -16,12 +16,12 @@ from functools import partial
 
 from cloudindex_provider.api.errors import BadRequestError, CloudIndexError, ConflictError, ServerError
 from cloudindex_provider.errors import ClaimLostError, CredentialsError, DeletesHeldError, S3IntegrationError
-from cloudindex_provider.state import removals, runs
+from cloudindex_provider.state import claims, removals, runs, superseded
 from cloudindex_provider.state.records import Run
 from cloudindex_provider.state.removals import Removal
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.doubt import find_copies
+from cloudindex_provider.sync.document_list import find_copies
 from cloudindex_provider.sync.naming import file_name
 
 __all__ = ["RemovalSummary", "remove"]
@@ -89,19 +89,19 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
     number = 0
     tried: set[str] = set()
     deletes = _Deletes(ctx)
-    while block := removals.superseded_documents(ctx.db, run, limit=_BLOCK + len(tried)):
+    while block := superseded.superseded_documents(ctx.db, run, limit=_BLOCK + len(tried)):
         left = [one for one in block if one.document_id not in tried]
         if not left:
             break
         for one in left:
             tried.add(one.document_id)
-            if not removals.claim_superseded(ctx.db, run, ctx.owner, one, lease=ctx.lease):
+            if not superseded.claim_superseded(ctx.db, run, ctx.owner, one, lease=ctx.lease):
                 continue  # somebody works on the key; the next run deletes it
             with deletes.of(one.key), _released(ctx, run, one.key):
                 deletes.delete(
-                    one.document_id, partial(removals.keep_superseded, ctx.db, run, ctx.owner, one, lease=ctx.lease)
+                    one.document_id, partial(superseded.keep_superseded, ctx.db, run, ctx.owner, one, lease=ctx.lease)
                 )
-                removals.forget_superseded(ctx.db, run, ctx.owner, one)
+                superseded.forget_superseded(ctx.db, run, ctx.owner, one)
                 number += 1
                 ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
     deletes.raise_first()
@@ -116,7 +116,7 @@ def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary:
     copies = find_copies(ctx, unknown) if unknown else {}
     for one in gone:
         name = one.file_name or file_name(ctx.settings.bucket, one.key)
-        known = [one.document_id, one.upload_document_id, *removals.document_ids_of(ctx.db, run, one.key)]
+        known = [one.document_id, one.upload_document_id, *superseded.document_ids_of(ctx.db, run, one.key)]
         ids = list(dict.fromkeys([i for i in known if i] + [copy.id for copy in copies.get(name, [])]))
         turn = _Turn(ctx, run, one, proven_at)
         with deletes.of(one.key), _released(ctx, run, one.key), _kept(ctx, run, one, summary):
@@ -163,7 +163,7 @@ def _kept(ctx: SyncContext, run: Run, one: Removal, summary: RemovalSummary) -> 
     try:
         yield
     except _BackError as error:
-        removals.release(ctx.db, run, ctx.owner, one.key)
+        claims.release_key(ctx.db, run, ctx.owner, one.key)
         _keep(ctx, run, one, str(error), summary)
 
 
@@ -173,7 +173,7 @@ def _released(ctx: SyncContext, run: Run, key: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        removals.release(ctx.db, run, ctx.owner, key)
+        claims.release_key(ctx.db, run, ctx.owner, key)
         raise
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 
 from cloudindex_provider.state import runs
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection, detect
-from cloudindex_provider.sync.detect.guard import upload_task_count
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report.progress import tell_backlog
 from cloudindex_provider.sync.report.report import SyncReport, dry_report, make_report
-from cloudindex_provider.sync.upload.loop import UploadSummary, upload
+from cloudindex_provider.sync.upload.loop import upload_side_by_side, upload_task_count
 from cloudindex_provider.sync.wait import wait
 
-__all__ = ["record_requests", "synchronize", "upload_side_by_side"]
+__all__ = [
+    "record_requests",
+    "synchronize",
+]
 
 
 def synchronize(ctx: SyncContext) -> SyncReport:
@@ -53,31 +53,3 @@ def _work(ctx: SyncContext, found: Detection) -> None:
     if ctx.settings.wait_for_processing:
         wait(ctx)
     remove(ctx)
-
-
-def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:
-    """Run upload loops in threads, each an owner of its own; the first error of any is raised when all have ended."""
-    if loops <= 1:
-        return [upload(ctx)] if loops else []
-    owners = [replace(ctx.owner, worker=number) for number in range(loops)]
-    pool = ThreadPoolExecutor(max_workers=loops)
-    try:
-        results = list(pool.map(lambda owner: _outcome(replace(ctx, owner=owner)), owners))
-    except BaseException:
-        # The task is being stopped: the loops end after the request they are at, which nobody waits for.
-        ctx.stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
-    errors = [one for one in results if isinstance(one, Exception)]
-    # What can't be mended by another try says more than what can.
-    for error in sorted(errors, key=lambda one: getattr(one, "retryable", False)):
-        raise error
-    return [one for one in results if isinstance(one, UploadSummary)]
-
-
-def _outcome(ctx: SyncContext) -> UploadSummary | Exception:
-    try:
-        return upload(ctx)
-    except Exception as error:  # noqa: BLE001 - raised by the caller, when the other loops have ended
-        return error

@@ -8,21 +8,19 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SettingsError
 
 __all__ = [
     "DEFAULT_FILE_TYPES",
     "DEFAULT_LIMITS",
-    "DEFAULT_MAX_BYTES",
     "UPLOAD_ORDERS",
     "Limits",
     "Selection",
     "SyncSettings",
 ]
 
-DEFAULT_MAX_BYTES = 20_000_000  # "20MB" in the API's document; decimal is the strict reading
 UPLOAD_ORDERS = ("key", "newest", "smallest")
-MAX_FILES_PER_REQUEST = 20  # documents.yaml: "Maximum 20 files per request"
 
 # documents.yaml, "Supported formats", with cs and rs for its CSHARP and RUST.
 _FILE_TYPES = """
@@ -43,7 +41,7 @@ class Selection:
     include: tuple[str, ...] = ()  # none: everything
     exclude: tuple[str, ...] = ()
     file_types: tuple[str, ...] = DEFAULT_FILE_TYPES  # extensions, lower case, no dot; ("*",) for all
-    max_file_size: int = DEFAULT_MAX_BYTES  # bytes
+    max_file_size: int = DEFAULT_MAX_FILE_SIZE  # bytes
 
     def fingerprint(self) -> str:
         """A hash that changes when another set of keys may be selected."""
@@ -56,7 +54,7 @@ class Selection:
 class Limits:
     """Bounds of one run."""
 
-    max_request_size: int = DEFAULT_MAX_BYTES  # bytes of files in one request
+    max_request_size: int = DEFAULT_MAX_REQUEST_SIZE  # bytes of files in one request
     max_delete_documents: int = 100  # held when more than this ...
     max_delete_percent: float = 20.0  # ... and more than this share of the live documents
     max_delete_absolute: int = 10_000  # held when more than this, whatever the share

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state.records import ObjectRow
-from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.state.records import ObjectRow, SweepWrites
 from cloudindex_provider.sync.detect.comparison import Comparison
 
 OWN = 1

@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cloudindex_provider.state.sweep import prefix_end
+from cloudindex_provider.state.blocks import prefix_end
 from cloudindex_provider.sync.naming import MAX_NAME_BYTES, file_name
 
 # Characters at the ends of what UTF-8 can say, where a range's end may go wrong.

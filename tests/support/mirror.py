@@ -24,7 +24,7 @@ from cloudindex_provider.errors import SyncError
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.service import Request
 from cloudindex_provider.s3.source import S3Source
-from cloudindex_provider.state import runs
+from cloudindex_provider.state import sources
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
@@ -154,7 +154,7 @@ class Mirror:
         self.attempts[name] += 1
         settings = self.settings(**changes)
         db = db or self.db
-        source = runs.open_source(
+        source = sources.open_source(
             db,
             project_id=settings.project_id,
             bucket=settings.bucket,

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from cloudindex_provider.errors import StateError
+from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, prepare_sqlite_file
 from cloudindex_provider.state.db.tables import MIGRATIONS, SCHEMA_VERSION
 
@@ -29,13 +29,6 @@ BLOCK = 5000  # rows a writing transaction holds at most
 _BUSY_TIMEOUT = 30.0  # seconds
 # One migration at a time, whatever starts at once.
 _MIGRATION_LOCK = 0x436C6F75
-
-
-class StateUnavailableError(StateError):
-    """The state's database can't be reached, or stayed locked, for now."""
-
-    retryable = True
-    default_hint = "Check the state's database; nothing is lost, the next try goes on."
 
 
 class Database:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from cloudindex_provider.state.db.database import Database, StateUnavailableError
+from cloudindex_provider.errors import StateUnavailableError
+from cloudindex_provider.state.db.database import Database
 
 __all__ = ["lease"]
 

@@ -23,30 +23,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Connection
 
-__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "WORK", "Status", "metadata"]
+from cloudindex_provider.state.conditions import WORK
+
+__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "metadata"]
 
 metadata = MetaData()
 
 # Keys are compared as UTF-8 bytes, S3's own order: SQLite does so by default, Postgres when told.
 _Key = Text().with_variant(Text(collation="C"), "postgresql")
 _Id = Integer().with_variant(BigInteger(), "postgresql")
-
-
-# The partial index of everything that isn't settled: SQLite uses it only for queries that repeat this very term.
-WORK = "status <> 'indexed'"
-
-
-class Status:
-    """What an object row is in. ``uploading`` is the intent, written before the request."""
-
-    PENDING = "pending"
-    UPLOADING = "uploading"
-    PROCESSING = "processing"
-    INDEXED = "indexed"
-    FAILED = "failed"  # tried again after next_attempt_at
-    QUARANTINED = "quarantined"  # not tried again until its ETag changes or a person says so
-    SKIPPED = "skipped"
-    DELETING = "deleting"
 
 
 meta = Table("meta", metadata, Column("name", String(64), primary_key=True), Column("value", Text, nullable=False))

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cloudindex_provider.s3.page import ListedObject, ListedPage
-from cloudindex_provider.state.db.tables import Status
-from cloudindex_provider.state.records import ObjectRow
-from cloudindex_provider.state.sweep import SweepWrites
-from cloudindex_provider.sync.detect.lines import Difference, KnownLines, difference
+from cloudindex_provider.state.blocks import KnownLines
+from cloudindex_provider.state.conditions import Status
+from cloudindex_provider.state.records import ObjectRow, SweepWrites
+from cloudindex_provider.sync.detect.lines import Difference, difference
 from cloudindex_provider.sync.selection import BlockSelector, SkipReason
 
 __all__ = ["Comparison"]

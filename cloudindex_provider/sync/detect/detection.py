@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cloudindex_provider.api.limits import request_estimate
+from cloudindex_provider.errors import PlanChangedError
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
-from cloudindex_provider.state import claims, runs, sweep
-from cloudindex_provider.state.approvals import find_approval
-from cloudindex_provider.state.bounds import read_bounds
+from cloudindex_provider.state import blocks, claims, runs, sweep
+from cloudindex_provider.state.approvals import Hold, find_approval
 from cloudindex_provider.state.db.database import BLOCK
-from cloudindex_provider.state.records import Run
+from cloudindex_provider.state.records import Run, SweepWrites
+from cloudindex_provider.state.sweep import read_bounds
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.collector import rare_collections
 from cloudindex_provider.sync.detect.comparison import Comparison
-from cloudindex_provider.sync.detect.guard import Hold, delete_guard, request_estimate
-from cloudindex_provider.sync.detect.plan import PlanChangedError, PlanHash, PlanItem, plan_items
+from cloudindex_provider.sync.detect.guard import delete_guard
+from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items
 from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.selection import block_selector, selector
 
@@ -55,14 +57,14 @@ def _detect(ctx: SyncContext) -> Detection:
         _check_plan(ctx, _preview(ctx).plan_hash)
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
     found, digest = Detection(), PlanHash()
-    pending = sweep.SweepWrites()
+    pending = SweepWrites()
     ranges = _ranges(ctx)
     for writes in _compared(ctx, found, ranges):
         if ctx.settings.plan_hash:
             _feed(digest, writes)
         if pending.rows() + writes.rows() > BLOCK:
             sweep.apply(ctx.db, run, pending)
-            pending = sweep.SweepWrites()
+            pending = SweepWrites()
         pending.add(writes)
     sweep.apply(ctx.db, run, pending)
     if ctx.settings.plan_hash:  # S3 may have changed since the look above; nothing is uploaded before this
@@ -104,7 +106,7 @@ def _ranges(ctx: SyncContext) -> list[KeyRange]:
     return key_ranges(read_bounds(ctx.db, ctx.source), ctx.settings.limits.listing_ranges)
 
 
-def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) -> Iterator[sweep.SweepWrites]:
+def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) -> Iterator[SweepWrites]:
     """Every block's findings, counted."""
     selection = ctx.settings.selection
     comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection))
@@ -115,7 +117,7 @@ def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) ->
         found.counts.setdefault(name, 0)
 
 
-def _feed(digest: PlanHash, writes: sweep.SweepWrites) -> list[PlanItem]:
+def _feed(digest: PlanHash, writes: SweepWrites) -> list[PlanItem]:
     items = list(plan_items(writes))
     for item in items:
         digest.add(item)
@@ -129,13 +131,13 @@ def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
         )
 
 
-def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[sweep.SweepWrites]:
+def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[SweepWrites]:
     """The findings of the named keys alone, each looked up by HEAD; a 404 counts as removed."""
     keys = sorted(set(ctx.settings.keys or ()))
     for start in range(0, len(keys), 100):
         some = keys[start : start + 100]
         listed = [item for key in some if (item := ctx.s3.head(key))]
-        yield comparison.block(listed, sweep.read_keys(ctx.db, ctx.source, some))
+        yield comparison.block(listed, blocks.read_keys(ctx.db, ctx.source, some))
 
 
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:
@@ -167,7 +169,7 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
         into[name] = into.get(name, 0) + value
 
 
-def _remember(found: Detection, writes: sweep.SweepWrites) -> None:
+def _remember(found: Detection, writes: SweepWrites) -> None:
     keys = {
         "upload": [item.key for item in writes.insert] + [item.key for _, item in (*writes.requeue, *writes.waiting)],
         "skip": [item.key for item, _ in writes.insert_skipped] + [item.key for _, item, _ in writes.skip],

@@ -13,32 +13,12 @@ from operator import ne
 from typing import NamedTuple
 
 from cloudindex_provider.s3.page import ListedPage
+from cloudindex_provider.state.blocks import FIELD, LINE, SETTLED, KnownLines, is_whole
 from cloudindex_provider.sync.selection import SkipReason
 
-__all__ = ["FIELD", "LINE", "SETTLED", "UNSETTLED", "Difference", "KnownLines", "difference"]
+__all__ = ["Difference", "difference"]
 
-FIELD, LINE = "\t", "\n"
-# How a line ends after key, ETag and size: with one of these or the reason of a skip.
-SETTLED = ""  # indexed, and S3 had this ETag and size when it was
-UNSETTLED = "?"  # anything that must be looked at
 _ARCHIVED = str(SkipReason.ARCHIVED)
-
-
-class KnownLines(NamedTuple):
-    """The lines of a block of the state, in key order."""
-
-    rows: int
-    text: str
-
-    @property
-    def whole(self) -> bool:
-        """Whether every separator is one, so that the lines can be told apart."""
-        return _is_whole(self.text, self.rows)
-
-    @property
-    def last(self) -> str:
-        """The last key of lines that are whole."""
-        return self.text.rpartition(LINE)[2].partition(FIELD)[0]
 
 
 class Difference(NamedTuple):
@@ -61,7 +41,7 @@ def difference(page: ListedPage, skips: Mapping[int, SkipReason], known: KnownLi
     for at, reason in skips.items():
         lines[at] += reason
     text = LINE.join(lines)
-    if not _is_whole(text, len(lines)):
+    if not is_whole(text, len(lines)):
         return None
     if text == known.text and len(lines) == known.rows:
         return _NONE
@@ -93,11 +73,6 @@ def _anywhere(lines: list[str], theirs: list[str]) -> Difference:
         [_key(line) for line in theirs_only - indexed],
         frozenset(at for at, line in enumerate(lines) if line in stored),
     )
-
-
-def _is_whole(text: str, lines: int) -> bool:
-    """Whether the text has just the separators that so many lines of four fields need."""
-    return text.count(LINE) == max(0, lines - 1) and text.count(FIELD) == 3 * lines
 
 
 def _key(line: str) -> str:

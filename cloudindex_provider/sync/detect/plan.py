@@ -12,16 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from cloudindex_provider.errors import SyncError
-from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.state.records import SweepWrites
 
-__all__ = ["PlanChangedError", "PlanHash", "PlanItem", "plan_items"]
-
-
-class PlanChangedError(SyncError):
-    """The run would do something else than the plan that it is bound to; nothing was uploaded or deleted."""
-
-    default_hint = "Look at a new plan, and bind the run to its hash."
+__all__ = ["PlanHash", "PlanItem", "plan_items"]
 
 
 @dataclass(frozen=True, slots=True)

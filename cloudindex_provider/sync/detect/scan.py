@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 
 from cloudindex_provider.s3.page import ListedObject, ListedPage
 from cloudindex_provider.s3.ranges import KeyRange, list_ranges
-from cloudindex_provider.state import sweep
+from cloudindex_provider.state import blocks
+from cloudindex_provider.state.blocks import KnownLines
 from cloudindex_provider.state.db.database import BLOCK
-from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.state.records import SweepWrites
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.comparison import Comparison
-from cloudindex_provider.sync.detect.lines import Difference, KnownLines
+from cloudindex_provider.sync.detect.lines import Difference
 
 __all__ = ["scan"]
 
@@ -56,10 +57,10 @@ class _Known:
         if self._in_gap and (self._gap_ends is None or upto < self._gap_ends):
             return KnownLines(0, "")
         db, source = self._ctx.db, self._ctx.source
-        found = sweep.read_lines(db, source, after=self.at, upto=upto, limit=BLOCK)
+        found = blocks.read_lines(db, source, after=self.at, upto=upto, limit=BLOCK)
         self._in_gap = not found.rows
         if not found.rows:
-            self._gap_ends = sweep.next_key(db, source, after=upto)
+            self._gap_ends = blocks.next_key(db, source, after=upto)
         return found
 
 
@@ -88,7 +89,7 @@ class _Rest:
         listed, known = sorted(self.listed), self.known
         self.listed, self.known = [], []
         if listed or known:
-            rows = sweep.read_keys(self.ctx.db, self.ctx.source, known) if known else []
+            rows = blocks.read_keys(self.ctx.db, self.ctx.source, known) if known else []
             yield self.comparison.block(listed, rows)
 
 
@@ -122,7 +123,7 @@ def _unsettled(
         yield comparison.first_seen(page)
         return
     last = page.keys[-1]
-    while len(rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=last, limit=BLOCK)) == BLOCK:
+    while len(rows := blocks.read_block(ctx.db, ctx.source, after=after, upto=last, limit=BLOCK)) == BLOCK:
         after = rows[-1].key
         end = bisect.bisect_right(page.keys, after)
         yield comparison.block(page[:end], rows)
@@ -132,6 +133,6 @@ def _unsettled(
 
 def _unlisted(ctx: SyncContext, comparison: Comparison, after: str | None, upto: str | None) -> Iterator[SweepWrites]:
     """The rows between the last listed key of a range and its end: S3 has none of them."""
-    while rows := sweep.read_block(ctx.db, ctx.source, after=after, upto=upto, limit=BLOCK):
+    while rows := blocks.read_block(ctx.db, ctx.source, after=after, upto=upto, limit=BLOCK):
         yield comparison.block([], rows)
         after = rows[-1].key

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cloudindex_provider.state import repairs, runs
+from cloudindex_provider.state import repairs, runs, superseded
+from cloudindex_provider.state.records import Finding
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.repair.index_copy import Finding, IndexCopy, Listed, index_copy
-from cloudindex_provider.sync.repair.staging import stage_index
+from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, index_copy, stage_index
 from cloudindex_provider.sync.wait import poll
 
 __all__ = ["KINDS", "Audit", "audit"]
@@ -97,7 +97,7 @@ def _note(done: Audit, kind: str, block: list[Finding]) -> None:
 
 def _repair(ctx: SyncContext, kind: str, block: list[Finding], done: Audit, why: str) -> None:
     if kind == "untracked":
-        number = repairs.supersede(ctx.db, ctx.source, block, why=why)
+        number = superseded.supersede_found(ctx.db, ctx.source, block, why=why)
     elif kind in ("gone", "differs"):
         number = repairs.requeue(ctx.db, ctx.source, block, gone=kind == "gone", why=f"{why}: {KINDS[kind]}")
     else:

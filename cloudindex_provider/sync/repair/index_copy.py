@@ -6,6 +6,7 @@ thread.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,12 @@ from typing import NamedTuple
 
 from cloudindex_provider.api.models import Document
 from cloudindex_provider.errors import StateError
+from cloudindex_provider.state.records import Finding, Tracked
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.document_list import every_document
+from cloudindex_provider.sync.naming import our_name
 
-__all__ = ["Finding", "IndexCopy", "Listed", "Tracked", "index_copy"]
+__all__ = ["IndexCopy", "Listed", "index_copy", "stage_index"]
 
 _TABLES = """
 CREATE TABLE document (id TEXT PRIMARY KEY, name TEXT, status TEXT, sha256 TEXT, size INTEGER, version INTEGER,
@@ -78,28 +83,6 @@ class Listed(NamedTuple):
     storage_class: str
     name: str
     reason: str | None
-
-
-class Tracked(NamedTuple):
-    """A row of the state, as an audit needs it."""
-
-    key: str
-    mine: bool  # of the audited source
-    quiet: bool  # nobody works on it, and none of its uploads is in doubt
-    stuck: bool
-    revision: int
-    status: str
-    document_id: str | None
-    sha256: str | None
-    name: str | None  # only where an upload was ever begun
-
-
-class Finding(NamedTuple):
-    """One difference; ``revision`` is the row's that was seen."""
-
-    key: str
-    revision: int
-    document_id: str
 
 
 @contextmanager
@@ -216,3 +199,18 @@ class IndexCopy:
             (last.key, last.key, last.document_id, limit),
         )
         return [Finding(*row) for row in rows]
+
+
+_BLOCK = 1000
+
+
+def stage_index(ctx: SyncContext, copy: IndexCopy) -> None:
+    """Read every live document of the project into the copy.
+
+    :raises IncompleteListError: when the list has fewer entries than it says
+    :raises CloudIndexError: when it can't be read to its end
+    """
+    documents = every_document(ctx)
+    while block := list(itertools.islice(documents, _BLOCK)):
+        copy.add_documents((one, our_name(one.file_name)) for one in block)
+    copy.index()

@@ -29,12 +29,11 @@ from cloudindex_provider.s3.error_mapping import s3_errors
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import rebuilt, repairs, sources
-from cloudindex_provider.state.db.tables import Status
+from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.rebuilt import RebuiltRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed
-from cloudindex_provider.sync.repair.staging import stage_index
+from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, stage_index
 from cloudindex_provider.sync.selection import SkipReason, selector
 
 __all__ = ["Digest", "Rebuild", "Survey", "check_source", "choose", "object_digest", "rebuild", "survey"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cloudindex_provider.sync.detect.guard import request_estimate
+from cloudindex_provider.api.limits import request_estimate
 
 __all__ = ["Estimate", "duration", "pace"]
 

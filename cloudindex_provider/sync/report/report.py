@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloudindex_provider.api.limits import DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SyncFailedError
-from cloudindex_provider.state import runs
+from cloudindex_provider.state import history, runs
 from cloudindex_provider.state.tally import Tally, read_tally
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.estimate import Estimate
 from cloudindex_provider.sync.report.progress import estimate_left
-from cloudindex_provider.sync.settings import DEFAULT_MAX_BYTES
 
 __all__ = ["COUNTS", "SyncReport", "dry_report", "judge", "make_report"]
 
@@ -44,7 +44,7 @@ class SyncReport:
     dry_run: bool = False
     plan: dict[str, list[str]] = field(default_factory=dict)  # the first keys, of a dry run
     plan_hash: str | None = None
-    left: Estimate = field(default_factory=lambda: Estimate(0, 0, DEFAULT_MAX_BYTES))  # to upload after the run
+    left: Estimate = field(default_factory=lambda: Estimate(0, 0, DEFAULT_MAX_REQUEST_SIZE))  # to upload after the run
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-able dict; the counts are its own keys."""
@@ -89,7 +89,7 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.imbalance = _imbalance(report.counts, tally)
     report.left = estimate_left(ctx, run)
     runs.finish_run(ctx.db, run)
-    runs.prune_daily(ctx.db, ctx.source, days=ctx.history_days)
+    history.prune_daily(ctx.db, ctx.source, days=ctx.history_days)
     return report
 
 
@@ -105,7 +105,7 @@ def dry_report(found: Detection, s3_requests: dict[str, int]) -> SyncReport:
         dry_run=True,
         plan=found.examples,
         plan_hash=found.plan_hash,
-        left=Estimate(counts["deferred"], 0, DEFAULT_MAX_BYTES),  # their bytes aren't known
+        left=Estimate(counts["deferred"], 0, DEFAULT_MAX_REQUEST_SIZE),  # their bytes aren't known
     )
 
 

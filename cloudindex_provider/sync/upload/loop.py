@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from cloudindex_provider.api.limits import fit_request
 from cloudindex_provider.errors import ClaimLostError, StateError, UnsettledUploadsError
-from cloudindex_provider.state import claims, runs
+from cloudindex_provider.state import claims, doubts, runs
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.state.upload_queue import UploadQueue
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect.guard import fit_request
 from cloudindex_provider.sync.doubt import settle
 from cloudindex_provider.sync.report.progress import UploadProgress
 from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
 from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
 
-__all__ = ["UploadSummary", "upload"]
+__all__ = ["UploadSummary", "upload", "upload_side_by_side", "upload_task_count"]
 
 _SHORT_WAIT = 10.0  # seconds of a doubt's grace that a worker sleeps rather than gives back its slot
 _ROUNDS = 3  # of doubts that arise, are waited for and sent again, in one try
@@ -180,9 +181,9 @@ class _UploadLoop:
     def _doubts(self) -> tuple[list[WorkRow], list[WorkRow], float]:
         """(may be looked up, not yet, seconds until the last of those may)."""
         self.sender.note_suspects()
-        rows = claims.doubtful_uploads(self.ctx.db, self.run, self.ctx.owner, lease=self.ctx.lease)
+        rows = doubts.doubtful_uploads(self.ctx.db, self.run, self.ctx.owner, lease=self.ctx.lease)
         newest = max((row.intent_at or 0.0 for row in rows), default=0.0)
-        age = claims.seconds_since_intent(self.ctx.db, rows)
+        age = doubts.seconds_since_intent(self.ctx.db, rows)
         due = newest + age - self.ctx.grace  # intents up to then may be looked up
         old = [row for row in rows if (row.intent_at or 0.0) <= due]
         young = [row for row in rows if (row.intent_at or 0.0) > due]
@@ -198,3 +199,39 @@ class _UploadLoop:
                 key=rows[0].key,
                 retry_after=max(0.0, remaining),
             )
+
+
+MAX_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
+
+
+def upload_task_count(requests: int, upload_tasks: int) -> int:
+    """How many mapped tasks a backlog is worth; 0 for none."""
+    return min(upload_tasks, requests, MAX_TASKS)
+
+
+def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:
+    """Run upload loops in threads, each an owner of its own; the first error of any is raised when all have ended."""
+    if loops <= 1:
+        return [upload(ctx)] if loops else []
+    owners = [replace(ctx.owner, worker=number) for number in range(loops)]
+    pool = ThreadPoolExecutor(max_workers=loops)
+    try:
+        results = list(pool.map(lambda owner: _outcome(replace(ctx, owner=owner)), owners))
+    except BaseException:
+        # The task is being stopped: the loops end after the request they are at, which nobody waits for.
+        ctx.stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    errors = [one for one in results if isinstance(one, Exception)]
+    # What can't be mended by another try says more than what can.
+    for error in sorted(errors, key=lambda one: getattr(one, "retryable", False)):
+        raise error
+    return [one for one in results if isinstance(one, UploadSummary)]
+
+
+def _outcome(ctx: SyncContext) -> UploadSummary | Exception:
+    try:
+        return upload(ctx)
+    except Exception as error:  # noqa: BLE001 - raised by the caller, when the other loops have ended
+        return error

@@ -20,8 +20,8 @@ from cloudindex_provider.errors import (
     SourceIntegrityError,
     SourceUnavailableError,
 )
+from cloudindex_provider.s3.object import S3Object
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.s3.source import S3Object
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import WorkRow
 from cloudindex_provider.sync.context import SyncContext

@@ -29,7 +29,7 @@ from cloudindex_provider.errors import (
     SourceUnavailableError,
     StoppedError,
 )
-from cloudindex_provider.state import claims, outcomes
+from cloudindex_provider.state import claims, doubts, outcomes, superseded
 from cloudindex_provider.state.outcomes import Failure, Sent
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
@@ -92,7 +92,7 @@ class Sender:
     def note_suspects(self) -> None:
         """Count what got no answer though it was sent alone."""
         if self.suspects:
-            outcomes.record_suspects(self.ctx.db, self.run, self.suspects)
+            doubts.record_suspects(self.ctx.db, self.run, self.suspects)
             self.suspects.clear()
 
     # What S3 gave
@@ -207,7 +207,7 @@ class Sender:
             self._nothing_done(ready)
             raise error
         rows = [item.row for item in ready]
-        outcomes.record_unknown(self.ctx.db, self.run, self.ctx.owner, rows, str(error))
+        doubts.record_unknown(self.ctx.db, self.run, self.ctx.owner, rows, str(error))
         self.summary.keys_in_doubt += len(rows)
         self._unknown += 1
         if len(rows) == 1 and rows[0].doubtful:  # not for the first time
@@ -268,7 +268,7 @@ class Sender:
             digest = self._digest(document)
             item = next((one for one in missing if digest and one.uploaded_sha256() == digest), None)
             if item is None:
-                outcomes.record_strays(self.ctx.db, self.run, ready[0].row.key, [document.id])
+                superseded.record_strays(self.ctx.db, self.run, ready[0].row.key, [document.id])
                 self.ctx.log.warning("CloudIndex made a document %s of no file of ours.", document.id)
                 continue
             missing.remove(item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG
 
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
-from tests.benchmarks.airflow_share import MOST_TASKS, MOST_XCOM, stored_xcom_bytes
+from programs.benchmarks.airflow_share import MOST_TASKS, MOST_XCOM, stored_xcom_bytes
 
 DOCUMENTS = 300
 

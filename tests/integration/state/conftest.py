@@ -16,12 +16,12 @@ import pytest
 import sqlalchemy as sa
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import claims, outcomes, runs, sweep
+from cloudindex_provider.state import blocks, claims, outcomes, runs, sources, sweep
+from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.tables import metadata
 from cloudindex_provider.state.records import ObjectRow, Owner, Run, RunName, Source, WorkRow
 from cloudindex_provider.sync.detect.comparison import Comparison
-from cloudindex_provider.sync.detect.guard import Hold
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
 
 BACKENDS = ("sqlite", "psycopg2", "psycopg")
@@ -111,7 +111,7 @@ class State:
 
     def __init__(self, db: Database, *, prefix: str = "", sync_id: str = "") -> None:
         self.db = db
-        self.source: Source = runs.open_source(db, project_id="p", bucket="b", prefix=prefix, sync_id=sync_id)
+        self.source: Source = sources.open_source(db, project_id="p", bucket="b", prefix=prefix, sync_id=sync_id)
         self.owner = Owner("task", 1)
         self.run = self.begin("r1")
 
@@ -122,7 +122,7 @@ class State:
 
     def detect(self, *items: ListedObject, hold: Hold | None = None) -> None:
         """Compare a listing with the whole state, everything selected, and close the listing."""
-        rows = sweep.read_block(self.db, self.source, after=None, upto=None, limit=100_000)
+        rows = blocks.read_block(self.db, self.source, after=None, upto=None, limit=100_000)
         writes = Comparison(self.source.id, lambda *_: None).block(sorted(items), rows)
         sweep.apply(self.db, self.run, writes)
         sweep.finish(self.db, self.run, fingerprint="f", verdict=sweep.Verdict(hold=hold))
@@ -153,7 +153,7 @@ class State:
             assert outcomes.record_processed(self.db, self.run, row, sha256=None, version=None)
 
     def rows(self) -> dict[str, ObjectRow]:
-        found = sweep.read_block(self.db, self.source, after=None, upto=None, limit=100_000)
+        found = blocks.read_block(self.db, self.source, after=None, upto=None, limit=100_000)
         return {row.key: row for row in found}
 
     def row(self, key: str = "k.txt") -> ObjectRow:

@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from cloudindex_provider.s3.page import ListedObject, ListedPage
-from cloudindex_provider.state import sweep
-from cloudindex_provider.sync.detect.lines import SETTLED, UNSETTLED, KnownLines, difference
+from cloudindex_provider.state import blocks
+from cloudindex_provider.state.blocks import SETTLED, UNSETTLED, KnownLines
+from cloudindex_provider.sync.detect.lines import difference
 
 Listed = Callable[..., ListedObject]
 INDEXED = "status = 'indexed', document_id = 'd', indexed_etag = etag, indexed_size = size"
@@ -43,7 +44,7 @@ def test_a_line_says_what_is_settled(state: Any, listed: Listed, change: str, ma
     state.detect(listed("k.txt"))
     with state.db.write() as connection:
         connection.execute(sa.text(f"UPDATE object SET {change}"))
-    found = sweep.read_lines(state.db, state.source, after=None, upto=None, limit=9)
+    found = blocks.read_lines(state.db, state.source, after=None, upto=None, limit=9)
     assert found == KnownLines(1, f"k.txt\te1\t10\t{mark}")
 
 
@@ -53,7 +54,7 @@ def test_lines_are_a_block_of_the_listing(state: Any, listed: Listed) -> None:
     items = [listed(key, size=1000 + at) for at, key in enumerate(keys)]
     state.index(*items)
     for after, upto, limit in [(None, None, 99), ("A", "\u00e1", 99), (None, None, 3), ("a", None, 2), ("b", "b", 9)]:
-        found = sweep.read_lines(state.db, state.source, after=after, upto=upto, limit=limit)
+        found = blocks.read_lines(state.db, state.source, after=after, upto=upto, limit=limit)
         known = [one for one in items if (after or "") < one.key <= (upto or "\U0010ffff")][:limit]
         assert (found.rows, found.last) == (len(known), known[-1].key if known else "")
         same = difference(ListedPage.of(known), {}, found)
@@ -65,6 +66,6 @@ def test_many_keys_are_read_at_once(state: Any, listed: Listed) -> None:
     """Any keys, those that no database can hold included, and in their order."""
     keys = ["a'b", 'c"d', "e\\f", "g\nh", "\u00e9", "\U0001f600"]
     state.detect(*(listed(key) for key in keys))
-    rows = sweep.read_keys(state.db, state.source, [*reversed(keys), "none", "n\0o"])
+    rows = blocks.read_keys(state.db, state.source, [*reversed(keys), "none", "n\0o"])
     assert [row.key for row in rows] == keys
-    assert sweep.read_keys(state.db, state.source, []) == []
+    assert blocks.read_keys(state.db, state.source, []) == []

@@ -12,7 +12,7 @@ import pytest
 
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import claims, outcomes
+from cloudindex_provider.state import claims, doubts, outcomes
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner
 
@@ -146,8 +146,8 @@ def test_the_intent_is_written_before_the_request(state: Any, listed: Listed) ->
     claims.record_intent(state.db, state.run, state.owner, [(rows[0], "a-1.txt", "sha")], lease=120.0)
     found = state.sql("SELECT status, file_name, upload_etag, upload_size, upload_sha256 FROM object")
     assert found == [("uploading", "a-1.txt", "e5", 7, "sha")]
-    doubtful = claims.doubtful_uploads(state.db, state.run, Owner("task", 2), lease=120.0)
-    assert 0 <= claims.seconds_since_intent(state.db, doubtful) < 60
+    doubtful = doubts.doubtful_uploads(state.db, state.run, Owner("task", 2), lease=120.0)
+    assert 0 <= doubts.seconds_since_intent(state.db, doubtful) < 60
 
 
 def test_an_intent_needs_the_claim(state: Any, listed: Listed) -> None:
@@ -216,9 +216,9 @@ def test_uploads_of_the_dead_are_looked_up_by_one(state: Any, listed: Listed) ->
     rows = state.claim()
     state.intend(rows)
     later = Owner("task", 2)
-    look = claims.doubtful_uploads
+    look = doubts.doubtful_uploads
     assert look(state.db, state.run, OTHER, lease=9.0) == []  # still under way
-    outcomes.record_unknown(state.db, state.run, state.owner, rows[:1], "timeout")
+    doubts.record_unknown(state.db, state.run, state.owner, rows[:1], "timeout")
     found = look(state.db, state.run, state.owner, lease=9.0)
     assert [(row.key, row.doubtful) for row in found] == [("a", 1), ("b", 0)]
     assert [row.key for row in look(state.db, state.run, later, lease=9.0)] == ["a", "b"]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.errors import StateError
-from cloudindex_provider.state import runs
+from cloudindex_provider.errors import StateError, StateUnavailableError
+from cloudindex_provider.state import sources
 from cloudindex_provider.state.db import database, sqlite_file
-from cloudindex_provider.state.db.database import Database, StateUnavailableError
+from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.tables import MIGRATIONS, SCHEMA_VERSION, metadata
 
 
@@ -24,7 +24,7 @@ def open_and_write(url: str) -> int:
     """What a process does first: open the state and its source."""
     db = Database(url)
     try:
-        return runs.open_source(db, project_id="p", bucket="b", prefix="").id
+        return sources.open_source(db, project_id="p", bucket="b", prefix="").id
     finally:
         db.close()
 
@@ -156,7 +156,7 @@ def full_file(tmp_path: Path) -> Path:
     """A state with enough rows for several hundred pages, closed."""
     path = tmp_path / "state.db"
     db = Database(f"sqlite:///{path}")
-    source = runs.open_source(db, project_id="p", bucket="b", prefix="")
+    source = sources.open_source(db, project_id="p", bucket="b", prefix="")
     with db.write() as connection:
         connection.execute(
             sa.text(

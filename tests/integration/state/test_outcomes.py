@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import outcomes, removals
+from cloudindex_provider.state import doubts, outcomes, superseded
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, WorkRow
 
@@ -66,10 +66,10 @@ def test_a_new_version_supersedes_the_old_after_it_is_processed(state: Any, list
     state.begin("r2")
     state.send(listed(etag="e2"))
     assert state.row().document_id == "doc-k.txt-e1"
-    assert removals.superseded_documents(state.db, state.run, limit=9) == []
+    assert superseded.superseded_documents(state.db, state.run, limit=9) == []
     processed(state)
     assert state.row().document_id == "doc-k.txt-e2"
-    found = removals.superseded_documents(state.db, state.run, limit=9)
+    found = superseded.superseded_documents(state.db, state.run, limit=9)
     assert [(one.document_id, one.reason) for one in found] == [("doc-k.txt-e1", "replaced")]
     assert state.run_keys() == {"k.txt": ("changed", "indexed")}
 
@@ -99,7 +99,7 @@ def test_a_failed_version_leaves_the_old_one_live(state: Any, listed: Listed) ->
         assert outcomes.record_failed(state.db, state.run, None, row, Failure("bad"), max_attempts=3) == "failed"
     row = state.row()
     assert (row.status, row.document_id, row.indexed_etag) == ("failed", "doc-k.txt-e1", "e1")
-    found = removals.superseded_documents(state.db, state.run, limit=9)
+    found = superseded.superseded_documents(state.db, state.run, limit=9)
     assert [(one.document_id, one.reason) for one in found] == [("doc-k.txt-e2", "failed")]
     assert state.run_keys() == {"k.txt": ("changed", "failed")}
 
@@ -223,7 +223,7 @@ def test_an_object_that_opts_out_is_skipped(state: Any, listed: Listed) -> None:
 def test_an_unknown_outcome_stays_ours(state: Any, listed: Listed) -> None:
     """In doubt, a row stays uploading and claimed: it is neither sent again nor given away."""
     rows = begun(state, listed("a"), listed("b"))
-    outcomes.record_unknown(state.db, state.run, state.owner, rows, "timeout")
+    doubts.record_unknown(state.db, state.run, state.owner, rows, "timeout")
     assert {(r.status, r.doubtful, r.reason, r.claim_owner) for r in state.rows().values()} == {
         ("uploading", 1, "timeout", "task")
     }
@@ -235,8 +235,8 @@ def test_what_did_not_arrive_may_be_sent_again_and_stays_doubtful(state: Any, li
     state.index(listed(etag="e1"))
     state.begin("r2")
     row = begun(state, listed(etag="e2"))[0]
-    outcomes.record_unknown(state.db, state.run, state.owner, [row], "timeout")
-    outcomes.record_not_sent(state.db, state.run, state.owner, row, extra_ids=["doc-k.txt-e1", "stray"])
+    doubts.record_unknown(state.db, state.run, state.owner, [row], "timeout")
+    doubts.record_not_sent(state.db, state.run, state.owner, row, extra_ids=["doc-k.txt-e1", "stray"])
     found = state.row()
     assert (found.status, found.doubtful, found.upload_etag, found.document_id) == ("pending", 1, None, "doc-k.txt-e1")
     assert state.superseded() == {("stray", "copy")}
@@ -267,8 +267,8 @@ def test_a_document_of_a_lost_claim_is_not_forgotten(state: Any, listed: Listed)
 
 WRITERS: dict[str, Callable[..., Any]] = {
     "same bytes": lambda s, o, r: outcomes.record_same_bytes(s.db, s.run, o, r, "s"),
-    "unknown": lambda s, o, r: outcomes.record_unknown(s.db, s.run, o, [r], "x"),
-    "not sent": lambda s, o, r: outcomes.record_not_sent(s.db, s.run, o, r),
+    "unknown": lambda s, o, r: doubts.record_unknown(s.db, s.run, o, [r], "x"),
+    "not sent": lambda s, o, r: doubts.record_not_sent(s.db, s.run, o, r),
     "failed": lambda s, o, r: outcomes.record_failed(s.db, s.run, o, r, Failure("x"), max_attempts=3),
     "gone": lambda s, o, r: outcomes.record_gone(s.db, s.run, o, r, None),
     "skipped": lambda s, o, r: outcomes.record_skipped(s.db, s.run, o, r, "opted_out"),

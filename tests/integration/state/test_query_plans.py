@@ -12,11 +12,21 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.state import claims, outcomes, removals, runs, sweep
+from cloudindex_provider.state import (
+    blocks,
+    claims,
+    doubts,
+    history,
+    outcomes,
+    removals,
+    runs,
+    sources,
+    superseded,
+    sweep,
+)
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.outcomes import Failure
-from cloudindex_provider.state.records import Owner, Run, RunName
-from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.state.records import Owner, Run, RunName, SweepWrites
 from cloudindex_provider.state.tally import read_tally
 from cloudindex_provider.state.upload_queue import UploadQueue
 
@@ -28,7 +38,7 @@ OWNER = Owner("o", 1)
 def run(tmp_path: Path) -> Iterator[tuple[Database, Run]]:
     """A state of 3,000 rows, most of them indexed, whose statistics SQLite has never gathered, as in life."""
     db = Database(f"sqlite:///{tmp_path}/state.db")
-    source = runs.open_source(db, project_id="p", bucket="b", prefix="")
+    source = sources.open_source(db, project_id="p", bucket="b", prefix="")
     found = runs.start_run(db, source, RunName("d", "r", "t"))
     with db.write() as connection:
         connection.execute(
@@ -81,8 +91,8 @@ def claim_and_send(db: Database, run: Run) -> None:
     claims.record_intent(db, run, OWNER, [(row, "n", None) for row in rows], lease=60.0)
     claims.withdraw(db, run, OWNER, rows[:1])
     claims.release(db, run, OWNER, rows[:1])
-    outcomes.record_unknown(db, run, OWNER, rows[1:2], "x")
-    claims.doubtful_uploads(db, run, OWNER, lease=60.0)
+    doubts.record_unknown(db, run, OWNER, rows[1:2], "x")
+    doubts.doubtful_uploads(db, run, OWNER, lease=60.0)
     for row in rows[2:4]:
         outcomes.record_sent(db, run, OWNER, row, document_id="d", version=1, sha256=None)
     outcomes.record_failed(db, run, OWNER, rows[4], Failure("x"), max_attempts=3)
@@ -91,22 +101,22 @@ def claim_and_send(db: Database, run: Run) -> None:
 
 
 def remove_one(db: Database, run: Run) -> None:
-    row = sweep.read_block(db, run.source, after="02000", upto=None, limit=1)[0]
+    row = blocks.read_block(db, run.source, after="02000", upto=None, limit=1)[0]
     sweep.apply(db, run, SweepWrites(removed=[row]))
     one = removals.removals(db, run, OWNER, after=None, limit=9)[0]
     removals.removals(db, run, OWNER, after="0", limit=9)
     begun = removals.record_deleting(db, run, OWNER, one, lease=60.0)
     removals.record_deleted(db, run, OWNER, begun, ["d"])
-    removals.superseded_documents(db, run, limit=9)
-    removals.document_ids_of(db, run, "k")
-    removals.doubtful_indexed(db, run)
+    superseded.superseded_documents(db, run, limit=9)
+    superseded.document_ids_of(db, run, "k")
+    doubts.doubtful_indexed(db, run)
     removals.record_held(db, run, "x")
 
 
 def sweep_block(db: Database, run: Run) -> None:
     for after, upto in ((None, None), ("00100", None), (None, "00100"), ("00100", "00900")):
-        sweep.read_block(db, run.source, after=after, upto=upto, limit=5000)
-    sweep.read_keys(db, run.source, ["00001"])
+        blocks.read_block(db, run.source, after=after, upto=upto, limit=5000)
+    blocks.read_keys(db, run.source, ["00001"])
 
 
 WORK: dict[str, Callable[[Database, Run], Any]] = {
@@ -118,7 +128,7 @@ WORK: dict[str, Callable[[Database, Run], Any]] = {
     "tally": read_tally,
     "upload": claim_and_send,
     "remove": remove_one,
-    "history": lambda db, run: runs.prune(db, run.source, days=90),
+    "history": lambda db, run: history.prune(db, run.source, days=90),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import outcomes, removals
+from cloudindex_provider.state import claims, doubts, outcomes, removals, superseded
 from cloudindex_provider.state.records import Owner
 
 Listed = Callable[..., ListedObject]
@@ -129,7 +129,7 @@ def test_a_kept_document_says_why(state: Any, listed: Listed) -> None:
 
 
 def shown(state: Any) -> list[tuple[str, str]]:
-    rows = removals.superseded_documents(state.db, state.run, limit=100)
+    rows = superseded.superseded_documents(state.db, state.run, limit=100)
     return [(one.key, one.document_id) for one in rows]
 
 
@@ -175,9 +175,9 @@ def test_a_forgotten_key_s_leftovers_go(state: Any) -> None:
     """Documents of a key that has no row any more are deleted, and then not shown again."""
     note(state, "gone", "old", "copy")
     assert shown(state) == [("gone", "old")]
-    assert removals.document_ids_of(state.db, state.run, "gone") == ["old"]
-    (one,) = removals.superseded_documents(state.db, state.run, limit=9)
-    removals.forget_superseded(state.db, state.run, state.owner, one)
+    assert superseded.document_ids_of(state.db, state.run, "gone") == ["old"]
+    (one,) = superseded.superseded_documents(state.db, state.run, limit=9)
+    superseded.forget_superseded(state.db, state.run, state.owner, one)
     assert shown(state) == []
     assert state.counts()["superseded"] == 1
 
@@ -195,15 +195,15 @@ def test_superseded_documents_are_claimed_before_they_go(state: Any, listed: Lis
     state.index(listed("a"))
     note(state, "a", "old", "copy")
     note(state, "none", "stray", "copy")
-    old, stray = removals.superseded_documents(state.db, state.run, limit=9)
-    assert removals.claim_superseded(state.db, state.run, state.owner, stray, lease=60.0)
+    old, stray = superseded.superseded_documents(state.db, state.run, limit=9)
+    assert superseded.claim_superseded(state.db, state.run, state.owner, stray, lease=60.0)
     state.sql("UPDATE object SET claim_owner = 'x', claim_try = 1, claim_until = 1e18")
-    assert not removals.claim_superseded(state.db, state.run, state.owner, old, lease=60.0)
+    assert not superseded.claim_superseded(state.db, state.run, state.owner, old, lease=60.0)
     state.end_leases()
-    assert removals.claim_superseded(state.db, state.run, state.owner, old, lease=60.0)
-    removals.release(state.db, state.run, state.owner, "a")
+    assert superseded.claim_superseded(state.db, state.run, state.owner, old, lease=60.0)
+    claims.release_key(state.db, state.run, state.owner, "a")
     state.sql("UPDATE object SET document_id = 'old'")
-    assert not removals.claim_superseded(state.db, state.run, state.owner, old, lease=60.0)
+    assert not superseded.claim_superseded(state.db, state.run, state.owner, old, lease=60.0)
 
 
 def test_doubt_is_cleared_once_and_copies_are_noted(state: Any, listed: Listed) -> None:
@@ -211,15 +211,15 @@ def test_doubt_is_cleared_once_and_copies_are_noted(state: Any, listed: Listed) 
     state.detect(listed("a"))
     row = state.claim()[0]
     state.intend([row])
-    outcomes.record_unknown(state.db, state.run, state.owner, [row], "cut")
-    assert removals.doubtful_indexed(state.db, state.run) == []
+    doubts.record_unknown(state.db, state.run, state.owner, [row], "cut")
+    assert doubts.doubtful_indexed(state.db, state.run) == []
     outcomes.record_sent(state.db, state.run, state.owner, row, document_id="d", version=1, sha256="s")
     for one in outcomes.processing_rows(state.db, state.run):
         outcomes.record_processed(state.db, state.run, one, sha256=None, version=None)
-    (doubt,) = removals.doubtful_indexed(state.db, state.run)
+    (doubt,) = doubts.doubtful_indexed(state.db, state.run)
     assert (doubt.key, doubt.file_name, doubt.document_id) == ("a", "name-a", "d")
-    removals.clear_doubt(state.db, state.run, doubt._replace(revision=doubt.revision - 1), ["late"])
+    doubts.clear_doubt(state.db, state.run, doubt._replace(revision=doubt.revision - 1), ["late"])
     assert state.superseded() == set()
-    removals.clear_doubt(state.db, state.run, doubt, ["late"])
-    assert removals.doubtful_indexed(state.db, state.run) == []
+    doubts.clear_doubt(state.db, state.run, doubt, ["late"])
+    assert doubts.doubtful_indexed(state.db, state.run) == []
     assert state.superseded() == {("late", "copy")}

@@ -10,14 +10,13 @@ from typing import Any, cast
 
 import pytest
 
-from cloudindex_provider.errors import SyncFailedError
+from cloudindex_provider.errors import StateUnavailableError, SyncFailedError
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import outcomes, removals, runs, sweep
-from cloudindex_provider.state.db.database import Database, StateUnavailableError
+from cloudindex_provider.state import history, outcomes, removals, runs, sources, sweep
+from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.state.outcomes import Failure
-from cloudindex_provider.state.records import Owner, RunName
-from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.state.records import Owner, RunName, SweepWrites
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.report.report import SyncReport, judge, make_report
 from cloudindex_provider.sync.settings import SyncSettings
@@ -33,13 +32,13 @@ def test_a_source_is_made_once(db: Database) -> None:
 
     def ask(_: int) -> int:
         gate.wait()
-        return runs.open_source(db, **names).id
+        return sources.open_source(db, **names).id
 
     with ThreadPoolExecutor(6) as pool:
         assert len(set(pool.map(ask, range(6)))) == 1
-    first = runs.open_source(db, **names)
+    first = sources.open_source(db, **names)
     others = [
-        runs.open_source(db, **{**names, name: "other"}) for name in ("project_id", "bucket", "prefix", "sync_id")
+        sources.open_source(db, **{**names, name: "other"}) for name in ("project_id", "bucket", "prefix", "sync_id")
     ]
     assert len({one.id for one in (first, *others)}) == 5
     assert others[2].scope_id == others[3].scope_id == first.scope_id  # a key has one owner among these
@@ -96,7 +95,7 @@ def test_counters_add_up_from_many_threads(state: Any) -> None:
 def test_history_keeps_the_last_five_of_a_key(state: Any) -> None:
     """Old events go in blocks, but never a key's last five; a run's keys go when it is as old, its counters stay."""
     with state.db.write() as connection:
-        runs.note_history(
+        history.note_history(
             state.db,
             connection,
             state.run,
@@ -104,13 +103,13 @@ def test_history_keeps_the_last_five_of_a_key(state: Any) -> None:
         )
         runs.add_counts(connection, state.run.id, {"x": 1})
     state.sql("INSERT INTO run_key (run_id, key, class) VALUES (:r, 'a', 'new'), (:r, 'b', 'new')", r=state.run.id)
-    assert runs.prune(state.db, state.source, days=1) == 0
+    assert history.prune(state.db, state.source, days=1) == 0
     state.sql("UPDATE history SET at = at - 200000")
     state.sql("UPDATE run SET started_at = started_at - 200000")
     with state.db.write() as connection:
-        runs.note_history(state.db, connection, state.run, [("a", "now", None)])
+        history.note_history(state.db, connection, state.run, [("a", "now", None)])
     gone = []
-    while number := runs.prune(state.db, state.source, days=1, block=2):
+    while number := history.prune(state.db, state.source, days=1, block=2):
         gone.append(number)
     assert gone == [4, 2]
     kept = [*(("a", f"{n}") for n in range(4, 8)), *(("b", f"{n}") for n in range(3)), ("a", "now")]
@@ -123,13 +122,13 @@ def test_pruning_happens_once_a_day_and_to_the_end(make_state: Callable[..., Any
     """A run prunes everything that is due, and the next run of the same day doesn't look again."""
     state = make_state(prefix="daily")
     with state.db.write() as connection:
-        runs.note_history(state.db, connection, state.run, [("k", "e", None)] * 12)
+        history.note_history(state.db, connection, state.run, [("k", "e", None)] * 12)
     state.sql("UPDATE history SET at = 1.0")
-    assert runs.prune_daily(state.db, state.source, days=1) == 7
+    assert history.prune_daily(state.db, state.source, days=1) == 7
     state.sql("INSERT INTO history (source_id, key, at, event) VALUES (:s, 'k', 1.0, 'e')", s=state.source.id)
-    assert runs.prune_daily(state.db, state.source, days=1) == 0
+    assert history.prune_daily(state.db, state.source, days=1) == 0
     state.sql("UPDATE meta SET value = '0' WHERE name LIKE 'pruned:%'")
-    assert runs.prune_daily(state.db, state.source, days=1) == 1
+    assert history.prune_daily(state.db, state.source, days=1) == 1
 
 
 def test_another_source_s_history_is_not_pruned(make_state: Callable[..., Any]) -> None:
@@ -137,9 +136,9 @@ def test_another_source_s_history_is_not_pruned(make_state: Callable[..., Any]) 
     first, second = make_state(prefix="a"), make_state(prefix="b")
     for one in (first, second):
         with one.db.write() as connection:
-            runs.note_history(one.db, connection, one.run, [("k", "e", None)] * 6)
+            history.note_history(one.db, connection, one.run, [("k", "e", None)] * 6)
     first.sql("UPDATE history SET at = 1.0")
-    assert runs.prune(first.db, first.source, days=1) == 1
+    assert history.prune(first.db, first.source, days=1) == 1
     assert first.sql("SELECT count(*) FROM history WHERE source_id = :s", s=second.source.id) == [(6,)]
 
 

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.ranges import key_ranges
 from cloudindex_provider.s3.source import S3Source
-from cloudindex_provider.state import sweep
-from cloudindex_provider.state.sweep import SweepWrites
+from cloudindex_provider.state import blocks, sweep
+from cloudindex_provider.state.records import SweepWrites
+from cloudindex_provider.sync.detect import scan as scanning
 from cloudindex_provider.sync.detect.comparison import Comparison
-from cloudindex_provider.sync.detect.detection import scan as scanning
 from cloudindex_provider.sync.selection import block_selector, selector
 from cloudindex_provider.sync.settings import Selection
 from tests.support.memory_s3 import MemoryS3
@@ -96,7 +96,7 @@ def test_a_scan_is_one_comparison_of_everything(
 
     comparison = Comparison(state.source.id, selector(SELECTION), block_selector(SELECTION))
     listed = [item for page in s3.pages() for item in page]
-    rows = sweep.read_block(state.db, state.source, after=None, upto=None, limit=1000)
+    rows = blocks.read_block(state.db, state.source, after=None, upto=None, limit=1000)
     expected = total([comparison.block(listed, rows)])
     assert len(set(expected.counts)) > 6
 

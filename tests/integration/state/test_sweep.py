@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import claims, outcomes, runs, sweep
-from cloudindex_provider.state.records import Owner
-from cloudindex_provider.state.sweep import SweepWrites
-from cloudindex_provider.sync.detect.guard import Hold
+from cloudindex_provider.state import blocks, claims, outcomes, runs, sources, sweep
+from cloudindex_provider.state.approvals import Hold
+from cloudindex_provider.state.records import Owner, SweepWrites
 
 Listed = Callable[..., ListedObject]
 # In the order of UTF-8 bytes; most collations, and UTF-16, order them otherwise.
@@ -28,7 +27,7 @@ def test_keys_are_in_the_order_of_their_bytes(state: Any, listed: Listed) -> Non
     state.detect(*(listed(key) for key in reversed(KEYS)))
     for limit in (1, 7, 100):
         found: list[str] = []
-        while block := sweep.read_block(
+        while block := blocks.read_block(
             state.db, state.source, after=found[-1] if found else None, upto=None, limit=limit
         ):
             found += [row.key for row in block]
@@ -41,7 +40,7 @@ def test_a_block_is_a_range(state: Any, listed: Listed) -> None:
     for after in (None, *range(0, len(KEYS), 5)):
         for upto in (None, *range(2, len(KEYS), 5)):
             low, high = (None if at is None else KEYS[at] for at in (after, upto))
-            rows = sweep.read_block(state.db, state.source, after=low, upto=high, limit=100)
+            rows = blocks.read_block(state.db, state.source, after=low, upto=high, limit=100)
             expected = KEYS[0 if after is None else after + 1 : None if upto is None else upto + 1]
             assert [row.key for row in rows] == expected
 
@@ -54,7 +53,7 @@ def test_bounds_may_hold_what_no_row_can(
 ) -> None:
     """A listed key with U+0000 bounds a block like any other, though Postgres can't be asked about it."""
     state.detect(*(listed(key) for key in "abc"))
-    rows = sweep.read_block(state.db, state.source, after=low, upto=high, limit=9)
+    rows = blocks.read_block(state.db, state.source, after=low, upto=high, limit=9)
     assert [row.key for row in rows] == expected
 
 
@@ -69,7 +68,7 @@ def test_a_prefix_reads_its_own_keys(make_state: Callable[..., Any], listed: Lis
 def test_named_keys_are_read_in_order(state: Any, listed: Listed) -> None:
     """Looked up one by one, in key order, without those that aren't there."""
     state.detect(listed("b"), listed("a"))
-    assert [row.key for row in sweep.read_keys(state.db, state.source, ["b", "x", "a"])] == ["a", "b"]
+    assert [row.key for row in blocks.read_keys(state.db, state.source, ["b", "x", "a"])] == ["a", "b"]
 
 
 def test_a_key_has_one_owner(make_state: Callable[..., Any], listed: Listed) -> None:
@@ -183,7 +182,7 @@ def test_a_listing_is_complete_only_at_its_end(state: Any, listed: Listed) -> No
     state.detect(listed(), hold=Hold("too many"))
     found = runs.find_run(state.db, state.source, name)
     assert (found.complete, found.deletes_blocked, found.mass_delete) == (True, "too many", True)
-    again = runs.open_source(state.db, project_id="p", bucket="b", prefix="")
+    again = sources.open_source(state.db, project_id="p", bucket="b", prefix="")
     assert again.fingerprint == "f"
 
 

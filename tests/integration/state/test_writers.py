@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.state import claims, runs
-from cloudindex_provider.state.db.database import Database, StateUnavailableError
+from cloudindex_provider.errors import StateUnavailableError
+from cloudindex_provider.state import claims, runs, sources
+from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import RunName
 
 WRITERS, TRANSACTIONS = 8, 200
@@ -60,7 +61,7 @@ def check(db: Database, run_id: int, failures: list[int]) -> None:
 def sqlite_run(tmp_path: Path) -> Any:
     """(state, run id) on SQLite."""
     db = Database(f"sqlite:///{tmp_path}/state.db")
-    source = runs.open_source(db, project_id="p", bucket="b", prefix="")
+    source = sources.open_source(db, project_id="p", bucket="b", prefix="")
     yield db, runs.start_run(db, source, RunName("d", "r", "t")).id
     db.close()
 

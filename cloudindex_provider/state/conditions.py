@@ -1,0 +1,52 @@
+"""The words and conditions of object rows that more than one statement uses: SQL text, and the values that it binds.
+
+A rule about rows (what may be claimed, whose a row is) stands here once. Nothing here reads or writes.
+"""
+
+from __future__ import annotations
+
+from cloudindex_provider.state.records import Owner, Run
+
+__all__ = ["FREE", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY", "WORK", "Status", "claim_values", "row_values"]
+
+
+class Status:
+    """What an object row is in. ``uploading`` is the intent, written before the request."""
+
+    PENDING = "pending"
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    INDEXED = "indexed"
+    FAILED = "failed"  # tried again after next_attempt_at
+    QUARANTINED = "quarantined"  # not tried again until its ETag changes or a person says so
+    SKIPPED = "skipped"
+    DELETING = "deleting"
+
+
+# The partial index of everything that isn't settled: SQLite uses it only for queries that repeat this very term.
+WORK = "status <> 'indexed'"
+# Free to take: nobody's, or run out, or an earlier try of the same task.
+FREE = (
+    "(claim_owner IS NULL OR claim_until < :now"
+    " OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
+)
+MINE = "claim_owner = :owner AND claim_try = :try"
+READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
+# What a run may claim: ready, free, and neither tried nor found removed by the run.
+MAY_CLAIM = (
+    f"source_id = :source AND {WORK} AND {READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
+    " WHERE run_id = :run AND run_key.key = object.key AND (outcome IS NOT NULL OR class = 'removed'))"
+)
+# Set: nothing of the key is on its way to CloudIndex.
+NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"
+
+
+def claim_values(owner: Owner, **more: object) -> dict[str, object]:
+    """The bound values of ``FREE`` and ``MINE``."""
+    task = {"task": owner.name, "workers": owner.workers, "workers_length": len(owner.workers)}
+    return {"owner": owner.claim, "try": owner.attempt, **task, **more}
+
+
+def row_values(run: Run, owner: Owner, key: str, **more: object) -> dict[str, object]:
+    """``claim_values`` with those that name one row: ``:scope`` and ``:key``."""
+    return claim_values(owner, scope=run.source.scope_id, key=key, **more)

@@ -1,0 +1,173 @@
+"""Uploads whose outcome is unknown: noting them, claiming those to be looked up, and what the look has shown.
+
+A row is in doubt while it is ``uploading`` and nobody works on it, and once more after it was indexed (``doubtful``):
+a cut request may commit late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from cloudindex_provider.state.claims import take
+from cloudindex_provider.state.conditions import FREE, MINE, NO_UPLOAD, WORK, claim_values, row_values
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, WorkRow
+from cloudindex_provider.state.superseded import supersede
+
+__all__ = [
+    "Doubtful",
+    "clear_doubt",
+    "doubtful_indexed",
+    "doubtful_uploads",
+    "record_not_sent",
+    "record_suspects",
+    "record_unknown",
+    "replace_live",
+    "seconds_since_intent",
+    "took_others",
+]
+
+
+class Doubtful(NamedTuple):
+    """An indexed key, one of whose uploads had an unknown outcome."""
+
+    key: str
+    file_name: str
+    document_id: str
+    sha256: str | None  # of the live document, as far as is known
+    revision: int
+
+
+def doubtful_indexed(db: Database, run: Run) -> list[Doubtful]:
+    """Keys to be looked at once more: indexed, with an upload of theirs that may have been committed late."""
+    with db.read() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT key, file_name, document_id, indexed_sha256, revision FROM object"
+                " WHERE source_id = :source AND doubtful = 1 AND status = 'indexed' ORDER BY key"
+            ),
+            {"source": run.source.id},
+        )
+        return [Doubtful(*row) for row in rows]
+
+
+def clear_doubt(db: Database, run: Run, row: Doubtful, extra_ids: Sequence[str]) -> None:
+    """Every copy of the key is known now."""
+    _end_doubt(db, run, row, "doubtful = 0", extra_ids)
+
+
+def replace_live(db: Database, run: Run, row: Doubtful, live_id: str | None, extra_ids: Sequence[str]) -> None:
+    """The live document is another one than the row says, or has other bytes.
+
+    :param live_id: the document that has the key's bytes; ``None``: none has, so the key is uploaded again
+    """
+    sets = "doubtful = 0, document_id = :live"
+    if live_id is None:
+        sets = (
+            "doubtful = 0, status = 'pending', document_id = NULL, indexed_etag = NULL, indexed_size = NULL,"
+            " indexed_sha256 = NULL"
+        )
+    _end_doubt(db, run, row, sets, extra_ids, live=live_id)
+
+
+def _end_doubt(
+    db: Database, run: Run, row: Doubtful, sets: str, extra_ids: Sequence[str], live: str | None = None
+) -> None:
+    with db.write() as connection:
+        values = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision, "source": run.source.id}
+        ended = connection.execute(
+            sa.text(
+                f"UPDATE object SET {sets}, revision = revision + 1"
+                " WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = 'indexed'"
+            ),
+            {**values, "live": live},
+        ).rowcount
+        if ended:
+            supersede(connection, run.source, row.key, extra_ids, "copy")
+
+
+def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str) -> None:
+    """The request's outcome is unknown: the rows stay ``uploading`` and ours until they are looked up."""
+    with db.write() as connection:
+        for row in sorted(rows, key=lambda one: one.key):
+            connection.execute(
+                sa.text(
+                    "UPDATE object SET doubtful = 1, reason = :reason, revision = revision + 1"
+                    f" WHERE scope_id = :scope AND key = :key AND {MINE}"
+                ),
+                row_values(run, owner, row.key, reason=reason),
+            )
+
+
+def record_not_sent(
+    db: Database, run: Run, owner: Owner, row: WorkRow, *, extra_ids: Sequence[str] = (), live_is_known: bool = True
+) -> bool:
+    """A doubtful upload isn't there: the row is pending and stays claimed. False: the claim is lost.
+
+    :param extra_ids: documents under the key's name that are nobody's
+    :param live_is_known: false: the upload may have replaced the bytes of the live document, so what was known of them
+        is forgotten
+    """
+    forget = "" if live_is_known else ", indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL"
+    with db.write() as connection:
+        statement = sa.text(
+            f"UPDATE object SET status = 'pending', doubtful = 1, reason = NULL, {NO_UPLOAD}{forget},"
+            f" revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE}"
+        )
+        kept = connection.execute(statement, row_values(run, owner, row.key)).rowcount == 1
+        if kept:
+            supersede(connection, run.source, row.key, [one for one in extra_ids if one != row.document_id], "copy")
+    return kept
+
+
+def record_suspects(db: Database, run: Run, keys: Iterable[str]) -> None:
+    """Count an attempt of uploads that got no answer though they were sent alone."""
+    with db.write() as connection:
+        for key in sorted(keys):
+            connection.execute(
+                sa.text(
+                    "UPDATE object SET attempts = attempts + 1, revision = revision + 1"
+                    " WHERE scope_id = :scope AND key = :key AND status = 'uploading'"
+                ),
+                {"scope": run.source.scope_id, "key": key},
+            )
+
+
+def doubtful_uploads(db: Database, run: Run, owner: Owner, *, lease: float) -> list[WorkRow]:
+    """Claim the rows whose upload was begun by somebody who is gone, or by us with an unknown outcome.
+
+    Not while the owner has a request under way: its rows would seem to be in doubt.
+    """
+    with db.write() as connection:
+        now = db.now(connection)
+        values = claim_values(owner, source=run.source.id, now=now)
+        rows = connection.execute(
+            sa.text(
+                f"SELECT {WORK_COLUMNS} FROM object WHERE source_id = :source AND status = 'uploading' AND {WORK}"
+                f" AND ({FREE} OR {MINE}) ORDER BY key"
+            ),
+            values,
+        )
+        found = [WorkRow(*row) for row in rows]
+        take(connection, run, owner, found, now + lease)
+    return [row.revised() for row in found]
+
+
+def took_others(db: Database, run: Run, row: WorkRow, *, within: float) -> bool:
+    """Whether the service took an upload of another key in the last ``within`` seconds before this row's intent."""
+    statement = sa.text(
+        "SELECT count(*) FROM object WHERE scope_id = :scope AND status IN ('processing', 'indexed')"
+        " AND intent_at <= :intent AND intent_at > :intent - :within"
+    )
+    values = {"scope": run.source.scope_id, "intent": row.intent_at or 0.0, "within": within}
+    with db.read() as connection:
+        return bool(connection.execute(statement, values).scalar_one())
+
+
+def seconds_since_intent(db: Database, rows: Sequence[WorkRow]) -> float:
+    """Seconds since the newest of these intents, by the database's clock."""
+    with db.read() as connection:
+        return db.now(connection) - max((row.intent_at or 0.0 for row in rows), default=0.0)

@@ -1,0 +1,158 @@
+"""Documents of ours that are to go: replaced by a newer one, copies beside the live one, or failed. All of that table.
+
+One of them is deleted only while no row holds its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.errors import ClaimLostError
+from cloudindex_provider.state.claims import free_key
+from cloudindex_provider.state.conditions import FREE, MINE, claim_values
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.history import note
+from cloudindex_provider.state.records import Finding, Owner, Run, Source
+from cloudindex_provider.state.repairs import IDLE
+from cloudindex_provider.state.runs import add_counts
+
+__all__ = [
+    "Superseded",
+    "claim_superseded",
+    "forget_superseded",
+    "keep_superseded",
+    "record_strays",
+    "supersede",
+    "supersede_found",
+    "superseded_documents",
+]
+
+
+def supersede(connection: Connection, source: Source, key: str, ids: Iterable[str], reason: str) -> None:
+    """Note documents of ours that are to go, in the transaction that finds them out.
+
+    :param reason: ``replaced`` by a newer one, a ``copy`` beside the live one, or ``failed``
+    """
+    rows = [{"scope": source.scope_id, "id": one, "source": source.id, "key": key, "reason": reason} for one in ids]
+    if rows:
+        connection.execute(
+            sa.text(
+                "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
+                " VALUES (:scope, :id, :source, :key, :reason) ON CONFLICT DO NOTHING"
+            ),
+            rows,
+        )
+
+
+def record_strays(db: Database, run: Run, key: str, ids: Iterable[str]) -> None:
+    """Documents of our own requests that can't be told to belong to a key: they are to be deleted."""
+    with db.write() as connection:
+        supersede(connection, run.source, key, ids, "failed")
+
+
+class Superseded(NamedTuple):
+    """A document that a newer one has replaced."""
+
+    key: str
+    document_id: str
+    reason: str
+
+
+def superseded_documents(db: Database, run: Run, *, limit: int) -> list[Superseded]:
+    """Documents that may go: replaced by a live one, failed copies, or their key is indexed by another one or gone."""
+    with db.read() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT superseded.key, superseded.document_id, superseded.reason FROM superseded LEFT JOIN object"
+                " ON object.scope_id = superseded.scope_id AND object.key = superseded.key"
+                " WHERE superseded.source_id = :source"
+                " AND (superseded.reason IN ('failed', 'replaced') OR object.key IS NULL OR object.status = 'indexed')"
+                " AND coalesce(object.document_id, '') <> superseded.document_id"
+                " AND coalesce(object.upload_document_id, '') <> superseded.document_id"
+                " ORDER BY superseded.key, superseded.document_id LIMIT :limit"
+            ),
+            {"source": run.source.id, "limit": limit},
+        )
+        return [Superseded(*row) for row in rows]
+
+
+def claim_superseded(
+    db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float, again: bool = False
+) -> bool:
+    """Claim the document's key for the delete, if the document still isn't what the key has; false: leave it.
+
+    A service that makes versions gives a new upload of the key the same id, so none may be under way.
+
+    :param again: the key may be claimed by the owner already
+    """
+    free = f"({FREE} OR ({MINE}))" if again else FREE
+    with db.write() as connection:
+        now = db.now(connection)
+        values = claim_values(
+            owner, scope=run.source.scope_id, key=one.key, id=one.document_id, now=now, until=now + lease
+        )
+        there = connection.execute(
+            sa.text("SELECT count(*) FROM object WHERE scope_id = :scope AND key = :key"), values
+        ).scalar_one()
+        claimed = connection.execute(
+            sa.text(
+                "UPDATE object SET claim_owner = :owner, claim_try = :try, claim_until = :until"
+                " WHERE scope_id = :scope AND key = :key AND coalesce(document_id, '') <> :id"
+                f" AND coalesce(upload_document_id, '') <> :id AND {free}"
+            ),
+            values,
+        ).rowcount
+    return bool(claimed or not there)
+
+
+def keep_superseded(db: Database, run: Run, owner: Owner, one: Superseded, *, lease: float) -> None:
+    """The document is still none that its key has, and the key stays claimed for another lease.
+
+    :raises ClaimLostError: when the key has it by now, or is somebody else's
+    """
+    if not claim_superseded(db, run, owner, one, lease=lease, again=True):
+        raise ClaimLostError(f"{one.key!r} was taken up by another run meanwhile.", key=one.key)
+
+
+def forget_superseded(db: Database, run: Run, owner: Owner, one: Superseded) -> None:
+    """It is deleted; its key is free again."""
+    with db.write() as connection:
+        values = claim_values(owner, scope=run.source.scope_id, key=one.key, id=one.document_id)
+        connection.execute(sa.text("DELETE FROM superseded WHERE scope_id = :scope AND document_id = :id"), values)
+        free_key(connection, run, owner, one.key)
+        add_counts(connection, run.id, {"superseded": 1})
+
+
+def document_ids_of(db: Database, run: Run, key: str) -> list[str]:
+    """Superseded ids of one key."""
+    with db.read() as connection:
+        rows = connection.execute(
+            sa.text("SELECT document_id FROM superseded WHERE scope_id = :scope AND key = :key"),
+            {"scope": run.source.scope_id, "key": key},
+        )
+        return [row[0] for row in rows]
+
+
+def supersede_found(db: Database, source: Source, findings: Sequence[Finding], *, why: str) -> int:
+    """Documents beside a key's live one: the next run's delete step removes them once the key is indexed."""
+    statement = sa.text(
+        "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
+        " SELECT scope_id, :id, source_id, key, 'copy' FROM object WHERE scope_id = :scope AND key = :key"
+        " AND source_id = :source AND revision = :seen AND coalesce(document_id, '') <> :id"
+        f" AND coalesce(upload_document_id, '') <> :id AND {IDLE} ON CONFLICT DO NOTHING"
+    )
+    with db.write() as connection:
+        now, done = db.now(connection), []
+        for one in findings:
+            values = {
+                "scope": source.scope_id, "key": one.key, "source": source.id, "seen": one.revision, "now": now,
+                "id": one.document_id,
+            }  # fmt: skip
+            if connection.execute(statement, values).rowcount:
+                done.append((one.key, "copy found", f"{why}: {one.document_id}"))
+        note(connection, source, now, done)
+    return len(done)

@@ -1,1 +1,0 @@
-from tests.support.sync_fixtures import *  # noqa: F403 - fixtures are found by name

@@ -1,0 +1,166 @@
+"""What every command refuses in one sentence: a state that can't be trusted, and connections that lead nowhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cloudindex_provider.state import sources
+from tests.integration.sync.repair.conftest import Cli
+from tests.support.mirror import Mirror
+
+COMMANDS = [
+    ("sources", "list"),
+    ("sources", "forget", "--source", 1, "--yes"),
+    ("sources", "adopt", "--source", 1, "--from", 2),
+    ("retry", "--source", 1, "--all-failed"),
+    ("history", "--source", 1, "--key", "k"),
+    ("holds",),
+    ("approve", "--source", 1, "--ceiling", 5),
+    ("plan", "--bucket", "some-bucket"),
+    ("rebuild", "--bucket", "some-bucket", "--yes", "--replace"),
+    ("audit", "--source", 1, "--repair"),
+]
+
+
+def corrupt(path: Path) -> None:
+    path.write_bytes(b"this is no database " * 500)
+
+
+def truncated(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def emptied(path: Path) -> None:
+    import os
+
+    path.write_bytes(b"")
+    os.utime(path, (0, 0))
+
+
+def newer(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+    connection.close()
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+SIGNS: list[tuple[Callable[[Path], None], str]] = [
+    (corrupt, "damaged"), (truncated, "damaged"), (emptied, "damaged"), (newer, "schema 99"), (a_folder, "can't be"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def good_state(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a state with a row in it."""
+    from cloudindex_provider.state.db.database import Database
+
+    path = tmp_path_factory.mktemp("state") / "state.db"
+    db = Database(f"sqlite:///{path}")
+    sources.open_source(db, project_id="p", bucket="b", prefix="")
+    db.close()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("damage", "sign"), SIGNS, ids=lambda item: getattr(item, "__name__", ""))
+def test_a_state_that_cannot_be_trusted_is_named_and_refused(
+    cli: Cli,
+    good_state: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], None],
+    sign: str,
+) -> None:
+    """Every command says which file is wrong and how, sends nothing, and leaves the file as it is."""
+    path = tmp_path / "state" / "state.db"
+    path.parent.mkdir()
+    path.write_bytes(good_state)
+    damage(path)
+    before = path.read_bytes() if path.is_file() else None
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
+    for command in COMMANDS:
+        error = cli(*command).error
+        assert str(path) in error
+        assert sign in error
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_state_that_was_never_there_is_not_made_by_looking(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong path is an error, not a new and empty state; only a plan and a rebuild begin one."""
+    path = tmp_path / "elsewhere" / "state.db"
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
+    for command in COMMANDS:
+        if command[0] not in ("plan", "rebuild"):
+            assert f"There is no state in {path}" in cli(*command).error
+    assert not path.parent.exists()
+
+
+def test_a_connection_that_is_not_defined_is_named(cli: Cli, mirror: Mirror) -> None:
+    """The sentence names the connection."""
+    assert "nowhere" in cli("plan", "--bucket", mirror.bucket, "--cloudindex-conn-id", "nowhere").error
+
+
+def test_a_refused_api_key_is_named_by_its_connection(
+    cli: Cli, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong key is said, and never shown."""
+    import json
+
+    index = {"conn_type": "cloudindex", "host": mirror.cloud.url, "password": "a-wrong-key-to-be-hidden"}
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps({**index, "extra": {"project_id": mirror.project_id}}))
+    answer = cli("rebuild", "--bucket", mirror.bucket, "--cloudindex-conn-id", "wrong", "--yes")
+    assert "'wrong'" in answer.error
+    assert "a-wrong-key" not in answer.err
+
+
+def test_wrong_arguments_are_named(cli: Cli, mirror: Mirror) -> None:
+    """Settings are checked as a task checks them."""
+    assert "no bucket name" in cli("plan", "--bucket", "s3://bucket").error
+    assert "max_file_size" in cli("plan", "--bucket", mirror.bucket, "--max-file-size", 0).error
+    assert "Both state_url" in cli("sources", "list", "--state-url", "sqlite:////a", "--state-conn-id", "b").error
+    assert "--stuck-hours" in cli("audit", "--source", 1, "--stuck-hours", -1).error
+
+
+def test_a_surprise_is_one_sentence_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug shows neither a traceback nor its values."""
+    from cloudindex_provider.state import sources
+
+    def fail(_: object) -> None:
+        raise RuntimeError("with a-secret-value")
+
+    monkeypatch.setattr(sources, "list_sources", fail)
+    answer = cli("sources", "list")
+    assert "Unexpected RuntimeError" in answer.error
+    assert "a-secret-value" not in answer.err
+
+
+def test_connections_of_the_metadata_database_are_found(
+    airflow_db: Path, cli: Cli, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command finds connections where `airflow connections add` puts them, not only in the environment."""
+    import json
+    import os
+
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    names = ("aws_default", "cloudindex_default")
+    with create_session() as session:
+        for name in names:
+            session.add(Connection.from_json(os.environ[f"AIRFLOW_CONN_{name.upper()}"], conn_id=f"stored_{name}"))
+    for name in names:
+        monkeypatch.delenv(f"AIRFLOW_CONN_{name.upper()}")
+    mirror.put("a.txt")
+    ids = ("--aws-conn-id", "stored_aws_default", "--cloudindex-conn-id", "stored_cloudindex_default")
+    answer = cli("plan", "--bucket", mirror.bucket, "--prefix", mirror.prefix, *ids, "--output", "json")
+    assert [json.loads(line).get("key") for line in answer.out.splitlines()] == ["docs/a.txt", None]
