@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from cloudindex_provider.api.errors import (
+from cloudindex_provider.errors import (
     CloudIndexError,
     ConnectError,
     InterruptedRequestError,

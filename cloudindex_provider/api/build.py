@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cloudindex_provider.api.attempts import Repeat
-from cloudindex_provider.api.errors import ConfigurationError
+from cloudindex_provider.errors import ConfigurationError
 
 __all__ = [
     "Call",

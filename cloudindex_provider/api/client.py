@@ -25,17 +25,12 @@ from cloudindex_provider.api.build import Call
 from cloudindex_provider.api.connection import authorization, check_base_url, normalize_base_url
 from cloudindex_provider.api.document_stream import DocumentStream
 from cloudindex_provider.api.error_mapping import Answer
-from cloudindex_provider.api.errors import (
-    CloudIndexError,
-    ConfigurationError,
-    InvalidAnswerError,
-    NotFoundError,
-)
 from cloudindex_provider.api.limits import check_files
 from cloudindex_provider.api.models import DocumentDetails, FilePart, QueryResult, UploadResult
 from cloudindex_provider.api.multipart import BodyStream, Multipart, json_field
 from cloudindex_provider.api.ratelimit import Pacer, parse_rate_limit
 from cloudindex_provider.api.redact import secret_values
+from cloudindex_provider.errors import CloudIndexError, ConfigurationError, InvalidAnswerError, NotFoundError
 
 __all__ = ["CloudIndexClient", "DocumentStream", "normalize_base_url"]
 

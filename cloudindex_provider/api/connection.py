@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from cloudindex_provider.api.errors import ConfigurationError
+from cloudindex_provider.errors import ConfigurationError
 
 __all__ = ["DEFAULT_BASE_URL", "authorization", "check_base_url", "normalize_base_url"]
 

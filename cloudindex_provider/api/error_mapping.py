@@ -17,19 +17,35 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cloudindex_provider.api.build import Call
-from cloudindex_provider.api.errors import (
-    ApiError,
-    ConnectError,
-    InterruptedRequestError,
-    InvalidAnswerError,
-    ServerError,
-    error_for_status,
-)
 from cloudindex_provider.api.parse import decode
 from cloudindex_provider.api.ratelimit import parse_reset, parse_retry_after, server_time
 from cloudindex_provider.api.redact import clean
+from cloudindex_provider.errors import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    ConnectError,
+    InterruptedRequestError,
+    InvalidAnswerError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    UnsupportedTypeError,
+)
 
-__all__ = ["Answer", "answer_error", "connect_error", "interrupted", "invalid_answer", "redirect_error", "retry_after"]
+__all__ = [
+    "Answer",
+    "answer_error",
+    "connect_error",
+    "error_for_status",
+    "interrupted",
+    "invalid_answer",
+    "redirect_error",
+    "retry_after",
+]
 
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _MARKUP = re.compile(rb"\s*<")
@@ -246,3 +262,23 @@ def _origin(location: str) -> str | None:
     except ValueError:
         return None
     return clean(f"{parts.scheme}://{parts.hostname}{port}", limit=120) if parts.scheme and parts.hostname else None
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: ServerError,
+    409: ConflictError,
+    413: PayloadTooLargeError,
+    415: UnsupportedTypeError,
+    425: ServerError,
+    429: RateLimitedError,
+}
+
+
+def error_for_status(status: int) -> type[ApiError]:
+    """The error type of an HTTP status of 300 and up."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return ServerError if status >= 500 else BadRequestError

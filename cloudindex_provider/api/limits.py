@@ -10,8 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from cloudindex_provider.api.errors import ConfigurationError
 from cloudindex_provider.api.models import FilePart
+from cloudindex_provider.errors import ConfigurationError
 
 __all__ = [
     "DEFAULT_MAX_FILE_SIZE",

@@ -14,8 +14,8 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from cloudindex_provider.api.errors import PartSizeError
 from cloudindex_provider.api.models import FilePart
+from cloudindex_provider.errors import PartSizeError
 
 __all__ = ["BodyStream", "Multipart", "json_field", "quote"]
 

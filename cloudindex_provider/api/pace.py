@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cloudindex_provider.api.errors import RateLimitedError
+from cloudindex_provider.errors import RateLimitedError
 
 __all__ = ["HOUR", "Heard", "Pace", "RateLimit"]
 

@@ -21,8 +21,7 @@ from typing import Any, TextIO
 
 from airflow.sdk.exceptions import AirflowException
 
-from cloudindex_provider.api.errors import CloudIndexError
-from cloudindex_provider.errors import SyncError
+from cloudindex_provider.errors import ProviderError
 from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.state.db.database import Database
 
@@ -50,7 +49,7 @@ def command(function: Callable[[Namespace], int]) -> Callable[[Namespace], None]
 def _guarded(function: Callable[[Namespace], int], args: Namespace) -> int:
     try:
         return function(args)
-    except (SyncError, CloudIndexError, AirflowException) as error:
+    except (ProviderError, AirflowException) as error:
         return _fail(str(error))
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), out().fileno())

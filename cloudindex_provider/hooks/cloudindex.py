@@ -16,7 +16,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from cloudindex_provider.api.client import CloudIndexClient, normalize_base_url
-from cloudindex_provider.api.errors import (
+from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
+from cloudindex_provider.errors import (
     AuthenticationError,
     CloudIndexError,
     ConfigurationError,
@@ -24,7 +25,6 @@ from cloudindex_provider.api.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -189,8 +189,7 @@ class CloudIndexHook(BaseHook):
         if isinstance(error, ConfigurationError):
             return error
         problem, remedy = self._diagnose(error)
-        fields = error.fields() | {"message": f"connection {self.cloudindex_conn_id!r}: {problem}", "hint": remedy}
-        return type(error)(fields.pop("message"), **fields)
+        return error.saying(f"connection {self.cloudindex_conn_id!r}: {problem}", hint=remedy)
 
     def describe_error(self, error: CloudIndexError) -> str:
         """One sentence for people: what is wrong, with which connection, and what to do."""

@@ -80,14 +80,7 @@ def named_s3_errors(aws_conn_id: str | None) -> Iterator[None]:
     try:
         yield
     except S3IntegrationError as error:
-        raise type(error)(
-            f"AWS connection {_name(aws_conn_id)}: {error.message}",
-            code=error.code,
-            details=error.details,
-            key=error.key,
-            hint=error.hint,
-            retry_after=error.retry_after,
-        ) from None
+        raise error.saying(f"AWS connection {_name(aws_conn_id)}: {error.message}") from None
 
 
 def _name(aws_conn_id: str | None) -> str:

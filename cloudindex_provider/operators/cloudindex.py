@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.errors import CloudIndexError, ConfigurationError, NotFoundError
 from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST
 from cloudindex_provider.api.models import Document, FileError, FilePart, Phase, UploadResult
+from cloudindex_provider.errors import ConfigurationError, FilesNotTakenError, FilesRejectedError, NotFoundError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook, CloudIndexSettings, checked_ids
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 
@@ -31,25 +31,10 @@ __all__ = [
     "CloudIndexDeleteDocumentOperator",
     "CloudIndexQueryOperator",
     "CloudIndexUploadDocumentsOperator",
-    "FilesNotTakenError",
-    "FilesRejectedError",
 ]
 
 _CHUNK = 256 * 1024  # bytes
 _AWS_HINT = "Use a connection with the access key of an IAM user who may read the bucket."
-
-
-class FilesRejectedError(CloudIndexError):
-    """CloudIndex refused files of an upload, and would again."""
-
-    default_hint = "Mend or leave out these files, or set allow_file_errors."
-
-
-class FilesNotTakenError(FilesRejectedError):
-    """Files of an upload were not taken, some of which may be at another try."""
-
-    retryable = True
-    default_hint = "The next try sends only what is missing."
 
 
 class _CloudIndexOperator(BaseOperator):

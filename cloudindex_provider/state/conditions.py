@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from cloudindex_provider.state.records import Owner, Run
 
-__all__ = ["FREE", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY", "WORK", "Status", "claim_values", "row_values"]
+__all__ = [
+    "CLAIMED", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY", "WORK", "Status",
+    "claim_values", "row_values",
+]  # fmt: skip
 
 
 class Status:
@@ -25,11 +28,12 @@ class Status:
 
 # The partial index of everything that isn't settled: SQLite uses it only for queries that repeat this very term.
 WORK = "status <> 'indexed'"
-# Free to take: nobody's, or run out, or an earlier try of the same task.
-FREE = (
-    "(claim_owner IS NULL OR claim_until < :now"
-    " OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
-)
+# Nobody works on the row: no claim, or one whose lease has ended. And the opposite.
+IDLE = "(claim_owner IS NULL OR claim_until < :now)"
+CLAIMED = f"NOT {IDLE}"
+IDLE_OBJECT = IDLE.replace("claim_", "object.claim_")  # where another table has such columns, too
+# Free to take: nobody's, or an earlier try of the same task.
+FREE = f"({IDLE} OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
 MINE = "claim_owner = :owner AND claim_try = :try"
 READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
 # What a run may claim: ready, free, and neither tried nor found removed by the run.

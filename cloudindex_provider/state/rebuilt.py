@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields
 
 import sqlalchemy as sa
 
+from cloudindex_provider.state.conditions import IDLE, IDLE_OBJECT
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Source
-from cloudindex_provider.state.repairs import IDLE
 from cloudindex_provider.state.superseded import supersede
 
 __all__ = ["RebuiltRow", "count_rows", "drop_others", "keys_of_others", "set_fingerprint", "write_rebuilt"]
@@ -48,7 +48,7 @@ _UPSERT = (
     f" ON CONFLICT (scope_id, key) DO UPDATE SET {_SET}, doubtful = 0, attempts = 0, next_attempt_at = NULL,"
     " claim_owner = NULL, queued_run = NULL, revision = object.revision + 1"
     " WHERE object.source_id = excluded.source_id"
-    " AND (object.claim_owner IS NULL OR object.claim_until < :now)"
+    f" AND {IDLE_OBJECT}"
 )
 
 

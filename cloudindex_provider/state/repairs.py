@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.blocks import prefix_end
+from cloudindex_provider.state.conditions import IDLE
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Finding, Source, Tracked
@@ -26,7 +27,6 @@ __all__ = [
     "unchanged",
 ]
 
-IDLE = "(claim_owner IS NULL OR claim_until < :now)"
 _RELEASED = (
     "UPDATE object SET status = 'pending', attempts = 0, next_attempt_at = NULL, reason = NULL, claim_owner = NULL,"
     " revision = revision + 1 WHERE scope_id = :scope AND key = :key AND source_id = :source"

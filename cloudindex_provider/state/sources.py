@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import ClaimLostError, SettingsError
 from cloudindex_provider.state.blocks import prefix_end
+from cloudindex_provider.state.conditions import CLAIMED
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.tables import metadata
 from cloudindex_provider.state.records import Source
@@ -30,8 +31,6 @@ __all__ = [
     "open_source",
     "peek_source",
 ]
-
-CLAIMED = "(claim_owner IS NOT NULL AND claim_until >= :now)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +116,7 @@ def peek_source(db: Database, *, project_id: str, bucket: str, prefix: str, sync
 def claimed_rows(db: Database, source: Source) -> int:
     """How many rows of the source somebody works on now."""
     with db.read() as connection:
-        statement = sa.text(
-            f"SELECT count(*) FROM object WHERE source_id = :source AND claim_owner IS NOT NULL AND {CLAIMED}"
-        )
+        statement = sa.text(f"SELECT count(*) FROM object WHERE source_id = :source AND {CLAIMED}")
         return int(connection.execute(statement, {"source": source.id, "now": db.now(connection)}).scalar_one())
 
 

@@ -13,11 +13,10 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.state.claims import free_key
-from cloudindex_provider.state.conditions import FREE, MINE, claim_values
+from cloudindex_provider.state.conditions import FREE, IDLE, MINE, claim_values
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Finding, Owner, Run, Source
-from cloudindex_provider.state.repairs import IDLE
 from cloudindex_provider.state.runs import add_counts
 
 __all__ = [

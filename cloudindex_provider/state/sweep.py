@@ -17,6 +17,7 @@ from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.state.approvals import Approval, Hold, record_verdict
 from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.bulk_insert import insert_listed
+from cloudindex_provider.state.conditions import IDLE
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.history import note_history
@@ -25,7 +26,7 @@ from cloudindex_provider.state.runs import add_counts
 
 __all__ = ["Verdict", "apply", "finish", "read_bounds", "write_bounds"]
 
-_IDLE = "revision = :seen AND (claim_owner IS NULL OR claim_until < :now)"
+_UNTOUCHED = f"revision = :seen AND {IDLE}"  # as the comparison saw it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
     _many(
         connection,
         f"status = 'pending', {wanted}, {fresh}, {unsure}, queued_run = :run, claim_owner = NULL",
-        _IDLE,
+        _UNTOUCHED,
         [_seen(run, row, item, now) for row, item in writes.requeue],
     )
     # In flight: the upload goes on; when it is processed, the row sees that S3 has moved on and queues itself again.
@@ -103,13 +104,13 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
     _many(
         connection,
         f"status = 'indexed', {wanted}, {fresh}, claim_owner = NULL",
-        _IDLE,
+        _UNTOUCHED,
         [_seen(run, row, item, now) for row, item in writes.restore],
     )
     _many(
         connection,
         f"status = 'skipped', {wanted}, reason = :reason, {unsure}, claim_owner = NULL",
-        _IDLE,
+        _UNTOUCHED,
         [{**_seen(run, row, item, now), "reason": reason} for row, item, reason in writes.skip],
     )
 
@@ -129,7 +130,7 @@ def _many(connection: Connection, sets: str, where: str, rows: Sequence[Mapping[
 def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
     if writes.forget:
         connection.execute(
-            sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key = :key AND {_IDLE}"),
+            sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key = :key AND {_UNTOUCHED}"),
             [{"scope": run.source.scope_id, "key": r.key, "seen": r.revision, "now": now} for r in writes.forget],
         )
         note_history(

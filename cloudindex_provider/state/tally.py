@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudindex_provider.state.conditions import WORK
+from cloudindex_provider.state.conditions import CLAIMED, WORK
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
@@ -82,7 +82,7 @@ def _untouched(connection: Connection, values: dict[str, Any]) -> dict[str, int]
     rows = connection.execute(
         sa.text(
             "SELECT CASE WHEN status = 'quarantined' THEN 'quarantined'"
-            " WHEN claim_owner IS NOT NULL AND claim_until >= :now THEN 'elsewhere' ELSE 'deferred' END, count(*)"
+            f" WHEN {CLAIMED} THEN 'elsewhere' ELSE 'deferred' END, count(*)"
             f" FROM object WHERE {_UNTOUCHED} GROUP BY 1"
         ),
         values,

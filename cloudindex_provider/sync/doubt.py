@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cloudindex_provider.api.errors import NotFoundError
 from cloudindex_provider.api.models import Document, Phase
-from cloudindex_provider.errors import S3IntegrationError, SourceUnavailableError
+from cloudindex_provider.errors import NotFoundError, S3IntegrationError, SourceUnavailableError
 from cloudindex_provider.state import doubts, outcomes
 from cloudindex_provider.state.doubts import Doubtful
 from cloudindex_provider.state.outcomes import Failure

@@ -16,6 +16,8 @@ MAX_NAME_BYTES = 150
 _HASH_DIGITS = 24  # 96 bits: no collision among 2**40 keys to speak of
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 _OTHER = re.compile(r"[^A-Za-z0-9]+")
+# What ``file_name`` makes.
+_OURS = re.compile(rf"[A-Za-z0-9-]+-[0-9a-f]{{{_HASH_DIGITS}}}(\.[A-Za-z0-9]{{1,10}})?\Z")
 
 
 def extension(key: str) -> str:
@@ -41,9 +43,6 @@ def file_name(bucket: str, key: str) -> str:
     room = MAX_NAME_BYTES - len(digest) - len(suffix) - 1
     slug = slug[-room:].lstrip("-") or "object"  # the end of a key says more than its folders
     return f"{slug}-{digest}{suffix}"
-
-
-_OURS = re.compile(r"[A-Za-z0-9-]+-[0-9a-f]{24}(\.[A-Za-z0-9]{1,10})?\Z")  # what naming.file_name makes
 
 
 def our_name(name: str) -> str | None:

@@ -14,8 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from cloudindex_provider.api.errors import BadRequestError, CloudIndexError, ConflictError, ServerError
-from cloudindex_provider.errors import ClaimLostError, CredentialsError, DeletesHeldError, S3IntegrationError
+from cloudindex_provider.errors import (
+    BadRequestError,
+    ClaimLostError,
+    CloudIndexError,
+    ConflictError,
+    CredentialsError,
+    DeletesHeldError,
+    S3IntegrationError,
+    ServerError,
+)
 from cloudindex_provider.state import claims, removals, runs, superseded
 from cloudindex_provider.state.records import Run
 from cloudindex_provider.state.removals import Removal

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cloudindex_provider.api.errors import NotFoundError
 from cloudindex_provider.api.models import Document, Phase
+from cloudindex_provider.errors import NotFoundError
 from cloudindex_provider.state import budgets as pacing
 from cloudindex_provider.state import outcomes, runs
 from cloudindex_provider.state.budgets import ListCost

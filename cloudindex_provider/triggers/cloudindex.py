@@ -13,28 +13,21 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from cloudindex_provider.api import errors
+from cloudindex_provider import errors
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.errors import CloudIndexError, NotFoundError
 from cloudindex_provider.api.models import Phase
+from cloudindex_provider.errors import CloudIndexError, NotFoundError, ProcessingFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 
 __all__ = [
     "MIN_POLL_INTERVAL",
     "CloudIndexProcessingTrigger",
-    "ProcessingFailedError",
     "error_from_event",
     "still_processing",
 ]
 
 MIN_POLL_INTERVAL = 5.0  # seconds; Airflow 3.3 can fail a task whose trigger fires sooner (apache/airflow#67287)
 _BACK_OFF = 1.5
-
-
-class ProcessingFailedError(CloudIndexError):
-    """CloudIndex could not process a document, or no longer has it."""
-
-    default_hint = "Mend the file and upload it again: CloudIndex can't be told to process a document once more."
 
 
 def still_processing(client: CloudIndexClient, document_ids: Sequence[str], project_id: str) -> list[str]:
@@ -152,5 +145,4 @@ def _event_fields(error: Exception) -> dict[str, Any]:
 
 def _error_types() -> dict[str, type[CloudIndexError]]:
     ours = (getattr(errors, name) for name in errors.__all__)
-    known = [kind for kind in ours if isinstance(kind, type) and issubclass(kind, CloudIndexError)]
-    return {kind.__name__: kind for kind in (*known, ProcessingFailedError)}
+    return {kind.__name__: kind for kind in ours if issubclass(kind, CloudIndexError)}

@@ -10,8 +10,7 @@ from typing import Any
 import boto3  # noqa: F401 - loaded before the fork
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.errors import CloudIndexError
-from cloudindex_provider.errors import SyncError
+from cloudindex_provider.errors import CloudIndexError, SyncError
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import sources
 from cloudindex_provider.state.records import Owner, RunName

@@ -18,8 +18,7 @@ from typing import Any, Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cloudindex_provider.api.errors import CloudIndexError
-from cloudindex_provider.errors import SyncError
+from cloudindex_provider.errors import CloudIndexError, SyncError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.sync.naming import file_name

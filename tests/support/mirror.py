@@ -19,8 +19,7 @@ import sqlalchemy as sa
 from botocore.config import Config
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.errors import CloudIndexError
-from cloudindex_provider.errors import SyncError
+from cloudindex_provider.errors import CloudIndexError, SyncError
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.service import Request
 from cloudindex_provider.s3.source import S3Source

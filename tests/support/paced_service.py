@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.pace import HOUR, Heard, Pace, RateLimit
+from cloudindex_provider.errors import RateLimitedError
 
 __all__ = ["Budget", "Fixed", "Hourly", "MemoryBudget", "Outcome", "Service", "Sliding", "simulate"]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 
-from cloudindex_provider.api import errors
+from cloudindex_provider import errors
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 
 

@@ -165,7 +165,7 @@ def _restless(row: WorkRow, now: ListedObject, error: S3IntegrationError) -> Pre
     if (now.etag, now.size) != (row.etag, row.size):
         return Gone(row, now)
     hint = "This storage's GET and HEAD disagree about the object; it is tried again later."
-    return Broken(row, type(error)(error.message, code=error.code, details=error.details, key=error.key, hint=hint))
+    return Broken(row, error.saying(error.message, hint=hint))
 
 
 def source_failure(error: S3IntegrationError) -> Failure:

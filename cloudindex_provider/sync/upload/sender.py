@@ -10,24 +10,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cloudindex_provider.api.errors import (
-    BadRequestError,
-    CloudIndexError,
-    ConflictError,
-    PayloadTooLargeError,
-    UnsupportedTypeError,
-)
 from cloudindex_provider.api.models import Document, FileError, UploadResult
 from cloudindex_provider.errors import (
     AccessDeniedError,
+    BadRequestError,
     ClaimLostError,
+    CloudIndexError,
+    ConflictError,
     CredentialsError,
     NoSuchKeyError,
+    PayloadTooLargeError,
     S3IntegrationError,
     SourceChangedError,
     SourceIntegrityError,
     SourceUnavailableError,
     StoppedError,
+    UnsupportedTypeError,
 )
 from cloudindex_provider.state import claims, doubts, outcomes, superseded
 from cloudindex_provider.state.outcomes import Failure, Sent

@@ -8,8 +8,16 @@ import socket
 import pytest
 from airflow.sdk import DAG
 
-from cloudindex_provider.api.errors import AuthenticationError, ConfigurationError, ConnectError, NotFoundError
-from cloudindex_provider.errors import AccessDeniedError, NoSuchBucketError, SettingsError, SourceUnavailableError
+from cloudindex_provider.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectError,
+    NoSuchBucketError,
+    NotFoundError,
+    SettingsError,
+    SourceUnavailableError,
+)
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator, s3_to_cloudindex
 from tests.support.s3_fault_proxy import S3Fault, S3FaultProxy
 

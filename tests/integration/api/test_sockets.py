@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloudindex_provider.api.errors import (
+from cloudindex_provider.api.models import FilePart
+from cloudindex_provider.errors import (
     AuthenticationError,
     ConnectError,
     InterruptedRequestError,
     PartSizeError,
     PayloadTooLargeError,
 )
-from cloudindex_provider.api.models import FilePart
 
 DONE = b'{"documents":[{"id":"d1","fileName":"a.txt","status":"pending"}],"errors":[]}'
 

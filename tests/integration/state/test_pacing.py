@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.pace import HOUR, Heard, RateLimit
-from cloudindex_provider.errors import StateError, StoppedError
+from cloudindex_provider.errors import RateLimitedError, StateError, StoppedError
 from cloudindex_provider.state import budgets as pacing
 from cloudindex_provider.state.budgets import BookingLimits, ListCost
 from cloudindex_provider.state.db.database import Database

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.errors import (
+from cloudindex_provider.api.models import FileError, FilePart
+from cloudindex_provider.errors import (
     ApiError,
     AuthenticationError,
     BadRequestError,
@@ -25,7 +26,6 @@ from cloudindex_provider.api.errors import (
     ServerError,
     UnsupportedTypeError,
 )
-from cloudindex_provider.api.models import FileError, FilePart
 
 KEY = "key-0123456789"
 PART = FilePart("a.txt", 3, lambda: [b"abc"])

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.errors import (
+from cloudindex_provider.api.models import FilePart
+from cloudindex_provider.api.ratelimit import RateLimit
+from cloudindex_provider.errors import (
     BadRequestError,
     ConfigurationError,
     ConnectError,
@@ -18,8 +20,6 @@ from cloudindex_provider.api.errors import (
     NotFoundError,
     RateLimitedError,
 )
-from cloudindex_provider.api.models import FilePart
-from cloudindex_provider.api.ratelimit import RateLimit
 
 KEY = "key-0123456789"
 PART = FilePart("a.txt", 3, lambda: [b"abc"])

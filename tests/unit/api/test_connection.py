@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudindex_provider.api.client import CloudIndexClient, normalize_base_url
-from cloudindex_provider.api.errors import ConfigurationError
+from cloudindex_provider.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.document_stream import next_page
-from cloudindex_provider.api.errors import AuthenticationError, InvalidAnswerError
+from cloudindex_provider.errors import AuthenticationError, InvalidAnswerError
 
 ONE = {"id": "1", "fileName": "a.pdf", "processingStatus": "processed", "tags": [{"x": [1]}], "meta": {"id": "no"}}
 TWO = {"id": "2", "fileName": "b.pdf", "status": "pending", "fileSize": 7, "contentHash": "AB", "version": None}

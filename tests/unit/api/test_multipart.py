@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from python_multipart.multipart import parse_form
 
-from cloudindex_provider.api.errors import PartSizeError
 from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.api.multipart import MAX_CHUNK, Multipart, json_field, quote
+from cloudindex_provider.errors import PartSizeError
 
 NAMES = st.text("abcXYZ019._-", min_size=1, max_size=40)
 

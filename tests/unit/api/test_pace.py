@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.pace import HOUR, Heard, Pace, RateLimit
+from cloudindex_provider.errors import RateLimitedError
 from tests.support.paced_service import Bucket, Fixed, Hourly, MemoryBudget, Sliding, simulate
 
 NOW = 5000.0

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.ratelimit import LocalPacer, RateLimit, parse_rate_limit, parse_retry_after
+from cloudindex_provider.errors import RateLimitedError
 
 NOW = 1_700_000_000  # the server's; this machine's clock says something else
 DATE = {"date": formatdate(NOW, usegmt=True)}

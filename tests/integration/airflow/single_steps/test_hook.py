@@ -9,7 +9,7 @@ import pickle
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from cloudindex_provider.api import errors
+from cloudindex_provider import errors
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook, CloudIndexSettings, checked_ids
 
 pytestmark = pytest.mark.usefixtures("airflow_home", "connect")

@@ -10,14 +10,13 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import DAG
 
-from cloudindex_provider.api import errors
+from cloudindex_provider import errors
+from cloudindex_provider.errors import FilesNotTakenError, FilesRejectedError
 from cloudindex_provider.operators.cloudindex import (
     CloudIndexConfigureIntegrationOperator,
     CloudIndexDeleteDocumentOperator,
     CloudIndexQueryOperator,
     CloudIndexUploadDocumentsOperator,
-    FilesNotTakenError,
-    FilesRejectedError,
 )
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 

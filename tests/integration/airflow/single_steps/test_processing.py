@@ -8,14 +8,11 @@ import json
 import pytest
 from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 
-from cloudindex_provider.api import errors
+from cloudindex_provider import errors
+from cloudindex_provider.errors import ProcessingFailedError
 from cloudindex_provider.sensors.cloudindex import CloudIndexProcessingSensor
 from cloudindex_provider.triggers import cloudindex as triggers
-from cloudindex_provider.triggers.cloudindex import (
-    CloudIndexProcessingTrigger,
-    ProcessingFailedError,
-    error_from_event,
-)
+from cloudindex_provider.triggers.cloudindex import CloudIndexProcessingTrigger, error_from_event
 
 pytestmark = pytest.mark.usefixtures("airflow_home", "connect")
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.api.errors import RateLimitedError
-from cloudindex_provider.errors import StoppedError
+from cloudindex_provider.errors import RateLimitedError, StoppedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import sync_session
 from cloudindex_provider.state.db.database import Database

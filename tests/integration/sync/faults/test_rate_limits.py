@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.api.errors import RateLimitedError
+from cloudindex_provider.errors import RateLimitedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.settings import Settings

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.api.errors import (
+from cloudindex_provider.errors import (
     AuthenticationError,
     BadRequestError,
     CloudIndexError,
     NotFoundError,
     RateLimitedError,
     ServerError,
+    UnsettledUploadsError,
 )
-from cloudindex_provider.errors import UnsettledUploadsError
 from cloudindex_provider.local.faults import Fault
 from tests.support.mirror import Mirror
 from tests.support.service_faults import BEHAVIOURS, upload

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.api.errors import RateLimitedError
 from cloudindex_provider.api.ratelimit import LocalPacer
-from cloudindex_provider.errors import StoppedError
+from cloudindex_provider.errors import RateLimitedError, StoppedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.settings import Settings

@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.api.errors import CloudIndexError, RateLimitedError
 from cloudindex_provider.api.models import FilePart
-from cloudindex_provider.errors import ClaimLostError, CredentialsError, StateError, SyncError
+from cloudindex_provider.errors import (
+    ClaimLostError,
+    CloudIndexError,
+    CredentialsError,
+    RateLimitedError,
+    StateError,
+    SyncError,
+)
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import claims
 from cloudindex_provider.sync.context import SyncContext

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudindex_provider.api.errors import CloudIndexError
-from cloudindex_provider.errors import SyncFailedError
+from cloudindex_provider.errors import CloudIndexError, SyncFailedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.sync.report.report import judge
 from tests.support.mirror import Mirror

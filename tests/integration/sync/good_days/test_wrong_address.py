@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.errors import NotFoundError
+from cloudindex_provider.errors import NotFoundError
 from cloudindex_provider.sync.run import synchronize
 from tests.support.mirror import Mirror
 
