@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from cloudindex_provider.api.client import CloudIndexClient, normalize_base_url
+from cloudindex_provider.api.client import CloudIndexClient
+from cloudindex_provider.api.connection import normalize_base_url
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import (
     AuthenticationError,

@@ -152,10 +152,10 @@ def test_a_part_that_raises_tells_the_pacer_and_frees_its_slot(scripted):
 
 
 def test_one_line_a_request_is_logged_without_headers_or_bodies(scripted, caplog):
-    caplog.set_level(logging.DEBUG, logger="cloudindex_provider.api.client")
+    caplog.set_level(logging.DEBUG, logger="cloudindex_provider.api.transport")
     client, _ = scripted(httpx.Response(200, json=TAKEN, headers={"X-Request-ID": "r-77"}))
     client.upload_documents([PART], metadata={"who": "private"})
-    (record,) = [r for r in caplog.records if r.name == "cloudindex_provider.api.client"]
+    (record,) = [r for r in caplog.records if r.name == "cloudindex_provider.api.transport"]
     line = record.getMessage()
     assert line.startswith("POST upload documents: 200 in ")
     assert "r-77" in line
@@ -177,7 +177,7 @@ def test_no_transport_error_is_chained_to_a_request(scripted, cause):
 
 def test_a_timeout_that_was_slow_is_not_waited_for_again(scripted, waits, monkeypatch):
     moments = iter(range(0, 10_000, 20))
-    monkeypatch.setattr("cloudindex_provider.api.client.time.monotonic", lambda: float(next(moments)))
+    monkeypatch.setattr("cloudindex_provider.api.transport.time.monotonic", lambda: float(next(moments)))
     client, script = scripted(httpx.ReadTimeout("x"))
     with pytest.raises(InterruptedRequestError):
         get(client)
@@ -185,7 +185,7 @@ def test_a_timeout_that_was_slow_is_not_waited_for_again(scripted, waits, monkey
 
 
 def test_an_answer_too_large_to_read_whole_is_invalid(scripted, monkeypatch):
-    monkeypatch.setattr("cloudindex_provider.api.client.MAX_ANSWER", 100)
+    monkeypatch.setattr("cloudindex_provider.api.transport.MAX_ANSWER", 100)
     client, _ = scripted({"document": {"id": "x" * 200}})
     with pytest.raises(InvalidAnswerError, match="more than 100 bytes"):
         get(client)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloudindex_provider.api.client import CloudIndexClient, normalize_base_url
+from cloudindex_provider.api.client import CloudIndexClient
+from cloudindex_provider.api.connection import normalize_base_url
 from cloudindex_provider.errors import ConfigurationError
 
 

@@ -81,7 +81,7 @@ def test_a_connection_s_concurrency_holds_for_all_its_tasks_together(connect, se
     """One request at a time: a second task's waits until the first is answered."""
     connect(max_concurrency=1)
     with session("a/") as one, session("b/") as other:
-        pacers = [ctx.client._pacer for ctx in (one, other)]
+        pacers = [ctx.client._http._pacer for ctx in (one, other)]
         pacers[0].before("x")
         pacers[1]._sleep = lambda _: pacers[0].after(None, status=200, retry_after=None)
         pacers[1].before("x")
