@@ -209,4 +209,4 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_repeated(key):
 def test_the_client_shows_no_key(scripted):
     client, _ = scripted({})
     assert KEY not in repr(client)
-    assert KEY not in repr(vars(client)["_http"].headers)
+    assert KEY not in repr(vars(vars(client)["_http"])["_http"].headers)
