@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Run
 
 __all__ = ["Approval", "Hold", "HoldRow", "approve", "find_approval", "mark_asked", "open_holds", "record_verdict"]
@@ -81,13 +82,7 @@ def approve(db: Database, source_id: int, ceiling: int, user: str, days: float =
             ),
             values,
         ).scalar_one()
-        connection.execute(
-            sa.text(
-                "INSERT INTO history (source_id, key, at, event, reason)"
-                " VALUES (:source, '', :now, 'deletes approved', :what)"
-            ),
-            {**values, "what": f"up to {ceiling}, by {user}"},
-        )
+        note(db, connection, source_id, [("", "deletes approved", f"up to {ceiling}, by {user}")])
     return Approval(int(made), ceiling, user, now + days * 86400)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.driver import fetch_all
 from cloudindex_provider.state.records import ObjectRow, Source
@@ -37,9 +38,9 @@ UNSETTLED = "?"  # anything that must be looked at
 _COLUMNS = ", ".join(ObjectRow._fields)
 _MARK = (
     f"CASE WHEN source_id <> :source THEN '{UNSETTLED}'"
-    " WHEN status = 'indexed' AND document_id IS NOT NULL AND indexed_etag = etag AND indexed_size = size"
+    f" WHEN status = '{Status.INDEXED}' AND document_id IS NOT NULL AND indexed_etag = etag AND indexed_size = size"
     f" THEN '{SETTLED}'"
-    " WHEN status = 'skipped' AND document_id IS NULL AND upload_document_id IS NULL AND doubtful = 0"
+    f" WHEN status = '{Status.SKIPPED}' AND document_id IS NULL AND upload_document_id IS NULL AND doubtful = 0"
     f" THEN coalesce(nullif(reason, ''), '{UNSETTLED}') ELSE '{UNSETTLED}' END"
 )
 # Both in the driver's own text: a line a row, and all of them as one. SQLite's printf takes half of the time of ||.

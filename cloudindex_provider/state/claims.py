@@ -13,7 +13,17 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST, fit_request
 from cloudindex_provider.errors import ClaimLostError
-from cloudindex_provider.state.conditions import MAY_CLAIM, MINE, READY, WORK, claim_values, row_values
+from cloudindex_provider.state.accounts import key_class, note_claimed
+from cloudindex_provider.state.conditions import (
+    MAY_CLAIM,
+    MINE,
+    READY,
+    WORK,
+    KeyClass,
+    Status,
+    claim_values,
+    row_values,
+)
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, Source, WorkRow
 
@@ -36,7 +46,8 @@ Finder = Callable[[Database, Connection, Mapping[str, object], int], list[WorkRo
 
 
 _INTEND = sa.text(
-    "UPDATE object SET status = 'uploading', etag = :etag, size = :size, last_modified = :at, upload_etag = :etag,"
+    f"UPDATE object SET status = '{Status.UPLOADING}', etag = :etag, size = :size, last_modified ="
+    " :at, upload_etag = :etag,"
     " upload_size = :size, upload_sha256 = :sha, upload_document_id = NULL, file_name = :name, intent_at = :now,"
     " claim_until = :until, revision = revision + 1"
     f" WHERE scope_id = :scope AND key = :key AND (etag = :etag OR revision = :seen) AND {MINE}"
@@ -44,19 +55,24 @@ _INTEND = sa.text(
 _FREE_KEY = sa.text(f"UPDATE object SET claim_owner = NULL WHERE scope_id = :scope AND key = :key AND {MINE}")
 _UNDEALT = sa.text(
     "DELETE FROM run_key WHERE run_id = :run AND key = :key AND outcome IS NULL AND EXISTS (SELECT 1 FROM object"
-    " WHERE scope_id = :scope AND key = :key AND status IN ('pending', 'failed') AND claim_owner IS NULL)"
+    f" WHERE scope_id = :scope AND key = :key AND status IN ('{Status.PENDING}', '{Status.FAILED}')"
+    " AND claim_owner IS NULL AND queued_run = :run)"
 )
 
 
-def backlog(db: Database, source: Source) -> tuple[int, int]:
-    """(documents, bytes) that are ready to be uploaded, and those whose upload is in doubt."""
+def backlog(db: Database, source: Source, run: Run | None = None) -> tuple[int, int]:
+    """(documents, bytes) that are ready to be uploaded, and those whose upload is in doubt.
+
+    :param run: only what this run has found
+    """
+    found = "" if run is None else " AND queued_run = :run"
     with db.read() as connection:
         row = connection.execute(
             sa.text(
                 "SELECT count(*), coalesce(sum(size), 0) FROM object"
-                f" WHERE source_id = :source AND {WORK} AND (status = 'uploading' OR {READY})"
+                f" WHERE source_id = :source{found} AND {WORK} AND (status = '{Status.UPLOADING}' OR {READY})"
             ),
-            {"source": source.id, "now": db.now(connection)},
+            {"source": source.id, "now": db.now(connection), "run": run.id if run else None},
         ).one()
     return int(row[0]), int(row[1])
 
@@ -102,7 +118,7 @@ def claim_request(
 
 def _in_key_order(db: Database, connection: Connection, values: Mapping[str, object], room: int) -> list[WorkRow]:
     # One status a query: the index gives its rows in key order.
-    statuses = ("status = 'failed'", "status = 'pending'")
+    statuses = (f"status = '{Status.FAILED}'", f"status = '{Status.PENDING}'")
     return [row for status in statuses for row in ready_rows(db, connection, {**values, "room": room}, status, "key")]
 
 
@@ -125,7 +141,9 @@ def _key(row: WorkRow) -> str:
 def _room(connection: Connection, run: Run, max_documents: int | None) -> int:
     if max_documents is None:
         return MAX_FILES_PER_REQUEST
-    statement = sa.text("SELECT count(*) FROM run_key WHERE run_id = :run AND class <> 'removed'")
+    if connection.dialect.name != "sqlite":  # which has one writer: claims that count what others claim go one by one
+        connection.execute(sa.text("SELECT 1 FROM run WHERE id = :run FOR UPDATE"), {"run": run.id})
+    statement = sa.text(f"SELECT count(*) FROM run_key WHERE run_id = :run AND class <> '{KeyClass.REMOVED}'")
     return min(MAX_FILES_PER_REQUEST, max_documents - int(connection.execute(statement, {"run": run.id}).scalar_one()))
 
 
@@ -140,19 +158,7 @@ def take(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow]
         ),
         [row_values(run, owner, row.key, until=until) for row in rows],
     )
-    note_run_keys(connection, run, {row.key: "changed" if row.indexed_etag is not None else "new" for row in rows})
-
-
-def note_run_keys(connection: Connection, run: Run, classes: Mapping[str, str]) -> None:
-    """Say that this run deals with these keys (key -> class)."""
-    if classes:
-        connection.execute(
-            sa.text(
-                "INSERT INTO run_key (run_id, key, class) VALUES (:run, :key, :class)"
-                " ON CONFLICT (run_id, key) DO NOTHING"
-            ),
-            [{"run": run.id, "key": key, "class": cls} for key, cls in classes.items()],
-        )
+    note_claimed(connection, run, {row.key: key_class(row) for row in rows})
 
 
 def renew(db: Database, owner: Owner, source: Source, lease: float) -> int:
@@ -172,7 +178,7 @@ def release(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> No
     """
     if rows:
         with db.write() as connection:  # one transaction: who claims a row next finds that nobody has dealt with it
-            _set_mine(connection, run, owner, rows, "claim_owner = NULL", "AND status <> 'uploading'")
+            _set_mine(connection, run, owner, rows, "claim_owner = NULL", f"AND status <> '{Status.UPLOADING}'")
             values = {"run": run.id, "scope": run.source.scope_id}
             connection.execute(_UNDEALT, [{**values, "key": key} for key in sorted(row.key for row in rows)])
 
@@ -181,7 +187,9 @@ def withdraw(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> N
     """Take an intent back whose request is known to have done nothing; the claim stays."""
     if rows:
         with db.write() as connection:
-            _set_mine(connection, run, owner, rows, "status = 'pending'", "AND status = 'uploading'")
+            _set_mine(
+                connection, run, owner, rows, f"status = '{Status.PENDING}'", f"AND status = '{Status.UPLOADING}'"
+            )
 
 
 def _set_mine(connection: Connection, run: Run, owner: Owner, rows: Sequence[WorkRow], sets: str, guard: str) -> None:

@@ -5,15 +5,17 @@ A rule about rows (what may be claimed, whose a row is) stands here once. Nothin
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from cloudindex_provider.state.records import Owner, Run
 
 __all__ = [
-    "CLAIMED", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY", "WORK", "Status",
-    "claim_values", "row_values",
+    "CLAIMED", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY", "UNSETTLED",
+    "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
 ]  # fmt: skip
 
 
-class Status:
+class Status(StrEnum):
     """What an object row is in. ``uploading`` is the intent, written before the request."""
 
     PENDING = "pending"
@@ -26,8 +28,31 @@ class Status:
     DELETING = "deleting"
 
 
+class KeyClass(StrEnum):
+    """What a run found a key to be, where it is no unchanged or skipped one."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+class Outcome(StrEnum):
+    """What became of a key in a run."""
+
+    INDEXED = "indexed"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    SKIPPED = "skipped"  # the object itself says so
+    GONE = "gone"  # S3 has it no more, or another version of it
+    ELSEWHERE = "elsewhere"  # another sync has it now
+    # of removed keys
+    DELETED = "deleted"
+    HELD = "held"
+    KEPT = "kept"
+
+
 # The partial index of everything that isn't settled: SQLite uses it only for queries that repeat this very term.
-WORK = "status <> 'indexed'"
+WORK = f"status <> '{Status.INDEXED}'"
 # Nobody works on the row: no claim, or one whose lease has ended. And the opposite.
 IDLE = "(claim_owner IS NULL OR claim_until < :now)"
 CLAIMED = f"NOT {IDLE}"
@@ -35,11 +60,18 @@ IDLE_OBJECT = IDLE.replace("claim_", "object.claim_")  # where another table has
 # Free to take: nobody's, or an earlier try of the same task.
 FREE = f"({IDLE} OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
 MINE = "claim_owner = :owner AND claim_try = :try"
-READY = "(status = 'pending' OR (status = 'failed' AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
-# What a run may claim: ready, free, and neither tried nor found removed by the run.
+READY = (
+    f"(status = '{Status.PENDING}' OR (status = '{Status.FAILED}'"
+    " AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
+)
+# Still to be uploaded, processed or tried again.
+UNSETTLED = f"status IN ('{Status.PENDING}', '{Status.UPLOADING}', '{Status.PROCESSING}', '{Status.FAILED}')"
+_OF_RUN = "SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key"
+# What a run may claim: ready, free, found by it, and neither tried nor found removed by it.
 MAY_CLAIM = (
-    f"source_id = :source AND {WORK} AND {READY} AND {FREE} AND NOT EXISTS (SELECT 1 FROM run_key"
-    " WHERE run_id = :run AND run_key.key = object.key AND (outcome IS NOT NULL OR class = 'removed'))"
+    f"source_id = :source AND {WORK} AND {READY} AND {FREE}"
+    f" AND NOT EXISTS ({_OF_RUN} AND (outcome IS NOT NULL OR class = '{KeyClass.REMOVED}'))"
+    f" AND (queued_run = :run OR EXISTS ({_OF_RUN}))"
 )
 # Set: nothing of the key is on its way to CloudIndex.
 NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cloudindex_provider.state.claims import take
-from cloudindex_provider.state.conditions import FREE, MINE, NO_UPLOAD, WORK, claim_values, row_values
+from cloudindex_provider.state.conditions import FREE, MINE, NO_UPLOAD, WORK, Status, claim_values, row_values
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, WorkRow
-from cloudindex_provider.state.superseded import supersede
+from cloudindex_provider.state.superseded import Reason, supersede
 
 __all__ = [
     "Doubtful",
@@ -47,7 +47,7 @@ def doubtful_indexed(db: Database, run: Run) -> list[Doubtful]:
         rows = connection.execute(
             sa.text(
                 "SELECT key, file_name, document_id, indexed_sha256, revision FROM object"
-                " WHERE source_id = :source AND doubtful = 1 AND status = 'indexed' ORDER BY key"
+                f" WHERE source_id = :source AND doubtful = 1 AND status = '{Status.INDEXED}' ORDER BY key"
             ),
             {"source": run.source.id},
         )
@@ -67,7 +67,7 @@ def replace_live(db: Database, run: Run, row: Doubtful, live_id: str | None, ext
     sets = "doubtful = 0, document_id = :live"
     if live_id is None:
         sets = (
-            "doubtful = 0, status = 'pending', document_id = NULL, indexed_etag = NULL, indexed_size = NULL,"
+            f"doubtful = 0, status = '{Status.PENDING}', document_id = NULL, indexed_etag = NULL, indexed_size = NULL,"
             " indexed_sha256 = NULL"
         )
     _end_doubt(db, run, row, sets, extra_ids, live=live_id)
@@ -81,12 +81,12 @@ def _end_doubt(
         ended = connection.execute(
             sa.text(
                 f"UPDATE object SET {sets}, revision = revision + 1"
-                " WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = 'indexed'"
+                f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = '{Status.INDEXED}'"
             ),
             {**values, "live": live},
         ).rowcount
         if ended:
-            supersede(connection, run.source, row.key, extra_ids, "copy")
+            supersede(connection, run.source, row.key, extra_ids, Reason.COPY)
 
 
 def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str) -> None:
@@ -114,12 +114,14 @@ def record_not_sent(
     forget = "" if live_is_known else ", indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL"
     with db.write() as connection:
         statement = sa.text(
-            f"UPDATE object SET status = 'pending', doubtful = 1, reason = NULL, {NO_UPLOAD}{forget},"
+            f"UPDATE object SET status = '{Status.PENDING}', doubtful = 1, reason = NULL, {NO_UPLOAD}{forget},"
             f" revision = revision + 1 WHERE scope_id = :scope AND key = :key AND {MINE}"
         )
         kept = connection.execute(statement, row_values(run, owner, row.key)).rowcount == 1
         if kept:
-            supersede(connection, run.source, row.key, [one for one in extra_ids if one != row.document_id], "copy")
+            supersede(
+                connection, run.source, row.key, [one for one in extra_ids if one != row.document_id], Reason.COPY
+            )
     return kept
 
 
@@ -130,7 +132,7 @@ def record_suspects(db: Database, run: Run, keys: Iterable[str]) -> None:
             connection.execute(
                 sa.text(
                     "UPDATE object SET attempts = attempts + 1, revision = revision + 1"
-                    " WHERE scope_id = :scope AND key = :key AND status = 'uploading'"
+                    f" WHERE scope_id = :scope AND key = :key AND status = '{Status.UPLOADING}'"
                 ),
                 {"scope": run.source.scope_id, "key": key},
             )
@@ -146,7 +148,8 @@ def doubtful_uploads(db: Database, run: Run, owner: Owner, *, lease: float) -> l
         values = claim_values(owner, source=run.source.id, now=now)
         rows = connection.execute(
             sa.text(
-                f"SELECT {WORK_COLUMNS} FROM object WHERE source_id = :source AND status = 'uploading' AND {WORK}"
+                f"SELECT {WORK_COLUMNS} FROM object WHERE source_id = :source AND status ="
+                f" '{Status.UPLOADING}' AND {WORK}"
                 f" AND ({FREE} OR {MINE}) ORDER BY key"
             ),
             values,
@@ -159,7 +162,7 @@ def doubtful_uploads(db: Database, run: Run, owner: Owner, *, lease: float) -> l
 def took_others(db: Database, run: Run, row: WorkRow, *, within: float) -> bool:
     """Whether the service took an upload of another key in the last ``within`` seconds before this row's intent."""
     statement = sa.text(
-        "SELECT count(*) FROM object WHERE scope_id = :scope AND status IN ('processing', 'indexed')"
+        f"SELECT count(*) FROM object WHERE scope_id = :scope AND status IN ('{Status.PROCESSING}', '{Status.INDEXED}')"
         " AND intent_at <= :intent AND intent_at > :intent - :within"
     )
     values = {"scope": run.source.scope_id, "intent": row.intent_at or 0.0, "within": within}

@@ -12,24 +12,40 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, Source
 
-__all__ = ["Event", "key_history", "note_history", "prune", "prune_daily"]
+__all__ = ["Event", "key_history", "note", "prune", "prune_daily"]
+
+_INSERT = sa.text(
+    "INSERT INTO history (source_id, key, at, run_id, event, reason) VALUES (:source, :key, :at, :run, :event, :reason)"
+)
 
 
-def note_history(db: Database, connection: Connection, run: Run, events: Iterable[tuple[str, str, str | None]]) -> None:
-    """Write (key, event, reason) to the history, in the transaction of the rows that changed."""
-    now = db.now(connection)
-    rows = [
-        {"source_id": run.source.id, "key": key, "at": now, "run_id": run.id, "event": event, "reason": reason}
-        for key, event, reason in events
-    ]
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a key's history. ``at``: seconds since 1970."""
+
+    at: float
+    event: str
+    reason: str | None
+    dag_id: str | None
+    run_id: str | None
+
+
+def note(
+    db: Database,
+    connection: Connection,
+    source_id: int,
+    events: Iterable[tuple[str, str, str | None]],
+    *,
+    run: Run | None = None,
+) -> None:
+    """Write (key, event, reason) to the history, in the transaction of the rows that changed.
+
+    :param run: in which it happened; ``None``: outside of any run, by a person
+    """
+    shared = {"source": source_id, "at": db.now(connection), "run": run.id if run else None}
+    rows = [{**shared, "key": key, "event": event, "reason": reason} for key, event, reason in events]
     if rows:
-        connection.execute(
-            sa.text(
-                "INSERT INTO history (source_id, key, at, run_id, event, reason)"
-                " VALUES (:source_id, :key, :at, :run_id, :event, :reason)"
-            ),
-            rows,
-        )
+        connection.execute(_INSERT, rows)
 
 
 def prune_daily(db: Database, source: Source, *, days: float, blocks: int = 20) -> int:
@@ -79,29 +95,6 @@ def prune(db: Database, source: Source, *, days: float, keep: int = 5, block: in
             {"source_id": source.id, "before": before, "block": block},
         ).rowcount
     return int(deleted) + int(keys)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of a key's history. ``at``: seconds since 1970."""
-
-    at: float
-    event: str
-    reason: str | None
-    dag_id: str | None
-    run_id: str | None
-
-
-def note(connection: Connection, source: Source, now: float, events: Iterable[tuple[str, str, str | None]]) -> None:
-    """Write (key, event, reason) to the history, outside of any run."""
-    rows = [{"source": source.id, "key": key, "at": now, "event": event, "reason": why} for key, event, why in events]
-    if rows:
-        connection.execute(
-            sa.text(
-                "INSERT INTO history (source_id, key, at, event, reason) VALUES (:source, :key, :at, :event, :reason)"
-            ),
-            rows,
-        )
 
 
 def key_history(db: Database, source: Source, key: str) -> tuple[dict[str, Any] | None, list[Event]]:

@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state.claims import note_run_keys
-from cloudindex_provider.state.conditions import MINE, NO_UPLOAD, WORK, claim_values, row_values
+from cloudindex_provider.state.accounts import key_class, record_outcome
+from cloudindex_provider.state.conditions import MINE, NO_UPLOAD, WORK, Outcome, Status, claim_values, row_values
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.history import note_history
-from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, WorkRow
+from cloudindex_provider.state.history import note
+from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, Source, WorkRow
 from cloudindex_provider.state.runs import add_counts
-from cloudindex_provider.state.superseded import supersede
+from cloudindex_provider.state.superseded import Reason, supersede
 
 __all__ = [
     "Failure",
@@ -37,7 +37,8 @@ _DONE = "claim_owner = NULL, revision = revision + 1"
 _LONGEST_DELAY = 86400.0  # seconds between two tries of one key
 _KEY = "WHERE scope_id = :scope AND key = :key"
 _TAKEN = (
-    "status = 'processing', upload_document_id = :id, document_version = coalesce(:version, document_version),"
+    f"status = '{Status.PROCESSING}', upload_document_id = :id, document_version = coalesce(:version,"
+    " document_version),"
     " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL"
 )
 # Made once: what a request's twenty files need for the most part is SQLAlchemy reading a statement again.
@@ -75,14 +76,8 @@ def _change(connection: Connection, sets: str, values: dict[str, object], guard:
     return connection.execute(sa.text(statement), values).rowcount == 1
 
 
-def _outcome(connection: Connection, run: Run, key: str, outcome: str, reason: str | None = None) -> None:
-    connection.execute(
-        sa.text(
-            "UPDATE run_key SET outcome = :outcome, reason = :reason WHERE key = :key AND outcome IS NULL"
-            " AND class <> 'removed' AND run_id IN (SELECT id FROM run WHERE source_id = :source)"
-        ),
-        {"outcome": outcome, "reason": reason, "key": key, "source": run.source.id},
-    )
+def _record(connection: Connection, run: Run, row: WorkRow, outcome: Outcome, reason: str | None = None) -> None:
+    record_outcome(connection, run.source, row.key, key_class(row), outcome, reason)
 
 
 def record_sent(
@@ -126,7 +121,7 @@ def record_all_sent(db: Database, run: Run, owner: Owner, sent: Sequence[Sent], 
             # A document that no row points to would never be found again, so it is noted whatever became of the claim.
             unbound = () if one.row.key in still else (one.document_id,)
             strays = [other for other in (*one.extra_ids, *unbound) if other != one.row.document_id]
-            supersede(connection, run.source, one.row.key, strays, "copy")
+            supersede(connection, run.source, one.row.key, strays, Reason.COPY)
     return len(kept)
 
 
@@ -142,12 +137,12 @@ def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256
     with db.write() as connection:
         if _change(
             connection,
-            "status = 'indexed', etag = :etag, size = :size, indexed_etag = :etag, indexed_size = :size,"
+            f"status = '{Status.INDEXED}', etag = :etag, size = :size, indexed_etag = :etag, indexed_size = :size,"
             f" indexed_sha256 = :sha, attempts = 0, next_attempt_at = NULL, reason = NULL, {NO_UPLOAD}",
             row_values(run, owner, row.key, etag=row.etag, size=row.size, sha=sha256),
             MINE,
         ):
-            _outcome(connection, run, row.key, "indexed", "same bytes")
+            _record(connection, run, row, Outcome.INDEXED, "same bytes")
             add_counts(connection, run.id, {"same_bytes": 1})
 
 
@@ -159,11 +154,12 @@ def record_failed(
     Without an owner the row is nobody's (processing) and guarded by its revision.
     """
     attempts = row.attempts + int(failure.strike)
-    outcome = "quarantined" if failure.strike and (failure.permanent or attempts >= max_attempts) else "failed"
+    last = failure.strike and (failure.permanent or attempts >= max_attempts)
+    outcome = Outcome.QUARANTINED if last else Outcome.FAILED
     with db.write() as connection:
         now = db.now(connection)
         values: dict[str, object] = {
-            "status": outcome, "reason": failure.reason, "attempts": attempts,
+            "status": str(outcome), "reason": failure.reason, "attempts": attempts,
             "next": now + min(_LONGEST_DELAY, failure.delay * 2 ** max(0, min(attempts, 20) - 1)),
         }  # fmt: skip
         guard, where = _guard(run, owner, row)
@@ -174,9 +170,9 @@ def record_failed(
             guard,
         ):
             if row.upload_document_id and row.upload_document_id != row.document_id:
-                supersede(connection, run.source, row.key, [row.upload_document_id], "failed")
-            _outcome(connection, run, row.key, outcome, failure.reason)
-            note_history(db, connection, run, [(row.key, outcome, failure.reason)])
+                supersede(connection, run.source, row.key, [row.upload_document_id], Reason.FAILED)
+            _record(connection, run, row, outcome, failure.reason)
+            note(db, connection, run.source.id, [(row.key, outcome, failure.reason)], run=run)
     return outcome
 
 
@@ -190,14 +186,17 @@ def record_gone(db: Database, run: Run, owner: Owner, row: WorkRow, now_there: L
     """S3 no longer has what was listed: the next sweep sees what it has."""
     with db.write() as connection:
         if now_there is None:
-            sets, values = f"status = 'pending', {NO_UPLOAD}", row_values(run, owner, row.key)
+            sets, values = f"status = '{Status.PENDING}', {NO_UPLOAD}", row_values(run, owner, row.key)
         else:
-            sets = f"status = 'pending', etag = :etag, size = :size, last_modified = :at, attempts = 0, {NO_UPLOAD}"
+            sets = (
+                f"status = '{Status.PENDING}', etag = :etag, size = :size, last_modified = :at,"
+                f" attempts = 0, {NO_UPLOAD}"
+            )
             values = row_values(
                 run, owner, row.key, etag=now_there.etag, size=now_there.size, at=now_there.last_modified
             )
         if _change(connection, sets, values, MINE):
-            _outcome(connection, run, row.key, "gone", "deleted since" if now_there is None else "changed since")
+            _record(connection, run, row, Outcome.GONE, "deleted since" if now_there is None else "changed since")
 
 
 def record_skipped(db: Database, run: Run, owner: Owner, row: WorkRow, reason: str) -> None:
@@ -205,28 +204,27 @@ def record_skipped(db: Database, run: Run, owner: Owner, row: WorkRow, reason: s
     with db.write() as connection:
         if _change(
             connection,
-            f"status = 'skipped', reason = :reason, {NO_UPLOAD}",
+            f"status = '{Status.SKIPPED}', reason = :reason, {NO_UPLOAD}",
             row_values(run, owner, row.key, reason=reason),
             MINE,
         ):
-            _outcome(connection, run, row.key, "skipped", reason)
+            _record(connection, run, row, Outcome.SKIPPED, reason)
             add_counts(connection, run.id, {f"skipped:{reason}": 1})
-            note_history(db, connection, run, [(row.key, "skipped", reason)])
+            note(db, connection, run.source.id, [(row.key, "skipped", reason)], run=run)
 
 
-def processing_rows(db: Database, run: Run, *, after: str | None = None, limit: int = 1000) -> list[WorkRow]:
-    """What the service has taken and not finished, in key order; this run answers for it from now on."""
-    with db.write() as connection:
+def processing_rows(db: Database, source: Source, *, after: str | None = None, limit: int = 1000) -> list[WorkRow]:
+    """What the service has taken and not finished, in key order, whichever run has sent it."""
+    with db.read() as connection:
         rows = connection.execute(
             sa.text(
-                f"SELECT {WORK_COLUMNS} FROM object WHERE source_id = :source AND status = 'processing' AND {WORK}"
+                f"SELECT {WORK_COLUMNS} FROM object"
+                f" WHERE source_id = :source AND status = '{Status.PROCESSING}' AND {WORK}"
                 f"{' AND key > :after' if after is not None else ''} ORDER BY key LIMIT :limit"
             ),
-            {"source": run.source.id, "after": after, "limit": limit},
-        ).all()
-        found = [WorkRow(*row) for row in rows]
-        note_run_keys(connection, run, {r.key: "changed" if r.indexed_etag is not None else "new" for r in found})
-    return found
+            {"source": source.id, "after": after, "limit": limit},
+        )
+        return [WorkRow(*row) for row in rows]
 
 
 def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None, version: int | None) -> bool:
@@ -239,7 +237,7 @@ def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None
             "document_id = upload_document_id, indexed_etag = upload_etag, indexed_size = upload_size,"
             " indexed_sha256 = coalesce(:sha, upload_sha256), document_version = coalesce(:version, document_version),"
             " attempts = 0, next_attempt_at = NULL, reason = NULL,"
-            f" status = CASE WHEN etag = upload_etag THEN 'indexed' ELSE 'pending' END, {NO_UPLOAD}"
+            f" status = CASE WHEN etag = upload_etag THEN '{Status.INDEXED}' ELSE '{Status.PENDING}' END, {NO_UPLOAD}"
         )
         values: dict[str, object] = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision}
         if not _change(connection, sets, {**values, "sha": sha256, "version": version}, "revision = :seen"):
@@ -249,8 +247,8 @@ def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None
             {**values, "id": row.upload_document_id},  # a version of a document that seemed to be a stray copy
         )
         if row.document_id and row.document_id != row.upload_document_id:
-            supersede(connection, run.source, row.key, [row.document_id], "replaced")
+            supersede(connection, run.source, row.key, [row.document_id], Reason.REPLACED)
         if row.etag == row.upload_etag:
-            _outcome(connection, run, row.key, "indexed")
-        note_history(db, connection, run, [(row.key, "indexed", None)])
+            _record(connection, run, row, Outcome.INDEXED)
+        note(db, connection, run.source.id, [(row.key, "indexed", None)], run=run)
     return True

@@ -11,7 +11,7 @@ from cloudindex_provider.state.conditions import IDLE, IDLE_OBJECT
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Source
-from cloudindex_provider.state.superseded import supersede
+from cloudindex_provider.state.superseded import Reason, supersede
 
 __all__ = ["RebuiltRow", "count_rows", "drop_others", "keys_of_others", "set_fingerprint", "write_rebuilt"]
 
@@ -80,9 +80,9 @@ def write_rebuilt(db: Database, source: Source, rows: Sequence[RebuiltRow]) -> N
         connection.execute(sa.text(_UPSERT), values)
         connection.execute(sa.text("DELETE FROM superseded WHERE scope_id = :scope AND key = :key"), values)
         for row in rows:
-            supersede(connection, source, row.key, row.copies, "copy")
+            supersede(connection, source, row.key, row.copies, Reason.COPY)
         changed = [row for row in rows if row.status != "indexed"]
-        note(connection, source, now, [(row.key, "rebuilt", row.reason or row.status) for row in changed])
+        note(db, connection, source.id, [(row.key, "rebuilt", row.reason or row.status) for row in changed])
 
 
 def drop_others(db: Database, source: Source, is_rebuilt: Callable[[str], bool]) -> int:

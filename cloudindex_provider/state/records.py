@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cloudindex_provider.s3.page import ListedObject
 
@@ -149,36 +148,39 @@ class SweepWrites:
     skip: list[tuple[ObjectRow, ListedObject, str]] = field(default_factory=list)
     forget: list[ObjectRow] = field(default_factory=list)  # gone, and nothing of it was ever sent
     removed: list[ObjectRow] = field(default_factory=list)  # gone, documents to delete
-    waiting: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # queued already: no write
+    waiting: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # queued already
+    underway: list[ObjectRow] = field(default_factory=list)  # in flight, or set aside: this run answers for it, too
     counts: dict[str, int] = field(default_factory=dict)
 
     def rows(self) -> int:
         """How many rows a transaction would touch."""
-        lists: Sequence[Sequence[Any]] = (
-            self.insert, self.insert_skipped, self.requeue, self.replace_wanted, self.restore, self.skip,
-            self.forget, self.removed,
-        )  # fmt: skip
-        return sum(map(len, lists))
+        return sum(len(getattr(self, name)) for name in _LISTS)
 
     def sort(self) -> None:
         """Bring the rows of each list into key order."""
         self.insert.sort(key=itemgetter(0))
         self.insert_skipped.sort(key=lambda pair: pair[0].key)
         self.skip.sort(key=lambda triple: triple[0].key)
-        for pairs in (self.requeue, self.replace_wanted, self.restore):
+        for pairs in (self.requeue, self.replace_wanted, self.restore, self.waiting):
             pairs.sort(key=lambda pair: pair[0].key)
-        for rows in (self.forget, self.removed):
+        for rows in (self.forget, self.removed, self.underway):
             rows.sort(key=lambda row: row.key)
 
     def count(self, name: str, by: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + by
 
     def add(self, more: SweepWrites) -> None:
-        """Take over the writes and counts of the block that follows; what needs no write isn't kept."""
-        for name in ("insert", "insert_skipped", "requeue", "replace_wanted", "restore", "skip", "forget", "removed"):
+        """Take over the writes and counts of the block that follows."""
+        for name in _LISTS:
             getattr(self, name).extend(getattr(more, name))
         for name, number in more.counts.items():
             self.count(name, number)
+
+
+_LISTS = (
+    "insert", "insert_skipped", "requeue", "replace_wanted", "restore", "skip", "forget", "removed", "waiting",
+    "underway",
+)  # fmt: skip
 
 
 class Tracked(NamedTuple):

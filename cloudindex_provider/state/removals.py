@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.state.claims import free_key
-from cloudindex_provider.state.conditions import FREE, MINE, claim_values
+from cloudindex_provider.state.conditions import FREE, MINE, KeyClass, Outcome, Status, claim_values
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.history import note_history
+from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Owner, Run
 from cloudindex_provider.state.runs import add_counts
 
@@ -50,7 +50,7 @@ def removals(db: Database, run: Run, owner: Owner, *, after: str | None, limit: 
                 "SELECT object.key, document_id, upload_document_id, file_name, doubtful, object.status, intent_at,"
                 " revision FROM run_key JOIN object ON object.scope_id = :scope AND object.key = run_key.key"
                 " AND object.source_id = :source"
-                f" WHERE run_key.run_id = :run AND class = 'removed' AND outcome IS NULL AND {FREE}"
+                f" WHERE run_key.run_id = :run AND class = '{KeyClass.REMOVED}' AND outcome IS NULL AND {FREE}"
                 f"{' AND run_key.key > :after' if after is not None else ''} ORDER BY run_key.key LIMIT :limit"
             ),
             claim_values(
@@ -74,8 +74,8 @@ def record_deleting(db: Database, run: Run, owner: Owner, removal: Removal, *, l
         changed = connection.execute(
             sa.text(
                 # What an upload in doubt may have left is still unknown when this try dies before its deletes.
-                "UPDATE object SET doubtful = CASE WHEN status = 'uploading' THEN 1 ELSE doubtful END,"
-                " status = 'deleting', claim_owner = :owner, claim_try = :try, claim_until = :until,"
+                f"UPDATE object SET doubtful = CASE WHEN status = '{Status.UPLOADING}' THEN 1 ELSE doubtful END,"
+                f" status = '{Status.DELETING}', claim_owner = :owner, claim_try = :try, claim_until = :until,"
                 " revision = revision + 1"
                 f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND {FREE}"
             ),
@@ -97,7 +97,8 @@ def keep_deleting(db: Database, owner: Owner, run: Run, removal: Removal, *, lea
         kept = connection.execute(
             sa.text(
                 "UPDATE object SET claim_until = :until"
-                f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = 'deleting' AND {MINE}"
+                " WHERE scope_id = :scope AND key = :key AND revision = :seen AND status ="
+                f" '{Status.DELETING}' AND {MINE}"
             ),
             claim_values(
                 owner, scope=run.source.scope_id, key=removal.key, seen=removal.revision,
@@ -121,9 +122,11 @@ def record_deleted(db: Database, run: Run, owner: Owner, removal: Removal, ids: 
                 [{"scope": run.source.scope_id, "id": one} for one in ids],
             )
         free_key(connection, run, owner, removal.key)
-        connection.execute(sa.text("UPDATE run_key SET outcome = 'deleted' WHERE run_id = :run AND key = :key"), values)
+        connection.execute(
+            sa.text(f"UPDATE run_key SET outcome = '{Outcome.DELETED}' WHERE run_id = :run AND key = :key"), values
+        )
         add_counts(connection, run.id, {"deleted": 1, "deleted_documents": len(ids)})
-        note_history(db, connection, run, [(removal.key, "deleted", "no longer in S3")])
+        note(db, connection, run.source.id, [(removal.key, "deleted", "no longer in S3")], run=run)
 
 
 def record_kept(db: Database, run: Run, key: str, outcome: str, reason: str) -> None:
@@ -133,7 +136,7 @@ def record_kept(db: Database, run: Run, key: str, outcome: str, reason: str) -> 
             sa.text("UPDATE run_key SET outcome = :outcome, reason = :reason WHERE run_id = :run AND key = :key"),
             {"outcome": outcome, "reason": reason, "run": run.id, "key": key},
         )
-        note_history(db, connection, run, [(key, f"delete {outcome}", reason)])
+        note(db, connection, run.source.id, [(key, f"delete {outcome}", reason)], run=run)
 
 
 def record_held(db: Database, run: Run, reason: str) -> int:
@@ -141,8 +144,8 @@ def record_held(db: Database, run: Run, reason: str) -> int:
     with db.write() as connection:
         held = connection.execute(
             sa.text(
-                "UPDATE run_key SET outcome = 'held', reason = :reason"
-                " WHERE run_id = :run AND class = 'removed' AND outcome IS NULL"
+                f"UPDATE run_key SET outcome = '{Outcome.HELD}', reason = :reason"
+                f" WHERE run_id = :run AND class = '{KeyClass.REMOVED}' AND outcome IS NULL"
             ),
             {"reason": reason, "run": run.id},
         ).rowcount

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.blocks import prefix_end
-from cloudindex_provider.state.conditions import IDLE
+from cloudindex_provider.state.conditions import IDLE, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Finding, Source, Tracked
@@ -28,9 +28,10 @@ __all__ = [
 ]
 
 _RELEASED = (
-    "UPDATE object SET status = 'pending', attempts = 0, next_attempt_at = NULL, reason = NULL, claim_owner = NULL,"
+    f"UPDATE object SET status = '{Status.PENDING}', attempts = 0, next_attempt_at = NULL, reason ="
+    " NULL, claim_owner = NULL,"
     " revision = revision + 1 WHERE scope_id = :scope AND key = :key AND source_id = :source"
-    f" AND status IN ('failed', 'quarantined') AND {IDLE}"
+    f" AND status IN ('{Status.FAILED}', '{Status.QUARANTINED}') AND {IDLE}"
 )
 
 
@@ -62,7 +63,8 @@ def release_all(db: Database, source: Source, status: str, user: str) -> int:
         with db.write() as connection:
             keys = connection.execute(
                 sa.text(
-                    "SELECT key FROM object WHERE source_id = :source AND status = :status AND status <> 'indexed'"
+                    "SELECT key FROM object WHERE source_id = :source AND status = :status AND"
+                    f" status <> '{Status.INDEXED}'"
                     " AND key > :after ORDER BY key LIMIT :limit"
                 ),
                 {"source": source.id, "status": status, "after": after, "limit": BLOCK},
@@ -80,7 +82,7 @@ def _release(db: Database, connection: Connection, source: Source, keys: Sequenc
         values = {"scope": source.scope_id, "source": source.id, "key": key, "now": now}
         if connection.execute(sa.text(_RELEASED), values).rowcount:
             done.append((key, "released", f"operator action by {user}"))
-    note(connection, source, now, done)
+    note(db, connection, source.id, done)
     return len(done)
 
 
@@ -130,8 +132,8 @@ def tracked_rows(db: Database, source: Source, *, stuck: float) -> Iterator[list
             rows = connection.execute(
                 sa.text(
                     "SELECT key, source_id = :source, CASE WHEN doubtful = 0 AND status NOT IN"
-                    f" ('uploading', 'deleting') AND {IDLE} THEN 1 ELSE 0 END,"
-                    " CASE WHEN status = 'processing' AND coalesce(intent_at, 0) < :before THEN 1 ELSE 0 END,"
+                    f" ('{Status.UPLOADING}', '{Status.DELETING}') AND {IDLE} THEN 1 ELSE 0 END,"
+                    f" CASE WHEN status = '{Status.PROCESSING}' AND coalesce(intent_at, 0) < :before THEN 1 ELSE 0 END,"
                     " revision, status, document_id, indexed_sha256, file_name FROM object"
                     f" WHERE scope_id = :scope AND {first}{' AND key < :end' if end is not None else ''}"
                     " ORDER BY key LIMIT :limit"
@@ -172,10 +174,10 @@ def requeue(db: Database, source: Source, findings: Sequence[Finding], *, gone: 
     sets = "indexed_etag = NULL, indexed_size = NULL, document_id = NULL" if gone else "indexed_etag = ''"
     statement = sa.text(
         # What failed or isn't selected stays so: it has its own reasons.
-        "UPDATE object SET status = CASE WHEN status = 'indexed' THEN 'pending' ELSE status END,"
+        f"UPDATE object SET status = CASE WHEN status = '{Status.INDEXED}' THEN '{Status.PENDING}' ELSE status END,"
         f" {sets}, indexed_sha256 = NULL, claim_owner = NULL, revision = revision + 1"
         " WHERE scope_id = :scope AND key = :key AND source_id = :source AND revision = :seen"
-        f" AND status NOT IN ('uploading', 'processing', 'deleting') AND {IDLE}"
+        f" AND status NOT IN ('{Status.UPLOADING}', '{Status.PROCESSING}', '{Status.DELETING}') AND {IDLE}"
     )
     with db.write() as connection:
         now, done = db.now(connection), []
@@ -185,5 +187,5 @@ def requeue(db: Database, source: Source, findings: Sequence[Finding], *, gone: 
             }  # fmt: skip
             if connection.execute(statement, values).rowcount:
                 done.append((one.key, "requeued", why))
-        note(connection, source, now, done)
+        note(db, connection, source.id, done)
     return len(done)

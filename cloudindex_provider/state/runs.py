@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.state.conditions import Outcome, Status
+from cloudindex_provider.state.counts import DETECTED
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, RunName, Source
 
@@ -21,15 +23,11 @@ __all__ = [
     "start_run",
 ]
 
-# What a detection counts, and what depends on it.
-_DETECTED = (
-    "(name IN ('listed', 'new', 'changed', 'unchanged', 'skipped', 'removed', 'excluded', 'live', 'held')"
-    " OR name LIKE 'skipped:%')"
-)
+_DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%')".format("', '".join(DETECTED))
 _STILL_FAILED = (
-    "(outcome IN ('failed', 'quarantined') AND EXISTS (SELECT 1 FROM object"
-    " WHERE object.scope_id = :scope AND object.key = run_key.key AND (object.status = 'quarantined'"
-    " OR (object.status = 'failed' AND object.next_attempt_at > :now))))"
+    f"(outcome IN ('{Outcome.FAILED}', '{Outcome.QUARANTINED}') AND EXISTS (SELECT 1 FROM object"
+    f" WHERE object.scope_id = :scope AND object.key = run_key.key AND (object.status = '{Status.QUARANTINED}'"
+    f" OR (object.status = '{Status.FAILED}' AND object.next_attempt_at > :now))))"
 )
 _RUN_COLUMNS = "id, started_at, detected_at, wait_started_at, complete, deletes_blocked, mass_delete"
 

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import ClaimLostError, SettingsError
+from cloudindex_provider.state.accounts import record_outcomes
 from cloudindex_provider.state.blocks import prefix_end
-from cloudindex_provider.state.conditions import CLAIMED
+from cloudindex_provider.state.conditions import CLAIMED, WORK, KeyClass, Outcome
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.tables import metadata
 from cloudindex_provider.state.records import Source
@@ -225,7 +226,8 @@ def _adopt_block(db: Database, to: Source, giver: Source, after: str | None, don
         values["now"] = db.now(connection)
         rows = connection.execute(
             sa.text(
-                f"SELECT key, document_id, CASE WHEN {CLAIMED} THEN 1 ELSE 0 END FROM object"
+                f"SELECT key, document_id, CASE WHEN {CLAIMED} THEN 1 ELSE 0 END, indexed_etag,"
+                f" CASE WHEN {WORK} THEN 1 ELSE 0 END FROM object"
                 f" WHERE {_range(to, after)} ORDER BY key LIMIT :limit{'' if db.is_sqlite else ' FOR UPDATE'}"
             ),
             values,
@@ -234,6 +236,8 @@ def _adopt_block(db: Database, to: Source, giver: Source, after: str | None, don
             return None
         if busy := sum(row[2] for row in rows):
             raise _busy(giver, busy)
+        lost = [(row[0], KeyClass.CHANGED if row[3] else KeyClass.NEW, "another sync's now") for row in rows if row[4]]
+        record_outcomes(connection, giver, lost, Outcome.ELSEWHERE)
         _hand_over(connection, {**values, "last": rows[-1][0]}, _range(to, after))
     done.keys += len(rows)
     done.documents += sum(1 for row in rows if row[1] is not None)
@@ -242,7 +246,7 @@ def _adopt_block(db: Database, to: Source, giver: Source, after: str | None, don
 
 def _hand_over(connection: Connection, values: dict[str, Any], where: str) -> None:
     for statement in (
-        "UPDATE object SET source_id = :to, claim_owner = NULL, revision = revision + 1"
+        "UPDATE object SET source_id = :to, queued_run = NULL, claim_owner = NULL, revision = revision + 1"
         f" WHERE {where} AND key <= :last",
         "UPDATE history SET source_id = :to WHERE source_id = :giver AND key IN"
         " (SELECT key FROM object WHERE scope_id = :scope AND source_id = :to AND key >= :prefix AND key <= :last)",

@@ -6,6 +6,7 @@ One of them is deleted only while no row holds its id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -13,13 +14,14 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.state.claims import free_key
-from cloudindex_provider.state.conditions import FREE, IDLE, MINE, claim_values
+from cloudindex_provider.state.conditions import FREE, IDLE, MINE, Status, claim_values
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Finding, Owner, Run, Source
 from cloudindex_provider.state.runs import add_counts
 
 __all__ = [
+    "Reason",
     "Superseded",
     "claim_superseded",
     "forget_superseded",
@@ -31,26 +33,30 @@ __all__ = [
 ]
 
 
-def supersede(connection: Connection, source: Source, key: str, ids: Iterable[str], reason: str) -> None:
-    """Note documents of ours that are to go, in the transaction that finds them out.
+class Reason(StrEnum):
+    """Why a document of ours is to go."""
 
-    :param reason: ``replaced`` by a newer one, a ``copy`` beside the live one, or ``failed``
-    """
-    rows = [{"scope": source.scope_id, "id": one, "source": source.id, "key": key, "reason": reason} for one in ids]
-    if rows:
-        connection.execute(
-            sa.text(
-                "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
-                " VALUES (:scope, :id, :source, :key, :reason) ON CONFLICT DO NOTHING"
-            ),
-            rows,
-        )
+    REPLACED = "replaced"  # by a newer one, which is live
+    COPY = "copy"  # beside the live one: it goes once that is known for sure
+    FAILED = "failed"  # CloudIndex couldn't process it, or it belongs to no key
+
+
+_INSERT = sa.text(
+    "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
+    " VALUES (:scope, :id, :source, :key, :reason) ON CONFLICT DO NOTHING"
+)
+
+
+def supersede(connection: Connection, source: Source, key: str, ids: Iterable[str], reason: Reason) -> int:
+    """Note documents of a key that are to go, in the transaction that finds them out; gives how many weren't known."""
+    shared = {"scope": source.scope_id, "source": source.id, "key": key, "reason": str(reason)}
+    return sum(connection.execute(_INSERT, {**shared, "id": one}).rowcount for one in ids)
 
 
 def record_strays(db: Database, run: Run, key: str, ids: Iterable[str]) -> None:
     """Documents of our own requests that can't be told to belong to a key: they are to be deleted."""
     with db.write() as connection:
-        supersede(connection, run.source, key, ids, "failed")
+        supersede(connection, run.source, key, ids, Reason.FAILED)
 
 
 class Superseded(NamedTuple):
@@ -69,7 +75,8 @@ def superseded_documents(db: Database, run: Run, *, limit: int) -> list[Supersed
                 "SELECT superseded.key, superseded.document_id, superseded.reason FROM superseded LEFT JOIN object"
                 " ON object.scope_id = superseded.scope_id AND object.key = superseded.key"
                 " WHERE superseded.source_id = :source"
-                " AND (superseded.reason IN ('failed', 'replaced') OR object.key IS NULL OR object.status = 'indexed')"
+                f" AND (superseded.reason IN ('{Reason.FAILED}', '{Reason.REPLACED}') OR object.key IS NULL OR"
+                f" object.status = '{Status.INDEXED}')"
                 " AND coalesce(object.document_id, '') <> superseded.document_id"
                 " AND coalesce(object.upload_document_id, '') <> superseded.document_id"
                 " ORDER BY superseded.key, superseded.document_id LIMIT :limit"
@@ -138,11 +145,10 @@ def document_ids_of(db: Database, run: Run, key: str) -> list[str]:
 
 def supersede_found(db: Database, source: Source, findings: Sequence[Finding], *, why: str) -> int:
     """Documents beside a key's live one: the next run's delete step removes them once the key is indexed."""
-    statement = sa.text(
-        "INSERT INTO superseded (scope_id, document_id, source_id, key, reason)"
-        " SELECT scope_id, :id, source_id, key, 'copy' FROM object WHERE scope_id = :scope AND key = :key"
-        " AND source_id = :source AND revision = :seen AND coalesce(document_id, '') <> :id"
-        f" AND coalesce(upload_document_id, '') <> :id AND {IDLE} ON CONFLICT DO NOTHING"
+    unbound = (
+        "SELECT count(*) FROM (SELECT 1 FROM object WHERE scope_id = :scope AND key = :key AND source_id = :source"
+        " AND revision = :seen AND coalesce(document_id, '') <> :id AND coalesce(upload_document_id, '') <> :id"
+        f" AND {IDLE}{'' if db.is_sqlite else ' FOR UPDATE'}) AS found"
     )
     with db.write() as connection:
         now, done = db.now(connection), []
@@ -151,7 +157,8 @@ def supersede_found(db: Database, source: Source, findings: Sequence[Finding], *
                 "scope": source.scope_id, "key": one.key, "source": source.id, "seen": one.revision, "now": now,
                 "id": one.document_id,
             }  # fmt: skip
-            if connection.execute(statement, values).rowcount:
+            free = connection.execute(sa.text(unbound), values).scalar_one()
+            if free and supersede(connection, source, one.key, [one.document_id], Reason.COPY):
                 done.append((one.key, "copy found", f"{why}: {one.document_id}"))
-        note(connection, source, now, done)
+        note(db, connection, source.id, done)
     return len(done)

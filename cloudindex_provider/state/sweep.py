@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.state.accounts import hand_over, key_class, note_found, note_removed, record_outcomes
 from cloudindex_provider.state.approvals import Approval, Hold, record_verdict
 from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.bulk_insert import insert_listed
-from cloudindex_provider.state.conditions import IDLE
+from cloudindex_provider.state.conditions import IDLE, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
-from cloudindex_provider.state.history import note_history
+from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import ObjectRow, Run, Source, SweepWrites
 from cloudindex_provider.state.runs import add_counts
 
@@ -47,11 +48,20 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
     with db.write() as connection:
         _lock(connection, run, writes)
         now = db.now(connection)
-        taken = _insert(connection, run, writes)
+        found = _found(writes)
+        hand_over(connection, run, list(found), now)
+        taken = _insert(connection, run, writes, now)
         _update(connection, run, writes, now)
+        note_found(connection, run, found)
         _gone(db, connection, run, writes, now)
         add_counts(connection, run.id, writes.counts)
         add_counts(connection, run.id, {"new": -taken, "skipped": taken, "skipped:owned_by_other": taken})
+
+
+def _found(writes: SweepWrites) -> dict[str, KeyClass]:
+    """The keys of work that have a row already, in key order within their kind."""
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.waiting)]
+    return {row.key: key_class(row) for row in (*rows, *writes.underway)}
 
 
 def _lock(connection: Connection, run: Run, writes: SweepWrites) -> None:
@@ -67,22 +77,27 @@ def _lock(connection: Connection, run: Run, writes: SweepWrites) -> None:
         )
 
 
-def _insert(connection: Connection, run: Run, writes: SweepWrites) -> int:
+def _insert(connection: Connection, run: Run, writes: SweepWrites, now: float) -> int:
     """Add the new keys; gives how many of them another sync has made its own since the comparison read the state."""
-    added = insert_listed(connection, run, writes.insert, status="pending")
+    added = insert_listed(connection, run, writes.insert, status=Status.PENDING)
     for reason in sorted({why for _, why in writes.insert_skipped}):
         items = [item for item, why in writes.insert_skipped if why == reason]
-        insert_listed(connection, run, items, status="skipped", reason=str(reason))
-    return 0 if added == len(writes.insert) else _taken_by_others(connection, run, writes.insert)
+        insert_listed(connection, run, items, status=Status.SKIPPED, reason=str(reason))
+    if added == len(writes.insert):
+        return 0
+    taken = _taken_by_others(connection, run, writes.insert)
+    # Others of this very sync may have been faster, too.
+    mine = [item.key for item in writes.insert if item.key not in taken]
+    hand_over(connection, run, mine, now)
+    note_found(connection, run, dict.fromkeys(mine, KeyClass.NEW))
+    return len(taken)
 
 
-def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObject]) -> int:
+def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObject]) -> set[str]:
     one_of, keys = among(connection, [item.key for item in items])
-    statement = sa.text(
-        f"SELECT count(*) FROM object WHERE scope_id = :scope AND key {one_of} AND source_id <> :source"
-    )
+    statement = sa.text(f"SELECT key FROM object WHERE scope_id = :scope AND key {one_of} AND source_id <> :source")
     values = {"scope": run.source.scope_id, "keys": keys, "source": run.source.id}
-    return int(connection.execute(statement, values).scalar_one())
+    return set(connection.execute(statement, values).scalars())
 
 
 def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
@@ -90,12 +105,12 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
     fresh = "attempts = 0, next_attempt_at = NULL, reason = NULL"
     # A row whose delete had begun may have lost its document: its hash must not pass for something indexed.
     unsure = ", ".join(
-        f"{name} = CASE WHEN status = 'deleting' THEN NULL ELSE {name} END"
+        f"{name} = CASE WHEN status = '{Status.DELETING}' THEN NULL ELSE {name} END"
         for name in ("indexed_etag", "indexed_sha256")
     )
     _many(
         connection,
-        f"status = 'pending', {wanted}, {fresh}, {unsure}, queued_run = :run, claim_owner = NULL",
+        f"status = '{Status.PENDING}', {wanted}, {fresh}, {unsure}, queued_run = :run, claim_owner = NULL",
         _UNTOUCHED,
         [_seen(run, row, item, now) for row, item in writes.requeue],
     )
@@ -103,13 +118,13 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
     _many(connection, wanted, "revision = :seen", [_seen(run, row, item, now) for row, item in writes.replace_wanted])
     _many(
         connection,
-        f"status = 'indexed', {wanted}, {fresh}, claim_owner = NULL",
+        f"status = '{Status.INDEXED}', {wanted}, {fresh}, claim_owner = NULL",
         _UNTOUCHED,
         [_seen(run, row, item, now) for row, item in writes.restore],
     )
     _many(
         connection,
-        f"status = 'skipped', {wanted}, reason = :reason, {unsure}, claim_owner = NULL",
+        f"status = '{Status.SKIPPED}', {wanted}, reason = :reason, {unsure}, claim_owner = NULL",
         _UNTOUCHED,
         [{**_seen(run, row, item, now), "reason": reason} for row, item, reason in writes.skip],
     )
@@ -128,22 +143,34 @@ def _many(connection: Connection, sets: str, where: str, rows: Sequence[Mapping[
 
 
 def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
-    if writes.forget:
-        connection.execute(
-            sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key = :key AND {_UNTOUCHED}"),
-            [{"scope": run.source.scope_id, "key": r.key, "seen": r.revision, "now": now} for r in writes.forget],
-        )
-        note_history(
-            db, connection, run, [(row.key, "forgotten", "gone before it was uploaded") for row in writes.forget]
-        )
-    if writes.removed:
-        connection.execute(
-            sa.text(
-                "INSERT INTO run_key (run_id, key, class) VALUES (:run, :key, 'removed')"
-                " ON CONFLICT (run_id, key) DO NOTHING"
-            ),
-            [{"run": run.id, "key": row.key} for row in writes.removed],
-        )
+    note_removed(connection, run, [row.key for row in writes.removed])
+    _forget(db, connection, run, writes.forget, now)
+    # What earlier runs have found, and this one finds to need no work any more.
+    restored = [(row.key, key_class(row), "S3 has the indexed version again") for row, _ in writes.restore]
+    record_outcomes(connection, run.source, restored, Outcome.INDEXED)
+    settled = (Status.INDEXED, Status.SKIPPED)
+    skipped = [(row.key, key_class(row), str(why)) for row, _, why in writes.skip if row.status not in settled]
+    record_outcomes(connection, run.source, skipped, Outcome.SKIPPED)
+
+
+def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[ObjectRow], now: float) -> None:
+    """Drop rows of keys that are gone and of which nothing was ever sent."""
+    if not rows:
+        return
+    one_of, keys = among(connection, [row.key for row in rows])
+    values = {"scope": run.source.scope_id, "keys": keys, "now": now}
+    idle = f"scope_id = :scope AND key {one_of} AND {IDLE}"
+    rows_now = connection.execute(sa.text(f"SELECT key, revision FROM object WHERE {idle}"), values)
+    seen = {row.key: row.revision for row in rows_now}
+    gone = [row for row in rows if seen.get(row.key) == row.revision]
+    record_outcomes(connection, run.source, [(row.key, key_class(row), "deleted since") for row in gone], Outcome.GONE)
+    one_of, keys = among(connection, [row.key for row in gone])
+    connection.execute(
+        sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key {one_of}"), {**values, "keys": keys}
+    )
+    note(
+        db, connection, run.source.id, [(row.key, "forgotten", "gone before it was uploaded") for row in gone], run=run
+    )
 
 
 def finish(

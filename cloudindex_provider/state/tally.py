@@ -1,4 +1,4 @@
-"""What the report reads: outcomes of a run, what no outcome was written for, and examples of what went wrong."""
+"""What the report reads: outcomes of a run, what has none yet, and examples of what went wrong."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudindex_provider.state.conditions import CLAIMED, WORK
+from cloudindex_provider.state.conditions import CLAIMED, UNSETTLED, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
 __all__ = ["Tally", "read_tally"]
 
-# Rows of this source that still want work and that this run has not dealt with. What a later run queued isn't ours.
-_UNTOUCHED = (
-    f"source_id = :source AND {WORK} AND status IN ('pending', 'uploading', 'processing', 'failed', 'quarantined')"
-    " AND coalesce(queued_run, 0) <= :run"
+# Keys that the run answers for and that have no outcome, with their rows: those that it has claimed or that a later run
+# has found, too, and those that only their own row says it has found.
+_OPEN = (
+    "SELECT object.status, object.claim_owner, object.claim_until FROM run_key LEFT JOIN object"
+    " ON object.scope_id = :scope AND object.key = run_key.key AND object.source_id = :source"
+    f" WHERE run_key.run_id = :run AND run_key.class <> '{KeyClass.REMOVED}' AND run_key.outcome IS NULL"
+    " UNION ALL SELECT status, claim_owner, claim_until FROM object"
+    f" WHERE source_id = :source AND {WORK} AND ({UNSETTLED} OR status = '{Status.QUARANTINED}') AND queued_run = :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
-# Seconds after which a run without an end is taken to have died; it would excuse every later imbalance otherwise.
-_LONGEST_RUN = 86400
+_FATE = (
+    f"CASE WHEN status = '{Status.QUARANTINED}' THEN '{Outcome.QUARANTINED}'"
+    f" WHEN status IS NULL OR NOT ({UNSETTLED}) OR {CLAIMED} THEN '{Outcome.ELSEWHERE}' ELSE 'deferred' END"
+)
 
 
 @dataclass(slots=True)
 class Tally:
     """Numbers of keys, and examples as (key, status or outcome, reason)."""
 
-    outcomes: dict[tuple[str, str], int] = field(default_factory=dict)  # (class, outcome or "") of this run's keys
-    untouched: dict[str, int] = field(default_factory=dict)  # status -> rows; "elsewhere" are claimed by others
+    outcomes: dict[tuple[str, str], int] = field(default_factory=dict)  # (class, outcome) of this run's listed keys
+    open: dict[str, int] = field(default_factory=dict)  # fate -> keys without an outcome
     stale: int = 0  # live documents that S3 has a newer version of
-    overlapping: bool = False  # another run of this sync worked at the same time
     failures: list[tuple[str, str, str | None]] = field(default_factory=list)
     skips: list[tuple[str, str, str | None]] = field(default_factory=list)
     quarantined: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -40,28 +45,31 @@ class Tally:
 def read_tally(db: Database, run: Run, *, examples: int = 20) -> Tally:
     """Everything that the report needs, in one snapshot."""
     with db.read() as connection:
-        values = {"run": run.id, "source": run.source.id, "now": db.now(connection), "limit": examples}
+        values = {
+            "run": run.id, "source": run.source.id, "scope": run.source.scope_id, "now": db.now(connection),
+            "limit": examples,
+        }  # fmt: skip
         return Tally(
             outcomes=_outcomes(connection, values),
-            untouched=_untouched(connection, values),
+            open=_open(connection, values),
             stale=_stale(connection, values),
-            overlapping=_overlapping(connection, values),
             failures=_rows(
                 connection,
-                "SELECT key, outcome, reason FROM run_key WHERE run_id = :run AND outcome IN ('failed', 'quarantined')"
+                "SELECT key, outcome, reason FROM run_key WHERE run_id = :run"
+                f" AND outcome IN ('{Outcome.FAILED}', '{Outcome.QUARANTINED}')"
                 " ORDER BY key LIMIT :limit",
                 values,
             ),
             skips=_rows(
                 connection,
-                f"SELECT key, status, reason FROM object WHERE source_id = :source AND status = 'skipped' AND {WORK}"
-                " ORDER BY key LIMIT :limit",
+                "SELECT key, status, reason FROM object"
+                f" WHERE source_id = :source AND status = '{Status.SKIPPED}' AND {WORK} ORDER BY key LIMIT :limit",
                 values,
             ),
             quarantined=_rows(
                 connection,
                 "SELECT key, status, reason FROM object"
-                f" WHERE source_id = :source AND status = 'quarantined' AND {WORK} ORDER BY key LIMIT :limit",
+                f" WHERE source_id = :source AND status = '{Status.QUARANTINED}' AND {WORK} ORDER BY key LIMIT :limit",
                 values,
             ),
         )
@@ -73,35 +81,24 @@ def _rows(connection: Connection, sql: str, values: dict[str, Any]) -> list[tupl
 
 def _outcomes(connection: Connection, values: dict[str, Any]) -> dict[tuple[str, str], int]:
     rows = connection.execute(
-        sa.text("SELECT class, coalesce(outcome, ''), count(*) FROM run_key WHERE run_id = :run GROUP BY 1, 2"), values
+        sa.text(
+            "SELECT class, outcome, count(*) FROM run_key WHERE run_id = :run"
+            f" AND class <> '{KeyClass.REMOVED}' AND outcome IS NOT NULL GROUP BY 1, 2"
+        ),
+        values,
     )
     return {(row[0], row[1]): int(row[2]) for row in rows}
 
 
-def _untouched(connection: Connection, values: dict[str, Any]) -> dict[str, int]:
-    rows = connection.execute(
-        sa.text(
-            "SELECT CASE WHEN status = 'quarantined' THEN 'quarantined'"
-            f" WHEN {CLAIMED} THEN 'elsewhere' ELSE 'deferred' END, count(*)"
-            f" FROM object WHERE {_UNTOUCHED} GROUP BY 1"
-        ),
-        values,
-    )
+def _open(connection: Connection, values: dict[str, Any]) -> dict[str, int]:
+    rows = connection.execute(sa.text(f"SELECT {_FATE}, count(*) FROM ({_OPEN}) AS unanswered GROUP BY 1"), values)
     return {row[0]: int(row[1]) for row in rows}
 
 
 def _stale(connection: Connection, values: dict[str, Any]) -> int:
     statement = sa.text(
         f"SELECT count(*) FROM object WHERE source_id = :source AND {WORK}"
-        " AND status <> 'deleting' AND document_id IS NOT NULL AND (indexed_etag IS NULL OR indexed_etag <> etag)"
+        f" AND status <> '{Status.DELETING}' AND document_id IS NOT NULL"
+        " AND (indexed_etag IS NULL OR indexed_etag <> etag)"
     )
     return int(connection.execute(statement, values).scalar_one())
-
-
-def _overlapping(connection: Connection, values: dict[str, Any]) -> bool:
-    statement = sa.text(
-        "SELECT count(*) FROM run AS other JOIN run AS this ON this.id = :run WHERE other.source_id = :source"
-        " AND other.id <> this.id AND (other.finished_at >= this.started_at"
-        f" OR (other.finished_at IS NULL AND other.started_at >= this.started_at - {_LONGEST_RUN}))"
-    )
-    return bool(connection.execute(statement, values).scalar_one())

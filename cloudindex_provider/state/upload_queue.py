@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST
 from cloudindex_provider.state.claims import Finder, claim_request, ready_rows
-from cloudindex_provider.state.conditions import MAY_CLAIM, claim_values
+from cloudindex_provider.state.conditions import MAY_CLAIM, Status, claim_values
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, Run, WorkRow
 
@@ -34,10 +34,13 @@ _LAST = "CASE WHEN doubtful = 1 AND attempts > 0 THEN 1 ELSE 0 END"
 class UploadQueue:
     """The keys that one upload loop claims next. For one thread at a time; other loops have queues of their own.
 
+    :param few: the run has found few of the keys that wait, so an index on what waits doesn't lead to them
+
     :param length: keys of one scan
     :param look: keys whose rows are looked at together
     """
 
+    few: bool = False
     length: int = _QUEUE
     look: int = _LOOK
     _keys: list[str] = field(default_factory=list)
@@ -63,7 +66,7 @@ class UploadQueue:
                 db, run, owner, lease=lease, max_request_size=max_request_size, max_documents=max_documents, find=find
             )
 
-        if order == "key":
+        if order == "key" and not self.few:
             return request(None)
         by = _order_by(order, db)
         while True:
@@ -102,8 +105,8 @@ class UploadQueue:
 def _order_by(order: str, db: Database) -> str:
     # Times are ISO 8601 in UTC: their order is that of their bytes, and Postgres sorts bytes faster than words.
     as_bytes = "" if db.is_sqlite else ' COLLATE "C"'
-    first = {"newest": f"last_modified{as_bytes} DESC", "smallest": "size"}[order]
-    return f"{_LAST}, {first}, key"
+    first = {"key": "", "newest": f"last_modified{as_bytes} DESC, ", "smallest": "size, "}[order]
+    return f"{_LAST}, {first}key"
 
 
 def _scan(db: Database, run: Run, owner: Owner, by: str, length: int) -> list[str]:
@@ -111,6 +114,7 @@ def _scan(db: Database, run: Run, owner: Owner, by: str, length: int) -> list[st
     with db.read() as connection:
         values = claim_values(owner, source=run.source.id, run=run.id, now=db.now(connection), length=length)
         statement = (
-            f"SELECT key FROM object WHERE status IN ('failed', 'pending') AND {MAY_CLAIM} ORDER BY {by} LIMIT :length"
+            f"SELECT key FROM object WHERE status IN ('{Status.FAILED}', '{Status.PENDING}')"
+            f" AND {MAY_CLAIM} ORDER BY {by} LIMIT :length"
         )
         return list(connection.execute(sa.text(statement), values).scalars())

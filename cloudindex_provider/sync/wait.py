@@ -66,7 +66,7 @@ def wait(ctx: SyncContext) -> Progress:
 
 def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
     found: list[WorkRow] = []
-    while block := outcomes.processing_rows(ctx.db, run, after=found[-1].key if found else None, limit=_BLOCK):
+    while block := outcomes.processing_rows(ctx.db, ctx.source, after=found[-1].key if found else None, limit=_BLOCK):
         found += block
     return found
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cloudindex_provider.s3.page import ListedObject, ListedPage
+from cloudindex_provider.state.accounts import key_class
 from cloudindex_provider.state.blocks import KnownLines
 from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.records import ObjectRow, SweepWrites
@@ -162,20 +163,22 @@ def _wanted(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
     if same and row.status == Status.SKIPPED and row.reason == SkipReason.OPTED_OUT:
         _skipped(writes, SkipReason.OPTED_OUT)  # the object said so itself; a new version is asked again
         return
-    # Where a delete had begun, nothing is known to be indexed any more.
-    known = row.indexed_etag is not None and row.status != Status.DELETING
-    writes.count("changed" if known else "new")
+    writes.count(key_class(row))
     if not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
         writes.requeue.append((row, item))
-    elif row.status != Status.QUARANTINED:
+    elif row.status == Status.QUARANTINED:
+        writes.underway.append(row)
+    else:
         writes.waiting.append((row, item))
 
 
 def _in_flight(item: ListedObject, row: ObjectRow, reason: SkipReason | None, writes: SweepWrites) -> None:
     """An upload that has begun goes on and is this run's work, whatever S3 has or the selection says by now."""
-    writes.count("changed" if row.indexed_etag is not None else "new")
+    writes.count(key_class(row))
     if reason is None and (row.etag, row.size) != (item.etag, item.size):
         writes.replace_wanted.append((row, item))
+    else:
+        writes.underway.append(row)
 
 
 def _skipped(writes: SweepWrites, reason: SkipReason) -> None:

@@ -10,6 +10,7 @@ from cloudindex_provider.errors import PlanChangedError
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
 from cloudindex_provider.state import blocks, claims, runs, sweep
 from cloudindex_provider.state.approvals import Hold, find_approval
+from cloudindex_provider.state.counts import DETECTED
 from cloudindex_provider.state.db.database import BLOCK
 from cloudindex_provider.state.records import Run, SweepWrites
 from cloudindex_provider.state.sweep import read_bounds
@@ -76,7 +77,7 @@ def _detect(ctx: SyncContext) -> Detection:
     bounds = even_bounds(part.ends for part in ranges) if ctx.settings.keys is None else None
     sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict, bounds=bounds)
     runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
-    found.backlog, found.backlog_bytes = claims.backlog(ctx.db, ctx.source)
+    found.backlog, found.backlog_bytes = claims.backlog(ctx.db, ctx.source, run)
     found.requests = request_estimate(found.backlog, found.backlog_bytes, ctx.settings.limits.max_request_size)
     return found
 
@@ -113,7 +114,7 @@ def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) ->
     for writes in _named(ctx, comparison) if ctx.settings.keys is not None else scan(ctx, comparison, ranges):
         _add(found.counts, writes.counts)
         yield writes
-    for name in ("listed", "new", "changed", "unchanged", "skipped", "removed", "excluded", "live"):
+    for name in DETECTED:
         found.counts.setdefault(name, 0)
 
 

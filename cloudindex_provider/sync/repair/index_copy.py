@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from cloudindex_provider.api.models import Document
 from cloudindex_provider.errors import StateError
+from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.records import Finding, Tracked
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.document_list import every_document
@@ -37,14 +38,14 @@ _UNKNOWN = "NOT EXISTS (SELECT 1 FROM known WHERE known.id = document.id)"
 # kind -> (key, the revision seen, document id or ""), each as (FROM and WHERE, revision, document)
 _FINDINGS = {
     "gone": (
-        "tracked WHERE mine AND quiet AND document_id IS NOT NULL AND status <> 'processing'"
+        f"tracked WHERE mine AND quiet AND document_id IS NOT NULL AND status <> '{Status.PROCESSING}'"
         " AND NOT EXISTS (SELECT 1 FROM document WHERE document.id = tracked.document_id)",
         "tracked.revision",
         "tracked.document_id",
     ),
     "differs": (
         "tracked JOIN document ON document.id = tracked.document_id WHERE mine AND quiet"
-        " AND tracked.status = 'indexed' AND document.sha256 <> tracked.sha256",
+        f" AND tracked.status = '{Status.INDEXED}' AND document.sha256 <> tracked.sha256",
         "tracked.revision",
         "document.id",
     ),
@@ -55,7 +56,8 @@ _FINDINGS = {
     ),
     "stuck": ("tracked WHERE mine AND stuck", "tracked.revision", "''"),
     "removed": (
-        "tracked JOIN document ON document.id = tracked.document_id WHERE mine AND tracked.status <> 'deleting'"
+        "tracked JOIN document ON document.id = tracked.document_id WHERE mine AND tracked.status <>"
+        f" '{Status.DELETING}'"
         " AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.key = tracked.key)",
         "tracked.revision",
         "document.id",

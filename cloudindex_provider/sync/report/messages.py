@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cloudindex_provider.state.counts import DETECTED
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.report import SyncReport
 from cloudindex_provider.sync.settings import SyncSettings
@@ -14,12 +15,11 @@ __all__ = ["tell_detection", "tell_report"]
 Log = Any  # Airflow's task logger is structlog's, a worker's is logging's
 
 _SHOWN = 5  # examples of what needs no action
-_ORDER = ("listed", "unchanged", "new", "changed", "skipped", "removed", "excluded", "live")
 
 
 def tell_detection(log: Log, settings: SyncSettings, found: Detection) -> None:
     """What S3 has, against what CloudIndex has."""
-    counts = [f"{name} {found.counts[name]:,}" for name in _ORDER if found.counts.get(name)]
+    counts = [f"{name} {found.counts[name]:,}" for name in DETECTED if found.counts.get(name)]
     log.info("%s: %s; %d to upload.", _where(settings), ", ".join(counts) or "nothing listed", found.backlog)
     _tell_emptiness(log, settings, found.counts)
     if found.hold:
@@ -47,6 +47,11 @@ def _tell_leftovers(log: Log, report: SyncReport) -> None:
         log.info("%d documents are left to the next run.", counts["deferred"])
     if report.left.documents and not report.dry_run:
         log.info("Still to upload: %s.", report.left.backlog())
+    if report.imbalance:
+        log.warning(
+            "The run's counts don't add up: %s. Nothing was done because of it; please report it with this log.",
+            report.imbalance,
+        )
     if counts.get("stale"):
         log.warning("%d documents are still served in an older version, because the new one failed.", counts["stale"])
     if report.held_reason and (counts.get("held") or report.dry_run):

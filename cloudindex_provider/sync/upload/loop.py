@@ -56,8 +56,11 @@ class _UploadLoop:
     readers: Readers
     _again: list[WorkRow] = field(default_factory=list)  # claimed rows whose upload hadn't arrived
     _ahead: Reading | None = None  # the next request, claimed and being read
-    _queue: UploadQueue = field(default_factory=UploadQueue)
+    _queue: UploadQueue = field(init=False)
     _progress: UploadProgress = field(default_factory=UploadProgress)
+
+    def __post_init__(self) -> None:
+        self._queue = UploadQueue(few=self.ctx.settings.keys is not None)
 
     def run_until_done(self) -> None:
         deadline = self._deadline()

@@ -149,7 +149,7 @@ class State:
     def index(self, *items: ListedObject) -> None:
         """Sent and processed: indexed."""
         self.send(*items)
-        for row in outcomes.processing_rows(self.db, self.run):
+        for row in outcomes.processing_rows(self.db, self.source):
             assert outcomes.record_processed(self.db, self.run, row, sha256=None, version=None)
 
     def rows(self) -> dict[str, ObjectRow]:

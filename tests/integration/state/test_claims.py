@@ -47,6 +47,7 @@ def test_no_more_documents_than_the_run_may_have(state: Any, listed: Listed) -> 
     state.detect(*(listed(f"{number:02}") for number in range(30)))
     assert [len(state.claim(max_documents=25)) for _ in range(3)] == [20, 5, 0]
     state.begin("r2")
+    state.detect(*(listed(f"{number:02}") for number in range(30)))
     assert len(state.claim(OTHER, max_documents=25)) == 5  # the rest is still claimed
 
 
@@ -176,7 +177,7 @@ def test_a_newer_etag_found_at_the_read_may_be_sent(state: Any, listed: Listed) 
     now = replace(state.claim()[0], etag="e2", size=11, last_modified="later")
     state.intend([now])
     outcomes.record_sent(state.db, state.run, state.owner, now, document_id="d", version=1, sha256=None)
-    for row in outcomes.processing_rows(state.db, state.run):
+    for row in outcomes.processing_rows(state.db, state.source):
         outcomes.record_processed(state.db, state.run, row, sha256=None, version=None)
     row = state.row()
     assert (row.status, row.etag, row.indexed_etag, row.indexed_size) == ("indexed", "e2", "e2", 11)
@@ -188,6 +189,7 @@ def test_failed_rows_wait_for_their_time_and_for_another_run(state: Any, listed:
     failure = Failure("x", delay=3600.0)
     outcomes.record_failed(state.db, state.run, state.owner, state.claim()[0], failure, max_attempts=3)
     state.begin("r2")
+    state.detect(listed())
     assert state.claim() == []
     assert claims.backlog(state.db, state.source) == (0, 0)
     state.sql("UPDATE object SET next_attempt_at = 1.0")

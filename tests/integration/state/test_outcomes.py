@@ -21,7 +21,7 @@ def processed(state: Any, **more: Any) -> list[bool]:
     values = {"sha256": None, "version": None, **more}
     return [
         outcomes.record_processed(state.db, state.run, row, **values)
-        for row in outcomes.processing_rows(state.db, state.run)
+        for row in outcomes.processing_rows(state.db, state.source)
     ]
 
 
@@ -85,7 +85,7 @@ def test_a_version_under_the_same_id_supersedes_nothing(state: Any, listed: List
     state.begin("r3")
     row = begun(state, listed(etag="e3"))[0]
     outcomes.record_sent(state.db, state.run, state.owner, row, document_id="doc-k.txt-e1", version=3, sha256=None)
-    for one in outcomes.processing_rows(state.db, state.run):
+    for one in outcomes.processing_rows(state.db, state.source):
         outcomes.record_failed(state.db, state.run, None, one, Failure("bad"), max_attempts=3)
     assert state.superseded() == set()
 
@@ -95,7 +95,7 @@ def test_a_failed_version_leaves_the_old_one_live(state: Any, listed: Listed) ->
     state.index(listed(etag="e1"))
     state.begin("r2")
     state.send(listed(etag="e2"))
-    for row in outcomes.processing_rows(state.db, state.run):
+    for row in outcomes.processing_rows(state.db, state.source):
         assert outcomes.record_failed(state.db, state.run, None, row, Failure("bad"), max_attempts=3) == "failed"
     row = state.row()
     assert (row.status, row.document_id, row.indexed_etag) == ("failed", "doc-k.txt-e1", "e1")
@@ -118,7 +118,7 @@ def test_s3_has_moved_on_while_it_was_processed(state: Any, listed: Listed) -> N
 def test_processing_that_changed_meanwhile_is_left_alone(state: Any, listed: Listed) -> None:
     """A poll that decides over an old view of the row writes nothing."""
     state.send(listed())
-    row = outcomes.processing_rows(state.db, state.run)[0]
+    row = outcomes.processing_rows(state.db, state.source)[0]
     state.sql("UPDATE object SET revision = revision + 1")
     before = state.sql("SELECT * FROM object")
     assert not outcomes.record_processed(state.db, state.run, row, sha256=None, version=None)
@@ -127,14 +127,18 @@ def test_processing_that_changed_meanwhile_is_left_alone(state: Any, listed: Lis
     assert (state.history(), state.run_keys()["k.txt"][1]) == ([], None)
 
 
-def test_processing_rows_come_in_blocks_and_are_this_run_s(state: Any, listed: Listed) -> None:
-    """What an earlier run sent is answered for by the run that looks, in key order."""
-    state.send(*(listed(key) for key in "cab"))
+def test_processing_rows_come_in_blocks_and_are_the_finder_s(state: Any, listed: Listed) -> None:
+    """What an earlier run sent comes in key order; the run whose detection finds it in flight answers for it."""
+    items = [listed(key) for key in "cab"]
+    state.send(*items)
     state.begin("r2")
-    first = outcomes.processing_rows(state.db, state.run, limit=2)
-    rest = outcomes.processing_rows(state.db, state.run, after=first[-1].key, limit=2)
+    state.detect(*items)
+    first = outcomes.processing_rows(state.db, state.source, limit=2)
+    rest = outcomes.processing_rows(state.db, state.source, after=first[-1].key, limit=2)
     assert [row.key for row in (*first, *rest)] == ["a", "b", "c"]
-    assert state.run_keys() == dict.fromkeys("abc", ("new", None))
+    for row in (*first, *rest):
+        outcomes.record_processed(state.db, state.run, row, sha256=None, version=None)
+    assert state.run_keys() == dict.fromkeys("abc", ("new", "indexed"))
 
 
 def test_an_outcome_is_written_for_every_run_that_waits_for_it(state: Any, listed: Listed) -> None:
@@ -142,6 +146,7 @@ def test_an_outcome_is_written_for_every_run_that_waits_for_it(state: Any, liste
     state.send(listed())
     first = state.run
     second = state.begin("r2")
+    state.detect(listed())
     processed(state)
     for run in (first, second):
         state.run = run
@@ -300,7 +305,7 @@ def test_an_outcome_is_one_transaction(state: Any, listed: Listed, name: str, mo
 
     row = begun(state, listed())[0]
     before = _everything(state)
-    monkeypatch.setattr(outcomes, "_outcome", cut)
+    monkeypatch.setattr(outcomes, "record_outcome", cut)
     with pytest.raises(RuntimeError):
         WRITERS[name](state, state.owner, row)
     assert _everything(state) == before

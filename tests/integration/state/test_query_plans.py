@@ -43,12 +43,12 @@ def run(tmp_path: Path) -> Iterator[tuple[Database, Run]]:
     with db.write() as connection:
         connection.execute(
             sa.text(
-                "INSERT INTO object (scope_id, key, source_id, status, etag, size, last_modified, storage_class)"
-                " VALUES (:scope, :key, :source, :status, 'e', 1, 't', 'STANDARD')"
+                "INSERT INTO object (scope_id, key, source_id, status, etag, size, last_modified, storage_class,"
+                " queued_run) VALUES (:scope, :key, :source, :status, 'e', 1, 't', 'STANDARD', :run)"
             ),
             [
                 {"scope": source.scope_id, "source": source.id, "key": f"{n:05}",
-                 "status": "indexed" if n % 100 else "pending"}
+                 "status": "indexed" if n % 100 else "pending", "run": found.id}
                 for n in range(3000)
             ],
         )  # fmt: skip
@@ -96,8 +96,14 @@ def claim_and_send(db: Database, run: Run) -> None:
     for row in rows[2:4]:
         outcomes.record_sent(db, run, OWNER, row, document_id="d", version=1, sha256=None)
     outcomes.record_failed(db, run, OWNER, rows[4], Failure("x"), max_attempts=3)
-    for row in outcomes.processing_rows(db, run):
+    for row in outcomes.processing_rows(db, run.source):
         outcomes.record_processed(db, run, row, sha256=None, version=None)
+
+
+def found_again(db: Database, run: Run) -> None:
+    rows = blocks.read_block(db, run.source, after=None, upto="00500", limit=1000)
+    later = runs.start_run(db, run.source, RunName("d", "r2", "t"))
+    sweep.apply(db, later, SweepWrites(underway=[row for row in rows if row.status == "pending"]))
 
 
 def remove_one(db: Database, run: Run) -> None:
@@ -128,6 +134,7 @@ WORK: dict[str, Callable[[Database, Run], Any]] = {
     "tally": read_tally,
     "upload": claim_and_send,
     "remove": remove_one,
+    "found again": found_again,
     "history": lambda db, run: history.prune(db, run.source, days=90),
 }
 

@@ -214,7 +214,7 @@ def test_doubt_is_cleared_once_and_copies_are_noted(state: Any, listed: Listed) 
     doubts.record_unknown(state.db, state.run, state.owner, [row], "cut")
     assert doubts.doubtful_indexed(state.db, state.run) == []
     outcomes.record_sent(state.db, state.run, state.owner, row, document_id="d", version=1, sha256="s")
-    for one in outcomes.processing_rows(state.db, state.run):
+    for one in outcomes.processing_rows(state.db, state.source):
         outcomes.record_processed(state.db, state.run, one, sha256=None, version=None)
     (doubt,) = doubts.doubtful_indexed(state.db, state.run)
     assert (doubt.key, doubt.file_name, doubt.document_id) == ("a", "name-a", "d")

@@ -19,7 +19,7 @@ def test_all_files_of_a_request_are_taken_at_once(state: Any) -> None:
     state.intend(rows)
     sent = [Sent(row, f"doc-{row.key}", 2, f"sha-{row.key}") for row in reversed(rows)]
     assert outcomes.record_all_sent(state.db, state.run, state.owner, sent) == 3
-    found = outcomes.processing_rows(state.db, state.run)
+    found = outcomes.processing_rows(state.db, state.source)
     assert [(row.key, row.upload_document_id, row.document_version, row.upload_sha256) for row in found] == [
         (key, f"doc-{key}", 2, f"sha-{key}") for key in KEYS
     ]

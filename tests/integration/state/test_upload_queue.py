@@ -184,6 +184,7 @@ def test_failed_rows_that_are_due_are_claimed_with_the_rest_and_never_twice_in_a
     assert claim(queue, order, max_request_size=2) == numbered((2,))  # this run has tried the other
     state.sql("UPDATE object SET next_attempt_at = 1e12 WHERE status = 'failed'")
     state.begin("r2")
+    state.detect(document(1, size=1, day=9), document(2, size=2, day=8))
     assert claim(UploadQueue(), order) == []
     state.sql("UPDATE object SET next_attempt_at = 1.0 WHERE status = 'failed'")
     assert claim(UploadQueue(), order) == numbered((1,))
@@ -208,7 +209,11 @@ def test_removed_keys_and_other_sources_rows_are_left_alone(state: Any, make_sta
     state.begin("r3")
     state.detect(document(2))
     other = make_state(sync_id="other")
-    other.sql("UPDATE object SET source_id = :id, status = 'pending' WHERE key = '002'", id=other.source.id)
+    other.sql(
+        "UPDATE object SET source_id = :id, queued_run = :run, status = 'pending' WHERE key = '002'",
+        id=other.source.id,
+        run=other.run.id,
+    )
     assert claim(UploadQueue(), "newest") == []
     assert [row.key for row in claim_rows(other, UploadQueue(), "newest")] == ["002"]
 
