@@ -18,10 +18,12 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, Source, WorkRow
 
 __all__ = [
+    "Finder",
     "backlog",
     "claim_request",
     "free_key",
     "live_documents",
+    "note_run_keys",
     "ready_rows",
     "record_intent",
     "release",

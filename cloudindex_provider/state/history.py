@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, Source
 
-__all__ = ["Event", "key_history", "note_history", "prune", "prune_daily"]
+__all__ = ["Event", "key_history", "note", "note_history", "prune", "prune_daily"]
 
 
 def note_history(db: Database, connection: Connection, run: Run, events: Iterable[tuple[str, str, str | None]]) -> None:

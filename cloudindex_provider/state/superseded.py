@@ -22,6 +22,7 @@ from cloudindex_provider.state.runs import add_counts
 __all__ = [
     "Superseded",
     "claim_superseded",
+    "document_ids_of",
     "forget_superseded",
     "keep_superseded",
     "record_strays",
