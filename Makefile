@@ -24,6 +24,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m programs.lint_exports
 
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

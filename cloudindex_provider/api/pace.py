@@ -1,7 +1,7 @@
 """The pace of one budget of requests: what the answers said about it, and when the next request may go.
 
 Pure arithmetic over moments in seconds of any one clock: no I/O, no sleep, no clock of its own. Whoever keeps a
-``Pace`` (``LocalPacer`` in memory, ``sync.pacing`` in the state) shows it every answer and books every request with it.
+``Pace`` (``LocalPacer`` in memory, ``state.pacer`` in the state) shows it every answer and books every request with it.
 Invariants: requests are spaced, never bunched; limits are read from answers, never assumed; what was learned from a
 refusal is forgotten again, so a wrong lesson costs hours, not for ever.
 

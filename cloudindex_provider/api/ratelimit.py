@@ -113,7 +113,7 @@ def _sane(seconds: float) -> float | None:
 class LocalPacer:
     """Even spacing for the threads of one process, from what the last answers said.
 
-    For clients without a state; a sync's tasks share theirs by ``sync.pacing``. Each caller reserves its moment and
+    For clients without a state; a sync's tasks share theirs by ``state.pacer``. Each caller reserves its moment and
     sleeps once until then. Until an answer names a limit, nothing waits. An hourly limit that no header shows isn't
     learned here: that takes a longer memory than a client has.
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError
 from cloudindex_provider.errors import SettingsError, StateError
 from cloudindex_provider.state.db.database import Database
 
-__all__ = ["open_state", "resolve_state_url"]
+__all__ = ["SECTION", "open_state", "resolve_state_url"]
 
 SECTION = "cloudindex"
 # Executors whose workers are other machines, or may be.

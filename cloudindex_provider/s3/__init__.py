@@ -1,0 +1,12 @@
+"""Amazon's S3, read only: pages of a listing, objects pinned to their ETag, proofs of absence.
+
+    source              all that is asked of S3, over an injected boto3 client, with its retries
+    page                what a listing gives: objects, and pages by column
+    ranges              a prefix in ranges of keys, listed side by side
+    list_xml            a page of ListObjectsV2, parsed fast
+    botocore_shortcuts  hands answers to those parsers before botocore's own
+    object              one pass over an object's bytes, with its hashes
+    error_mapping       botocore's exceptions to ours
+
+May import ``errors``, and alone with ``hooks.s3`` botocore. Knows no Airflow, no CloudIndex and no state.
+"""

@@ -1,0 +1,35 @@
+"""What is known, as rows: one room a subject, and all SQL that reads or writes it. Asks neither S3 nor CloudIndex.
+
+    db            the connection, its transactions, the tables and their migrations
+
+  What is stored
+    records       rows as frozen values
+    conditions    the words and conditions of rows that more than one statement uses
+    sources       a sync's own row; listing, forgetting, handing keys over
+    runs          runs and their counters
+    counts        what a run counts: names, groups, meanings
+    accounts      which keys a run answers for, and their outcomes
+    history       what happened to each key
+
+  A key's way
+    blocks        reading by the thousand rows, for the comparison
+    sweep         what a detection writes
+    bulk_insert   new rows, by the driver's fastest way
+    upload_queue  in which order the backlog is claimed
+    claims        who works on which rows, and the intent before a request
+    outcomes      what became of a claimed row
+    doubts        uploads whose outcome is unknown
+    superseded    documents that are to go: replaced ones and copies
+    removals      documents whose object is gone
+    tally         what the report reads
+
+  Beside it
+    approvals     mass deletes that wait for a person, and what was allowed
+    budgets       the shared budget of requests: its rows
+    pacer         the same as the client's pacer, which sleeps
+    repairs       what people and an audit do to rows
+    rebuilt       writing a state that was made again
+
+May import ``s3`` and ``api`` (their values and arithmetic), ``errors`` and, alone with ``hooks.state``, SQLAlchemy.
+"The rooms of the state" in pyproject.toml says which of these may import which.
+"""

@@ -15,7 +15,17 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Run
 
-__all__ = ["Approval", "Hold", "HoldRow", "approve", "find_approval", "mark_asked", "open_holds", "record_verdict"]
+__all__ = [
+    "DEFAULT_DAYS",
+    "Approval",
+    "Hold",
+    "HoldRow",
+    "approve",
+    "find_approval",
+    "mark_asked",
+    "open_holds",
+    "record_verdict",
+]
 
 DEFAULT_DAYS = 7.0
 

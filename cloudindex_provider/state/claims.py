@@ -28,6 +28,7 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, Source, WorkRow
 
 __all__ = [
+    "Finder",
     "backlog",
     "claim_request",
     "free_key",

@@ -24,6 +24,7 @@ __all__ = [
     "Reason",
     "Superseded",
     "claim_superseded",
+    "document_ids_of",
     "forget_superseded",
     "keep_superseded",
     "record_strays",

@@ -1,0 +1,23 @@
+"""The engine: one room a step, in this order. Knows S3, CloudIndex and the state; knows no Airflow.
+
+    run            a whole sync in one process: all steps
+    detect         1. list S3, compare with the state, write what differs
+    upload         2. claim, read, send, write the outcome
+    wait           3. until CloudIndex has processed what was sent
+    remove         4. delete superseded documents, and those of keys that S3 has no more
+    report         5. account for the run, and what the log says meanwhile
+    repair         outside of a run: audit and rebuild
+
+  What several steps share
+    context        what a step is given: settings, state, S3, CloudIndex, who is running
+    settings       the settings of one sync, validated
+    arguments      from text to the types of settings
+    selection      which listed keys are synced, and why others aren't
+    naming         S3 key to CloudIndex file name
+    doubt          uploads whose outcome is unknown, looked up
+    document_list  CloudIndex's list of all documents, one task at a time
+    claim_keeper   keeps a task's claims alive while it works
+
+May import ``state``, ``s3``, ``api`` and ``errors``, but neither SQLAlchemy nor httpx nor botocore. "The rooms of the
+engine" in pyproject.toml says which of these may import which.
+"""

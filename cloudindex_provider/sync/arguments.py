@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.sync.settings import DEFAULT_FILE_TYPES
 
-__all__ = ["file_types", "flag", "is_unset", "keys", "number", "optional", "seconds", "strings", "whole"]
+__all__ = [
+    "StringList",
+    "file_types",
+    "flag",
+    "is_unset",
+    "keys",
+    "number",
+    "optional",
+    "seconds",
+    "strings",
+    "whole",
+]
 
 StringList = str | Sequence[str] | None
 

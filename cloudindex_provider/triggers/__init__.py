@@ -1,0 +1,6 @@
+"""What waits in Airflow's triggerer, without a worker. Holds ids and intervals, never a key or a secret.
+
+    cloudindex  waits until documents are processed; shared with the sensor
+
+May import ``hooks``, ``retry`` and what is below them.
+"""

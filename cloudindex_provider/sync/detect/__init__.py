@@ -1,0 +1,12 @@
+"""Step 1: what S3 lists against what the state holds. Sends nothing to CloudIndex and deletes nothing.
+
+    detection   the step itself, and the dry look of a plan
+    scan        one pass over a prefix, block by block
+    lines       unchanged blocks, told by one comparison of text
+    comparison  two sequences in key order to what must be written; pure
+    guard       whether removals may be acted on; pure
+    plan        what a run would do with each key, and its hash; pure
+    collector   Python's garbage collector while rows pass by the million
+
+May import ``sync.context`` and what is below it, ``state``, ``s3``, ``api`` and ``errors``; no other step.
+"""

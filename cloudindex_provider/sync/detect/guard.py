@@ -1,13 +1,11 @@
-"""What a run may do at once: how many requests, and whether removals may be acted on. Pure."""
+"""Whether the removals that a run has found may be acted on, or wait for a person. Pure."""
 
 from __future__ import annotations
 
 from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.sync.settings import Limits
 
-__all__ = [
-    "delete_guard",
-]
+__all__ = ["delete_guard"]
 
 
 def delete_guard(*, removed: int, live: int, listed: int, limits: Limits) -> Hold | None:

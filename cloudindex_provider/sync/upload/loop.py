@@ -1,6 +1,6 @@
-"""Uploading the backlog, one request's worth of claimed rows after another (``sync.sending``). Deletes nothing.
+"""Uploading the backlog, one request's worth of claimed rows after another (``sender``). Deletes nothing.
 
-While a request is under way, the next one's rows are claimed and its small objects read (``sync.reading``): one request
+While a request is under way, the next one's rows are claimed and its small objects read (``readers``): one request
 ahead and no more. However the loop ends, it gives back what it has claimed and not sent.
 What is in doubt from before is looked up first (``sync.doubt``), and what must be sent again goes last: alone where the
 service had given no answer, so that a file which breaks the service costs no other.
