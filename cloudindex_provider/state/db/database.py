@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,8 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLA
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cloudindex_provider.errors import StateError, StateUnavailableError
+from cloudindex_provider.state.db.migrations import MIGRATIONS, Migration
 from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, prepare_sqlite_file
-from cloudindex_provider.state.db.tables import MIGRATIONS, SCHEMA_VERSION
 
 __all__ = ["BLOCK", "Database"]
 
@@ -29,17 +29,23 @@ BLOCK = 5000  # rows a writing transaction holds at most
 _BUSY_TIMEOUT = 30.0  # seconds
 # One migration at a time, whatever starts at once.
 _MIGRATION_LOCK = 0x436C6F75
+_SCHEMA_HINT = (
+    "Nothing was changed, and another try would fail alike. Check that the state's user may create and alter tables;"
+    " if it may, report this, and go back to the version of airflow-provider-cloudindex that wrote the state."
+)
 
 
 class Database:
     """The state's database, opened, checked and at this version's schema.
 
     :param url: an SQLAlchemy URL (sqlite or postgresql)
+    :param migrations: those that make this version's schema, from the first on
     :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str | URL, *, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self.url = make_url(url)
+        self._migrations = migrations
         self._write_lock = threading.Lock()
         if self.is_sqlite:
             prepare_sqlite_file(self.url)
@@ -108,11 +114,11 @@ class Database:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-            raise StateUnavailableError(f"The state in {self.name} can't be used now: {_cause(error)}.") from None
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError, PoolTimeoutError) as error:
             if _is_damage(error):
                 raise StateError(f"The state in {self.name} is damaged: {_cause(error)}.", hint=DAMAGE_HINT) from None
+            if not _is_refusal(error):
+                raise StateUnavailableError(f"The state in {self.name} can't be used now: {_cause(error)}.") from None
             raise StateError(
                 f"The state in {self.name} refused a statement: {_cause(error)}.",
                 hint="Check that the database is the state's own, and that its user may create tables there.",
@@ -120,20 +126,34 @@ class Database:
 
     def _migrate(self) -> None:
         with self.read() as connection:
-            if self._version(connection) == SCHEMA_VERSION:
+            if self._version(connection) == len(self._migrations):
                 return
+        # One transaction for all: where one of them fails, the version that wrote the state can still use it.
         with self.write() as connection:
             if not self.is_sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
-            for migrate in MIGRATIONS[self._version(connection) :]:
-                migrate(connection)
+            for migration in self._migrations[self._version(connection) :]:
+                self._apply(connection, migration)
             connection.execute(
                 sa.text(
                     "INSERT INTO meta (name, value) VALUES ('schema', :v)"
                     " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
                 ),
-                {"v": str(SCHEMA_VERSION)},
+                {"v": str(len(self._migrations))},
             )
+
+    def _apply(self, connection: Connection, migration: Migration) -> None:
+        for statement in migration.statements(self.dialect):
+            try:
+                connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+            except DatabaseError as error:
+                if _is_damage(error) or not _is_refusal(error):
+                    raise
+                raise StateError(
+                    f"The schema of the state in {self.name} can't be brought to version {migration.number}:"
+                    f" {_cause(error)}, at {statement.splitlines()[0]!r}.",
+                    hint=_SCHEMA_HINT,
+                ) from None
 
     def _version(self, connection: Connection) -> int:
         """The schema that is there, 0 in an empty database."""
@@ -150,9 +170,9 @@ class Database:
                 f"The state in {self.name} has tables but no schema version, so it isn't ours or is damaged.",
                 hint="Nothing was changed. Point the state at an empty database of its own.",
             )
-        if version > SCHEMA_VERSION:
+        if version > len(self._migrations):
             raise StateError(
-                f"The state in {self.name} has schema {version}; this version knows {SCHEMA_VERSION} at most.",
+                f"The state in {self.name} has schema {version}; this version knows {len(self._migrations)} at most.",
                 hint="Install the version of airflow-provider-cloudindex that wrote it, or a newer one.",
             )
         return version
@@ -226,6 +246,15 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
 def _is_damage(error: SQLAlchemyError) -> bool:
     original = getattr(error, "orig", None)
     return type(original) is sqlite3.DatabaseError  # "malformed", "not a database": the class, not the text
+
+
+def _is_refusal(error: SQLAlchemyError) -> bool:
+    """Whether the statement itself is refused (a table or column that isn't there, say), so that no retry helps."""
+    if not isinstance(error, OperationalError):
+        return isinstance(error, DatabaseError)
+    # SQLite has one class for this and for locks, full disks and the like, and tells them apart by code.
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_ERROR
 
 
 def _cause(error: SQLAlchemyError) -> str:

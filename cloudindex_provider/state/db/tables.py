@@ -1,8 +1,7 @@
-"""The state's tables and their migrations. Nothing else in the project writes DDL.
+"""The state's tables as they are today. No table is made from here: ``migrations`` does, and tests hold both equal.
 
 One ``object`` row per (project, bucket, key): its primary key is what makes every key have one owner (``source_id``),
-and because a prefix is a range of keys it is also the order in which the comparison reads. Migrations run once, in
-order, in one transaction each; a state that is newer than this code is refused.
+and because a prefix is a range of keys it is also the order in which the comparison reads.
 """
 
 from __future__ import annotations
@@ -21,11 +20,10 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.conditions import WORK
 
-__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "metadata"]
+__all__ = ["metadata"]
 
 metadata = MetaData()
 
@@ -282,17 +280,3 @@ document_list = Table(
     Column("requests", BigInteger, nullable=False),
     Column("documents", BigInteger, nullable=False),
 )
-
-_SINCE_2 = (listing_bound, pace, pace_slot, pace_minute, document_list)
-
-
-def _create_first(connection: Connection) -> None:
-    metadata.create_all(connection, tables=[table for table in metadata.sorted_tables if table not in _SINCE_2])
-
-
-def _create_second(connection: Connection) -> None:
-    metadata.create_all(connection, tables=_SINCE_2)
-
-
-MIGRATIONS = (_create_first, _create_second)
-SCHEMA_VERSION = len(MIGRATIONS)

@@ -17,7 +17,8 @@ from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state import sources
 from cloudindex_provider.state.db import database, sqlite_file
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.db.tables import MIGRATIONS, SCHEMA_VERSION, metadata
+from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
+from cloudindex_provider.state.db.tables import metadata
 
 
 def open_and_write(url: str) -> int:
@@ -54,14 +55,9 @@ def test_an_empty_database_gets_every_table(empty_url: sa.URL) -> None:
         db.close()
 
 
-def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(
-    empty_url: sa.URL, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(empty_url: sa.URL) -> None:
     """A state that the first version wrote gets the tables of later ones, and loses nothing."""
-    with monkeypatch.context() as patch:
-        patch.setattr(database, "MIGRATIONS", MIGRATIONS[:1])
-        patch.setattr(database, "SCHEMA_VERSION", 1)
-        Database(empty_url).close()
+    Database(empty_url, migrations=MIGRATIONS[:1]).close()
     assert statement(empty_url, "SELECT value FROM meta WHERE name = 'schema'") == [("1",)]
     statement(empty_url, "INSERT INTO scope (project_id, bucket) VALUES ('p', 'b')")
     db = Database(empty_url)
