@@ -1,4 +1,4 @@
-"""``airflow cloudindex plan``, ``rebuild`` and ``audit``: what reads S3 and CloudIndex."""
+"""``airflow cloudindex rebuild`` and ``audit``: putting the state right by what S3 and CloudIndex have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources, runs, their counters and the history: who asked for what, and what came of it."""
+"""Runs and their counters: who asked for a sync, when its steps began, and the numbers of what came of it."""
 
 from __future__ import annotations
 

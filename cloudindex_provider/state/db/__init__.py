@@ -1,10 +1,11 @@
 """The database under the state: SQLite for one machine, Postgres for several.
 
     database     opening, checking, migrating, and transactions
-    tables       the tables and their migrations: all DDL of the project
+    tables       today's tables
+    migrations   how a state came to them, version by version: all DDL of the project, frozen
     driver       statements given to the driver as it takes them, for thousands of rows
     leases       named locks with an end
     sqlite_file  the state's file, looked at before SQLite opens it
 
-All but ``tables`` know nothing of keys and runs. May import ``errors``, ``state.conditions`` and ``state.records``.
+All but ``tables`` and ``migrations`` know nothing of keys and runs. May import ``errors``, ``state.conditions`` and ``state.records``.
 """
