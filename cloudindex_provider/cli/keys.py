@@ -34,8 +34,8 @@ def retry(args: Namespace) -> int:
 
 def _release(args: Namespace, db: Database, source: Source) -> int:
     if args.keys:
-        return repairs.release_keys(db, source, args.keys, user())
-    return repairs.release_all(db, source, "failed" if args.all_failed else "quarantined", user())
+        return repairs.retry_keys(db, source, args.keys, user())
+    return repairs.retry_all(db, source, "failed" if args.all_failed else "quarantined", user())
 
 
 @command

@@ -19,8 +19,8 @@ from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import detect
 from cloudindex_provider.sync.remove import remove
-from cloudindex_provider.sync.report.messages import tell_detection, tell_report
-from cloudindex_provider.sync.report.progress import tell_backlog
+from cloudindex_provider.sync.report.messages import log_detection, log_report
+from cloudindex_provider.sync.report.progress import log_backlog
 from cloudindex_provider.sync.report.report import dry_report, judge, make_report
 from cloudindex_provider.sync.run import record_requests
 from cloudindex_provider.sync.upload.loop import upload, upload_task_count
@@ -54,11 +54,11 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
             found = detect(ctx)
             s3_requests = ctx.s3.take_calls()
             if not ctx.settings.dry_run:
-                tell_detection(self.log, ctx.settings, found)
-                tell_backlog(ctx, found)
+                log_detection(self.log, ctx.settings, found)
+                log_backlog(ctx, found)
         if ctx.settings.dry_run:
             report = dry_report(found, s3_requests)
-            tell_report(self.log, ctx.settings, report)
+            log_report(self.log, ctx.settings, report)
             context["ti"].xcom_push(COUNTS, report.as_dict())
             return []
         context["ti"].xcom_push(COUNTS, {**found.counts, "backlog": found.backlog})
@@ -130,10 +130,10 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
                         kwargs={"indexed": indexed, "failed": failed},
                     )
                 ctx.sleep(min(float(look), remaining) if self.deferrable else pause)
-        self._tell(ctx, seen, indexed, failed)
+        self._log_end(ctx, seen, indexed, failed)
         return {"indexed": indexed, "failed": failed, "processing": seen.waiting}
 
-    def _tell(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
+    def _log_end(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
         self.log.info("CloudIndex has processed %d documents; %d failed.", indexed + failed, failed)
         if seen.waiting and ctx.settings.wait_for_processing:
             limit = ctx.settings.limits.processing_timeout
@@ -179,7 +179,7 @@ class CloudIndexSyncReportOperator(BaseS3ToCloudIndexOperator):
             raise _failed_steps(failed, None)
         with self._session(context) as ctx:
             report = make_report(ctx)
-        tell_report(self.log, ctx.settings, report)
+        log_report(self.log, ctx.settings, report)
         if failed:
             raise _failed_steps(failed, report.as_dict())
         judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)

@@ -29,7 +29,9 @@ from cloudindex_provider.s3.page import ListedObject, ListedPage
 
 __all__ = ["S3Client", "S3Source"]
 
-ATTEMPTS = 3  # of a request that S3 throttled or couldn't answer; the guide's numbers, as those of the waits
+ATTEMPTS = (
+    3  # of a request that S3 throttled or couldn't answer; the numbers of CloudIndex's S3 guide, as those of the waits
+)
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}\Z")
 
 

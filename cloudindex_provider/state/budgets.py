@@ -23,8 +23,8 @@ __all__ = [
     "last_list",
     "overtaken",
     "peek",
+    "record_answer",
     "record_list",
-    "settle",
 ]
 
 
@@ -95,7 +95,7 @@ def drop(db: Database, name: str, ticket: str) -> None:
         connection.execute(_LEAVE, {"pace": name, "ticket": ticket})
 
 
-def settle(db: Database, name: str, ticket: str, heard: Heard) -> tuple[Pace, float]:
+def record_answer(db: Database, name: str, ticket: str, heard: Heard) -> tuple[Pace, float]:
     """Give back the slot of a request and learn from its answer; the pace, and the moment."""
     with db.write() as connection:
         pace = _locked(connection, name)

@@ -32,10 +32,10 @@ __all__ = [
     "backlog",
     "claim_request",
     "free_key",
+    "give_back",
     "live_documents",
     "ready_rows",
     "record_intent",
-    "release",
     "release_key",
     "renew",
     "take",
@@ -172,7 +172,7 @@ def renew(db: Database, owner: Owner, source: Source, lease: float) -> int:
         return connection.execute(sa.text(f"UPDATE object SET claim_until = :until WHERE {mine}"), values).rowcount
 
 
-def release(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
+def give_back(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
     """Give rows back that were claimed and not sent. One that is ``uploading`` stays: it must be looked up.
 
     The run hasn't dealt with what is given back: it takes no room of ``max_documents_per_run`` from the next try.

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from cloudindex_provider.api.pace import Heard, RateLimit
 from cloudindex_provider.errors import StoppedError
-from cloudindex_provider.state import budgets as pacing
+from cloudindex_provider.state import budgets
 from cloudindex_provider.state.budgets import Booking, BookingLimits
 from cloudindex_provider.state.db.database import Database
 
@@ -71,7 +71,7 @@ class SharedPacer:
         :raises StateError: when the state can't be used
         """
         if self._spacing is None:
-            pace, now = pacing.peek(self._db, self._name)
+            pace, now = budgets.peek(self._db, self._name)
             self._spacing = pace.spacing(now)
         return self._spacing
 
@@ -80,7 +80,7 @@ class SharedPacer:
 
         :raises StateError: when the state can't be used
         """
-        pace, now = pacing.peek(self._db, self._name)
+        pace, now = budgets.peek(self._db, self._name)
         usual = pace.usual(now)
         return 60.0 / usual if usual else None
 
@@ -97,13 +97,13 @@ class SharedPacer:
         while booking.wait:
             try:
                 self._sleep(booking.wait)
-                overtaken = pacing.overtaken(self._db, self._name, booking.at)
+                overtaken = budgets.overtaken(self._db, self._name, booking.at)
             except BaseException:  # the task was stopped in its sleep: the slot is free at once
-                pacing.drop(self._db, self._name, ticket)
+                budgets.drop(self._db, self._name, ticket)
                 raise
             if not overtaken:
                 break
-            pacing.drop(self._db, self._name, ticket)
+            budgets.drop(self._db, self._name, ticket)
             booking = self._book(ticket, operation)
         self._tickets.mine = ticket
 
@@ -115,14 +115,14 @@ class SharedPacer:
         :raises StateError: when the state can't be used
         """
         heard = Heard(status, limit, retry_after, code)
-        pace, now = pacing.settle(self._db, self._name, self._tickets.mine, heard)
+        pace, now = budgets.record_answer(self._db, self._name, self._tickets.mine, heard)
         self._spacing = pace.spacing(now)
 
     def _book(self, ticket: str, operation: str) -> Booking:
         """A booking with its moment, after waiting for a slot: whoever has one ends, or is given up for dead."""
         pause = _SHORTEST_PAUSE
         while True:
-            booking = pacing.book(self._db, self._name, ticket, self._limits, operation)
+            booking = budgets.book(self._db, self._name, ticket, self._limits, operation)
             if booking.wait is not None:
                 return booking
             self._sleep(pause)

@@ -20,9 +20,9 @@ from cloudindex_provider.state.records import Finding, Source, Tracked
 
 __all__ = [
     "known_documents",
-    "release_all",
-    "release_keys",
     "requeue",
+    "retry_all",
+    "retry_keys",
     "tracked_rows",
     "unchanged",
 ]
@@ -38,7 +38,7 @@ _RELEASED = (
 # Releasing
 
 
-def release_keys(db: Database, source: Source, keys: Sequence[str], user: str) -> int:
+def retry_keys(db: Database, source: Source, keys: Sequence[str], user: str) -> int:
     """Let failed or quarantined keys be tried again by the next run, as if for the first time.
 
     :raises SettingsError: naming the first key that isn't failed or quarantined; none is released then
@@ -56,7 +56,7 @@ def release_keys(db: Database, source: Source, keys: Sequence[str], user: str) -
         return _release(db, connection, source, sorted(set(keys)), user)
 
 
-def release_all(db: Database, source: Source, status: str, user: str) -> int:
+def retry_all(db: Database, source: Source, status: str, user: str) -> int:
     """Release every key of the source that is ``failed``, or ``quarantined``."""
     released, after = 0, ""
     while True:

@@ -20,12 +20,12 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.document_list import find_copies
 from cloudindex_provider.sync.naming import file_name
 
-__all__ = ["look_once_more", "settle"]
+__all__ = ["look_once_more", "resolve_doubts"]
 
 _TOGETHER = 600.0  # seconds; a service that took another file so shortly before was up
 
 
-def settle(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> list[WorkRow]:
+def resolve_doubts(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> list[WorkRow]:
     """Decide about claimed rows in doubt, whose grace is over; gives those to be sent again, pending and still claimed.
 
     Their ``doubtful`` is 1 where the service had given no answer, 0 where only the try was interrupted.

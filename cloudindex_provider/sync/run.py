@@ -9,7 +9,7 @@ from cloudindex_provider.state import runs
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection, detect
 from cloudindex_provider.sync.remove import remove
-from cloudindex_provider.sync.report.progress import tell_backlog
+from cloudindex_provider.sync.report.progress import log_backlog
 from cloudindex_provider.sync.report.report import SyncReport, dry_report, make_report
 from cloudindex_provider.sync.upload.loop import upload_side_by_side, upload_task_count
 from cloudindex_provider.sync.wait import wait
@@ -29,7 +29,7 @@ def synchronize(ctx: SyncContext) -> SyncReport:
     if ctx.settings.dry_run:
         return dry_report(found, ctx.s3.take_calls())
     ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in found.counts.items() if number))
-    tell_backlog(ctx, found)
+    log_backlog(ctx, found)
     with record_requests(ctx):
         _work(ctx, found)
     return make_report(ctx)

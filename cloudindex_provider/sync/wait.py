@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import NotFoundError
-from cloudindex_provider.state import budgets as pacing
-from cloudindex_provider.state import outcomes, runs
+from cloudindex_provider.state import budgets, outcomes, runs
 from cloudindex_provider.state.budgets import ListCost
 from cloudindex_provider.state.claims import live_documents
 from cloudindex_provider.state.outcomes import Failure
@@ -86,7 +85,7 @@ def _look_up(ctx: SyncContext, rows: list[WorkRow]) -> Iterator[tuple[WorkRow, D
                 yield by_id.pop(document.id), document
         complete = documents.complete
     cost = ListCost(max(1, ctx.client.request_count - asked), seen)
-    pacing.record_list(ctx.db, ctx.settings.project_id, cost)
+    budgets.record_list(ctx.db, ctx.settings.project_id, cost)
     for row in by_id.values():
         # Absent from a list that isn't complete, or was begun before the upload, is unknown.
         yield row, _single(ctx, row) if complete else _unknown(row)
@@ -106,7 +105,7 @@ def _by_list(ctx: SyncContext, waiting: int) -> bool:
     if waiting == 1:  # no list takes less than one request
         return False
     # A list that nobody has seen yet is taken to be one answer with what the state knows.
-    listing = pacing.last_list(ctx.db, ctx.settings.project_id) or ListCost(1, live_documents(ctx.db, ctx.source))
+    listing = budgets.last_list(ctx.db, ctx.settings.project_id) or ListCost(1, live_documents(ctx.db, ctx.source))
     return list_is_cheaper(waiting, listing, spacing=ctx.client.spacing)
 
 

@@ -28,7 +28,7 @@ from cloudindex_provider.operators.cloudindex_sync import (
 )
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.s3.error_mapping import s3_errors
-from cloudindex_provider.sync.report.messages import tell_report
+from cloudindex_provider.sync.report.messages import log_report
 from cloudindex_provider.sync.report.report import judge, make_report
 from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import DEFAULT_LIMITS, SyncSettings
@@ -57,9 +57,9 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
             try:
                 report = synchronize(ctx)
             except DeletesHeldError:
-                tell_report(self.log, ctx.settings, make_report(ctx))
+                log_report(self.log, ctx.settings, make_report(ctx))
                 raise
-            tell_report(self.log, ctx.settings, report)
+            log_report(self.log, ctx.settings, report)
             if not report.dry_run:
                 judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
                 ask_for_approval(ctx, context, result=report.as_dict(), state_conn_id=self.state_conn_id)

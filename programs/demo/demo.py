@@ -20,8 +20,8 @@ from moto.server import ThreadedMotoServer
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.local.server import LocalCloudIndex
+from cloudindex_provider.state.counts import REPORTED
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.report.report import COUNTS
 from programs.demo.sample import Sample
 from tests.support.airflow_server import AirflowServer
 
@@ -124,7 +124,7 @@ class Demo:
         self._check(self.airflow.xcom(DAG_ID, run_id, REPORT), expected)
 
     def _check(self, report: dict[str, Any], expected: dict[str, int]) -> None:
-        say("Report: " + ", ".join(f"{name} {report[name]:,}" for name in COUNTS if report[name]))
+        say("Report: " + ", ".join(f"{name} {report[name]:,}" for name in REPORTED if report[name]))
         gets = report["s3_requests"].get("GetObject", 0)
         say(f"  S3 requests: {report['s3_requests']}; uploads: {report['uploaded']}; S3 GETs: {gets}")
         for row in report["skips"]:

@@ -7,5 +7,6 @@
     leases       named locks with an end
     sqlite_file  the state's file, looked at before SQLite opens it
 
-All but ``tables`` and ``migrations`` know nothing of keys and runs. May import ``errors``, ``state.conditions`` and ``state.records``.
+All but ``tables`` and ``migrations`` know nothing of keys and runs. May import ``errors``, ``state.conditions`` and
+``state.records``.
 """

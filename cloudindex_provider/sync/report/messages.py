@@ -10,27 +10,27 @@ from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.report import SyncReport
 from cloudindex_provider.sync.settings import SyncSettings
 
-__all__ = ["tell_detection", "tell_report"]
+__all__ = ["log_detection", "log_report"]
 
 Log = Any  # Airflow's task logger is structlog's, a worker's is logging's
 
 _SHOWN = 5  # examples of what needs no action
 
 
-def tell_detection(log: Log, settings: SyncSettings, found: Detection) -> None:
+def log_detection(log: Log, settings: SyncSettings, found: Detection) -> None:
     """What S3 has, against what CloudIndex has."""
     counts = [f"{name} {found.counts[name]:,}" for name in DETECTED if found.counts.get(name)]
     log.info("%s: %s; %d to upload.", _where(settings), ", ".join(counts) or "nothing listed", found.backlog)
-    _tell_emptiness(log, settings, found.counts)
+    _log_emptiness(log, settings, found.counts)
     if found.hold:
         log.warning("%d removals are held: %s.", found.counts.get("removed", 0), found.hold.reason)
 
 
-def tell_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
+def log_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
     """A run's report, or a dry run's."""
     log.info("%s of %s: %s", "Dry run" if report.dry_run else "Report", _where(settings), report.summary())
     if report.dry_run:
-        _tell_emptiness(log, settings, report.counts)
+        _log_emptiness(log, settings, report.counts)
         for what, keys in report.plan.items():
             if keys:
                 log.info("Would %s: %s", what, ", ".join(map(repr, keys)))
@@ -38,10 +38,10 @@ def tell_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
         log.info("Skipped as %s: %d", reason, number)
     for row in report.failures:
         log.error("%s %r: %s", row["outcome"], row["key"], row["reason"])
-    _tell_leftovers(log, report)
+    _log_leftovers(log, report)
 
 
-def _tell_leftovers(log: Log, report: SyncReport) -> None:
+def _log_leftovers(log: Log, report: SyncReport) -> None:
     counts = report.counts
     if counts.get("deferred") and not report.dry_run:
         log.info("%d documents are left to the next run.", counts["deferred"])
@@ -62,7 +62,7 @@ def _tell_leftovers(log: Log, report: SyncReport) -> None:
         log.warning("Quarantined until they change in S3, the first of them %s", shown)
 
 
-def _tell_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:
+def _log_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:
     if counts.get("listed") or settings.keys is not None:
         return
     slash = " Keys seldom begin with a slash." if settings.prefix.startswith("/") else ""

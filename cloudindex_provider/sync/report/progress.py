@@ -15,19 +15,19 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.estimate import Estimate, pace
 
-__all__ = ["UploadProgress", "estimate_left", "tell_backlog"]
+__all__ = ["UploadProgress", "estimate_left", "log_backlog"]
 
 _EVERY = 60.0  # seconds between two messages of one loop
 _SENT = ("uploaded", "adopted")
 _SETTLED = (*_SENT, "same_bytes")
 
 
-def tell_backlog(ctx: SyncContext, found: Detection) -> None:
+def log_backlog(ctx: SyncContext, found: Detection) -> None:
     """Say what a detection has found to upload, and how long that takes."""
     if found.backlog:
         left = _estimate(ctx, found.backlog, found.backlog_bytes, measured=None)
         ctx.log.info("Backlog: %s.", left.backlog())
-        _tell_deferral(ctx, ctx.run(), left, ctx.settings.limits.max_documents_per_run)
+        _log_deferral(ctx, ctx.run(), left, ctx.settings.limits.max_documents_per_run)
 
 
 def estimate_left(ctx: SyncContext, run: Run) -> Estimate:
@@ -66,10 +66,10 @@ class UploadProgress:
         elif now - self._told_at < _EVERY:
             return
         else:
-            self._tell(ctx, run, now)
+            self._log_progress(ctx, run, now)
         self._told_at = now
 
-    def _tell(self, ctx: SyncContext, run: Run, now: float) -> None:
+    def _log_progress(self, ctx: SyncContext, run: Run, now: float) -> None:
         counted = runs.counts(ctx.db, run)
         settled, size = sum(counted.get(name, 0) for name in _SETTLED), counted.get("bytes", 0)
         if self._backlog is None:  # once: it reads every row that is left
@@ -87,7 +87,7 @@ class UploadProgress:
             "Uploaded %s of %s documents%s.", f"{sent:,}", f"{sent + left.documents:,}", f" ({when})" if when else ""
         )
         most = ctx.settings.limits.max_documents_per_run
-        _tell_deferral(ctx, run, left, None if most is None else most - settled)
+        _log_deferral(ctx, run, left, None if most is None else most - settled)
 
 
 def _estimate(ctx: SyncContext, documents: int, size: int, *, measured: float | None) -> Estimate:
@@ -101,7 +101,7 @@ def _estimate(ctx: SyncContext, documents: int, size: int, *, measured: float | 
     )
 
 
-def _tell_deferral(ctx: SyncContext, run: Run, left: Estimate, max_documents: int | None) -> None:
+def _log_deferral(ctx: SyncContext, run: Run, left: Estimate, max_documents: int | None) -> None:
     limit = ctx.settings.limits.max_run_time
     seconds = float("inf") if limit is None else limit - runs.run_age(ctx.db, run)
     if text := left.deferral(seconds, max_documents):

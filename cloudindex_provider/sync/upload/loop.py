@@ -21,7 +21,7 @@ from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.state.upload_queue import UploadQueue
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.doubt import settle
+from cloudindex_provider.sync.doubt import resolve_doubts
 from cloudindex_provider.sync.report.progress import UploadProgress
 from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
 from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
@@ -144,7 +144,7 @@ class _UploadLoop:
     def _give_back(self, rows: Sequence[WorkRow]) -> None:
         """Release claims, where another error may be on its way that must not be hidden: the lease ends them too."""
         try:
-            claims.release(self.ctx.db, self.run, self.ctx.owner, rows)
+            claims.give_back(self.ctx.db, self.run, self.ctx.owner, rows)
         except StateError as error:
             self.ctx.log.warning("%d claims couldn't be given back; they end by themselves: %s", len(rows), error)
 
@@ -178,7 +178,7 @@ class _UploadLoop:
             self.ctx.sleep(remaining)
             old, young = old + young, []
         if old:
-            self._again += settle(self.ctx, self.run, old)
+            self._again += resolve_doubts(self.ctx, self.run, old)
         return bool(old)
 
     def _doubts(self) -> tuple[list[WorkRow], list[WorkRow], float]:

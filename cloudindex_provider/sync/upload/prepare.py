@@ -74,7 +74,7 @@ class Ready:
         return self.sha256 or self.object.sha256
 
     def metadata(self) -> dict[str, Any]:
-        """What the seed's guide sends along with a document."""
+        """What CloudIndex's S3 guide sends along with a document."""
         facts = {
             "key": self.row.key,
             "etag": self.row.etag,

@@ -78,7 +78,7 @@ class Sender:
         try:
             self._check_source(prepared)
             for item in prepared:
-                self._settle(item)
+                self._record_unsent(item)
             if ready and at_request is not None:
                 at_request()
             self._send(ready)
@@ -104,7 +104,7 @@ class Sender:
         if not self._read and self._denied >= _DENIED_IN_ALL:
             raise next(error for error in broken if isinstance(error, AccessDeniedError))
 
-    def _settle(self, item: Prepared) -> None:
+    def _record_unsent(self, item: Prepared) -> None:
         """Write what needs no upload."""
         db, run, owner = self.ctx.db, self.run, self.ctx.owner
         match item:

@@ -123,7 +123,7 @@ def test_released_rows_are_free(state: Any, listed: Listed) -> None:
     state.detect(listed("a"), listed("b"))
     rows = state.claim()
     state.intend(rows[:1])
-    claims.release(state.db, state.run, state.owner, rows)
+    claims.give_back(state.db, state.run, state.owner, rows)
     assert [row.key for row in state.claim(OTHER)] == ["b"]
     assert state.row("a").status == "uploading"
 
@@ -255,6 +255,6 @@ def test_what_is_given_back_takes_no_room_of_the_run(state: Any, listed: Listed)
     state.detect(*(listed(f"{number}.txt") for number in range(3)))
     rows = state.claim(max_documents=2)
     assert state.claim(max_documents=2) == []
-    claims.release(state.db, state.run, state.owner, rows)
+    claims.give_back(state.db, state.run, state.owner, rows)
     assert state.run_keys() == {}
     assert [row.key for row in state.claim(max_documents=2)] == ["0.txt", "1.txt"]

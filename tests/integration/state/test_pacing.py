@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from cloudindex_provider.api.pace import HOUR, Heard, RateLimit
 from cloudindex_provider.errors import RateLimitedError, StateError, StoppedError
-from cloudindex_provider.state import budgets as pacing
+from cloudindex_provider.state import budgets
 from cloudindex_provider.state.budgets import BookingLimits, ListCost
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.pacer import SharedPacer, budget_name
@@ -71,18 +71,18 @@ class StateBudget:
 
     def book(self, ticket: str, now: float) -> float | None:
         self.clock.now = now
-        booking = pacing.book(self.db, self.name, ticket, LIMITS, "upload documents")
+        booking = budgets.book(self.db, self.name, ticket, LIMITS, "upload documents")
         return None if booking.wait is None else booking.at
 
     def overtaken(self, at: float) -> bool:
-        return pacing.overtaken(self.db, self.name, at)
+        return budgets.overtaken(self.db, self.name, at)
 
     def drop(self, ticket: str) -> None:
-        pacing.drop(self.db, self.name, ticket)
+        budgets.drop(self.db, self.name, ticket)
 
     def settle(self, ticket: str, heard: Heard, now: float) -> None:
         self.clock.now = now
-        pacing.settle(self.db, self.name, ticket, heard)
+        budgets.record_answer(self.db, self.name, ticket, heard)
 
 
 @pytest.mark.parametrize("service", [Fixed, Sliding])
@@ -96,13 +96,13 @@ def test_eight_tasks_share_a_hundred_requests_a_minute(db: Database, clock: Cloc
 
 
 def test_threads_never_get_the_same_moment(db: Database, clock: Clock) -> None:
-    pacing.settle(db, "b", "t", Heard(200, RateLimit(100, 100, 60.0)))
+    budgets.record_answer(db, "b", "t", Heard(200, RateLimit(100, 100, 60.0)))
     moments: list[float] = []
     wide = BookingLimits(slots=100, max_wait=30.0, patience=120.0, hold=180.0)
 
     def book(number: int) -> None:
         for turn in range(4):
-            moments.append(pacing.book(db, "b", f"{number}-{turn}", wide, "x").at - clock.now)
+            moments.append(budgets.book(db, "b", f"{number}-{turn}", wide, "x").at - clock.now)
 
     threads = [threading.Thread(target=book, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -115,14 +115,14 @@ def test_threads_never_get_the_same_moment(db: Database, clock: Clock) -> None:
 def _book_many(url: str, process: int) -> list[float]:
     db = Database(sa.make_url(url))
     wide = BookingLimits(slots=1000, max_wait=1e6, patience=1e6, hold=1e6)
-    found = [pacing.book(db, "b", f"{process}-{turn}", wide, "x").at for turn in range(25)]
+    found = [budgets.book(db, "b", f"{process}-{turn}", wide, "x").at for turn in range(25)]
     db.close()
     return found
 
 
 def test_processes_never_get_the_same_moment(db: Database, process_context: Any) -> None:
     """By the real clock: however slow a process is, its moments are the window's spacing from all others."""
-    pacing.settle(db, "b", "t", Heard(200, RateLimit(1000, 1000, 3600.0)))
+    budgets.record_answer(db, "b", "t", Heard(200, RateLimit(1000, 1000, 3600.0)))
     url = db.url.render_as_string(hide_password=False)
     with process_context.Pool(4) as pool:
         moments = sorted(chain(*pool.starmap(_book_many, [(url, process) for process in range(4)])))
@@ -240,11 +240,11 @@ def test_too_many_at_a_time_lowers_the_slots_of_everybody_for_a_while(
     for task in tasks:
         task.before("x")
     tasks[3].after(None, status=429, retry_after=40.0, code="rate_limit/concurrent-exceeded")
-    assert pacing.book(db, "b", "t", LIMITS, "x").wait is None  # three are under way, and no more may be
+    assert budgets.book(db, "b", "t", LIMITS, "x").wait is None  # three are under way, and no more may be
     ok(tasks[0])
-    assert pacing.book(db, "b", "t", LIMITS, "x").wait == 0.0
+    assert budgets.book(db, "b", "t", LIMITS, "x").wait == 0.0
     clock.now += 601
-    assert pacing.book(db, "b", "u", LIMITS, "x").wait == 0.0
+    assert budgets.book(db, "b", "u", LIMITS, "x").wait == 0.0
 
 
 def test_the_last_hours_requests_teach_an_hourly_limit(
@@ -292,11 +292,11 @@ def test_a_budget_s_name_shows_nothing_of_its_address() -> None:
 
 
 def test_what_a_list_took_is_remembered(db: Database) -> None:
-    assert pacing.last_list(db, "p") is None
-    pacing.record_list(db, "p", ListCost(3, 250))
-    pacing.record_list(db, "p", ListCost(4, 350))
-    assert pacing.last_list(db, "p") == ListCost(4, 350)
-    assert pacing.last_list(db, "q") is None
+    assert budgets.last_list(db, "p") is None
+    budgets.record_list(db, "p", ListCost(3, 250))
+    budgets.record_list(db, "p", ListCost(4, 350))
+    assert budgets.last_list(db, "p") == ListCost(4, 350)
+    assert budgets.last_list(db, "q") is None
 
 
 def test_a_task_that_is_being_stopped_waits_no_longer(db: Database) -> None:
@@ -316,7 +316,7 @@ def let_through(db: Database, clock: Clock, *, within: float) -> bool:
     ends = clock.now + within
     while clock.now <= ends:
         try:
-            return pacing.book(db, "b", "later", LIMITS, "x").wait is not None
+            return budgets.book(db, "b", "later", LIMITS, "x").wait is not None
         except RateLimitedError:
             clock.now += 600
     return False
@@ -329,16 +329,16 @@ def let_through(db: Database, clock: Clock, *, within: float) -> bool:
 )
 def test_one_odd_answer_closes_the_budget_for_an_hour_at_most(db: Database, clock: Clock, heard: Heard) -> None:
     """A plan may be upgraded and a header be wrong: somebody asks again before long."""
-    pacing.settle(db, "b", "t", heard)
+    budgets.record_answer(db, "b", "t", heard)
     assert not let_through(db, clock, within=1800)
     assert let_through(db, clock, within=2400)
 
 
 def test_a_clock_that_is_set_back_stops_nobody(db: Database, clock: Clock) -> None:
-    pacing.settle(db, "b", "t", Heard(200, RateLimit(100, 50, 30.0)))
+    budgets.record_answer(db, "b", "t", Heard(200, RateLimit(100, 50, 30.0)))
     clock.now += 6 * HOUR
-    pacing.book(db, "b", "1", LIMITS, "x")
-    pacing.settle(db, "b", "1", Heard(200, RateLimit(100, 50, 30.0)))
+    budgets.book(db, "b", "1", LIMITS, "x")
+    budgets.record_answer(db, "b", "1", Heard(200, RateLimit(100, 50, 30.0)))
     clock.now -= 6 * HOUR
     assert let_through(db, clock, within=0)
 

@@ -90,7 +90,7 @@ def claim_and_send(db: Database, run: Run) -> None:
     rows = claimed(db, run)
     claims.record_intent(db, run, OWNER, [(row, "n", None) for row in rows], lease=60.0)
     claims.withdraw(db, run, OWNER, rows[:1])
-    claims.release(db, run, OWNER, rows[:1])
+    claims.give_back(db, run, OWNER, rows[:1])
     doubts.record_unknown(db, run, OWNER, rows[1:2], "x")
     doubts.doubtful_uploads(db, run, OWNER, lease=60.0)
     for row in rows[2:4]:

@@ -19,7 +19,7 @@ from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, RunName, SweepWrites
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.report.messages import tell_report
+from cloudindex_provider.sync.report.messages import log_report
 from cloudindex_provider.sync.report.report import SyncReport, judge, make_report
 from cloudindex_provider.sync.settings import SyncSettings
 
@@ -298,7 +298,7 @@ def test_a_count_that_does_not_balance_is_a_warning(
     )
     judge(report, max_failed_documents=0)
     log = logging.getLogger("report")
-    tell_report(log, SyncSettings(project_id="p", bucket="b"), report)
+    log_report(log, SyncSettings(project_id="p", bucket="b"), report)
     assert [record.levelname for record in caplog.records if "don't add up" in record.getMessage()] == ["WARNING"]
 
 

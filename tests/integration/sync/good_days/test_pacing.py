@@ -14,7 +14,7 @@ from cloudindex_provider.errors import RateLimitedError, StoppedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.settings import Settings
-from cloudindex_provider.state import budgets as pacing
+from cloudindex_provider.state import budgets
 from cloudindex_provider.state.budgets import ListCost
 from cloudindex_provider.state.pacer import SharedPacer
 from cloudindex_provider.sync.detect.detection import detect
@@ -111,7 +111,7 @@ def test_a_first_list_teaches_what_the_next_costs(limited: Mirror) -> None:
     mirror.cloud.settings.page_size = 2
     waiting_run(mirror, 12)
     assert mirror.requests("list") == 6
-    assert pacing.last_list(mirror.db, mirror.project_id) == ListCost(6, 12)
+    assert budgets.last_list(mirror.db, mirror.project_id) == ListCost(6, 12)
     waiting_run(mirror, 3)
     assert (mirror.requests("list"), mirror.requests("get")) == (6, 3)
 
@@ -131,7 +131,7 @@ class Dear:
 def test_what_a_request_costs_decides_how_to_look(limited: Mirror, spacing: float, operation: str) -> None:
     """Three documents among many: single gets where requests are cheap, one list where there are few of them."""
     mirror = limited
-    pacing.record_list(mirror.db, mirror.project_id, ListCost(1, 30_000))
+    budgets.record_list(mirror.db, mirror.project_id, ListCost(1, 30_000))
     mirror.client.close()
     mirror.client = mirror.new_client(pacer=Dear(spacing))
     waiting_run(mirror, 3)

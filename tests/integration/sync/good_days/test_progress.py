@@ -10,7 +10,7 @@ import pytest
 
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import detect
-from cloudindex_provider.sync.report.progress import UploadProgress, tell_backlog
+from cloudindex_provider.sync.report.progress import UploadProgress, log_backlog
 from cloudindex_provider.sync.report.report import make_report
 from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.upload.loop import upload
@@ -39,7 +39,7 @@ def detected(mirror: Mirror, name: str = "run", *, quota: float | None = None, *
     ctx = mirror.context(name, **changes)
     if quota is not None:
         ctx.requests_per_minute = lambda: quota
-    tell_backlog(ctx, detect(ctx))
+    log_backlog(ctx, detect(ctx))
     return ctx
 
 

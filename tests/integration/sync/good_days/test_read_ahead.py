@@ -328,7 +328,7 @@ def test_claims_that_cannot_be_given_back_hide_no_error(
         raise StateError("The state can't be used.")
 
     it.gate.on_upload = limited
-    monkeypatch.setattr(claims, "release", broken)
+    monkeypatch.setattr(claims, "give_back", broken)
     with pytest.raises(RateLimitedError):
         upload(it.ctx)
 
