@@ -37,7 +37,8 @@ _DECIDED = (
 _DECIDED_FOR_FINDER = (
     "INSERT INTO run_key (run_id, key, class, outcome, reason)"
     " SELECT queued_run, key, CAST(:class AS text), CAST(:outcome AS text), CAST(:reason AS text) FROM object"
-    " WHERE scope_id = :scope AND key = :key AND source_id = :source AND queued_run IS NOT NULL"
+    " WHERE scope_id = :scope AND key = :key AND source_id = :source"
+    " AND EXISTS (SELECT 1 FROM run WHERE run.id = object.queued_run)"
     " ON CONFLICT (run_id, key) DO NOTHING"
 )
 _CLAIMED = (

@@ -10,7 +10,7 @@ from enum import StrEnum
 from cloudindex_provider.state.records import Owner, Run
 
 __all__ = [
-    "CLAIMED", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY", "UNSETTLED",
+    "CLAIMED", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY",
     "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
 ]  # fmt: skip
 
@@ -64,8 +64,6 @@ READY = (
     f"(status = '{Status.PENDING}' OR (status = '{Status.FAILED}'"
     " AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
 )
-# Still to be uploaded, processed or tried again.
-UNSETTLED = f"status IN ('{Status.PENDING}', '{Status.UPLOADING}', '{Status.PROCESSING}', '{Status.FAILED}')"
 _OF_RUN = "SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key"
 # What a run may claim: ready, free, found by it, and neither tried nor found removed by it.
 MAY_CLAIM = (

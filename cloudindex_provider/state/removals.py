@@ -11,6 +11,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cloudindex_provider.errors import ClaimLostError
+from cloudindex_provider.state.accounts import record_outcome
 from cloudindex_provider.state.claims import free_key
 from cloudindex_provider.state.conditions import FREE, MINE, KeyClass, Outcome, Status, claim_values
 from cloudindex_provider.state.db.database import Database
@@ -113,6 +114,9 @@ def record_deleted(db: Database, run: Run, owner: Owner, removal: Removal, ids: 
     """The service has none of these documents any more, so the row goes, unless somebody has taken the key up again."""
     with db.write() as connection:
         values = {"scope": run.source.scope_id, "key": removal.key, "seen": removal.revision, "run": run.id}
+        # A run that found the object again while its document was being deleted leaves it to the next one.
+        again = "another run was deleting its document"
+        record_outcome(connection, run.source, removal.key, KeyClass.NEW, Outcome.ELSEWHERE, again)
         connection.execute(
             sa.text("DELETE FROM object WHERE scope_id = :scope AND key = :key AND revision = :seen"), values
         )

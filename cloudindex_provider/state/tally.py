@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudindex_provider.state.conditions import CLAIMED, UNSETTLED, WORK, KeyClass, Outcome, Status
+from cloudindex_provider.state.conditions import CLAIMED, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
@@ -21,12 +21,13 @@ _OPEN = (
     " ON object.scope_id = :scope AND object.key = run_key.key AND object.source_id = :source"
     f" WHERE run_key.run_id = :run AND run_key.class <> '{KeyClass.REMOVED}' AND run_key.outcome IS NULL"
     " UNION ALL SELECT status, claim_owner, claim_until FROM object"
-    f" WHERE source_id = :source AND {WORK} AND ({UNSETTLED} OR status = '{Status.QUARANTINED}') AND queued_run = :run"
+    f" WHERE source_id = :source AND {WORK} AND status <> '{Status.SKIPPED}' AND queued_run = :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
 _FATE = (
     f"CASE WHEN status = '{Status.QUARANTINED}' THEN '{Outcome.QUARANTINED}'"
-    f" WHEN status IS NULL OR NOT ({UNSETTLED}) OR {CLAIMED} THEN '{Outcome.ELSEWHERE}' ELSE 'deferred' END"
+    f" WHEN status IS NULL OR status IN ('{Status.INDEXED}', '{Status.SKIPPED}') OR {CLAIMED}"
+    f" THEN '{Outcome.ELSEWHERE}' ELSE 'deferred' END"
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import accounts, blocks, outcomes, runs, sources, sweep
+from cloudindex_provider.state import accounts, blocks, outcomes, removals, runs, sources, sweep
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, Run, SweepWrites
 from cloudindex_provider.state.tally import read_tally
@@ -171,6 +171,23 @@ def test_an_outcome_that_another_process_decides_is_the_finder_s(state: Any, lis
     for row in outcomes.processing_rows(state.db, state.source):
         outcomes.record_processed(state.db, looker, row, sha256=None, version=None)
     assert (fates(state, finder), fates(state, looker)) == ({"indexed": 1}, {})
+
+
+@pytest.mark.parametrize("at_report", ["deleting", "deleted"])
+def test_what_is_found_again_while_its_document_is_deleted_is_elsewhere(
+    state: Any, listed: Listed, at_report: str
+) -> None:
+    """The run that deletes has the row; the one that finds the object again accounts for it, before and after."""
+    state.index(listed("k"))
+    deleting = state.begin("r2")
+    state.detect()
+    (removal,) = removals.removals(state.db, deleting, state.owner, after=None, limit=10)
+    removal = removals.record_deleting(state.db, deleting, state.owner, removal, lease=60.0)
+    finder = state.begin("r3")
+    state.detect(listed("k"))
+    if at_report == "deleted":
+        removals.record_deleted(state.db, deleting, state.owner, removal, ["doc-k-e1"])
+    assert fates(state, finder) == {"elsewhere": 1}
 
 
 def test_what_is_handed_to_another_sync_is_elsewhere(make_state: Any, listed: Listed) -> None:
