@@ -19,7 +19,10 @@ from cloudindex_provider.state.conditions import WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.records import ObjectRow, Run, Source, WorkRow
 
-__all__ = ["hand_over", "key_class", "note_claimed", "note_found", "note_removed", "record_outcome", "record_outcomes"]
+__all__ = [
+    "forget_verdicts", "hand_over", "key_class", "note_claimed", "note_found", "note_removed", "record_outcome",
+    "record_outcomes",
+]  # fmt: skip
 
 # Seconds after which a run without an end is taken to have died: nobody asks for its report any more.
 _LONGEST_RUN = 86400
@@ -71,6 +74,14 @@ def hand_over(connection: Connection, run: Run, keys: Sequence[str], now: float)
             "begun": now - _LONGEST_RUN,
         },
     )  # fmt: skip
+
+
+def forget_verdicts(connection: Connection, run: Run, keys: Sequence[str]) -> None:
+    """What an earlier try of the run has decided about keys that have changed since counts no more."""
+    if keys:
+        one_of, values = among(connection, keys)
+        statement = sa.text(f"DELETE FROM run_key WHERE run_id = :run AND key {one_of} AND outcome IS NOT NULL")
+        connection.execute(statement, {"run": run.id, "keys": values})
 
 
 def note_found(connection: Connection, run: Run, classes: Mapping[str, KeyClass]) -> None:

@@ -73,7 +73,7 @@ def backlog(db: Database, source: Source, run: Run | None = None) -> tuple[int, 
                 "SELECT count(*), coalesce(sum(size), 0) FROM object"
                 f" WHERE source_id = :source{found} AND {WORK} AND (status = '{Status.UPLOADING}' OR {READY})"
             ),
-            {"source": source.id, "now": db.now(connection), "run": run.id if run else None},
+            {"source": source.id, "run": run.id if run else None},
         ).one()
     return int(row[0]), int(row[1])
 

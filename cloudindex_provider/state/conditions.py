@@ -22,8 +22,8 @@ class Status(StrEnum):
     UPLOADING = "uploading"
     PROCESSING = "processing"
     INDEXED = "indexed"
-    FAILED = "failed"  # tried again after next_attempt_at
-    QUARANTINED = "quarantined"  # not tried again until its ETag changes or a person says so
+    FAILED = "failed"  # tried again by every run, until its strikes are used up
+    QUARANTINED = "quarantined"  # looked at again after next_attempt_at, or when its ETag changes or a person says so
     SKIPPED = "skipped"
     DELETING = "deleting"
 
@@ -42,6 +42,7 @@ class Outcome(StrEnum):
     INDEXED = "indexed"
     FAILED = "failed"
     QUARANTINED = "quarantined"
+    SET_ASIDE = "set_aside"  # quarantined before this run, which looked at it again in vain
     SKIPPED = "skipped"  # the object itself says so
     GONE = "gone"  # S3 has it no more, or another version of it
     ELSEWHERE = "elsewhere"  # another sync has it now
@@ -60,10 +61,7 @@ IDLE_OBJECT = IDLE.replace("claim_", "object.claim_")  # where another table has
 # Free to take: nobody's, or an earlier try of the same task.
 FREE = f"({IDLE} OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
 MINE = "claim_owner = :owner AND claim_try = :try"
-READY = (
-    f"(status = '{Status.PENDING}' OR (status = '{Status.FAILED}'"
-    " AND (next_attempt_at IS NULL OR next_attempt_at <= :now)))"
-)
+READY = f"status IN ('{Status.PENDING}', '{Status.FAILED}')"
 _OF_RUN = "SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key"
 # What a run may claim: ready, free, found by it, and neither tried nor found removed by it.
 MAY_CLAIM = (

@@ -126,7 +126,14 @@ class WorkRow:
     intent_at: float | None
     doubtful: int  # 1: an upload of it had an unknown outcome
     attempts: int
+    reason: str | None
+    next_attempt_at: float | None  # where it is or was quarantined: when it is looked at again
     revision: int
+
+    @property
+    def on_probation(self) -> bool:
+        """It was quarantined, and is looked at again."""
+        return self.next_attempt_at is not None
 
     def revised(self) -> WorkRow:
         """The row after one more change of ours."""

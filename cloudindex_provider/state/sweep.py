@@ -14,11 +14,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state.accounts import hand_over, key_class, note_found, note_removed, record_outcomes
+from cloudindex_provider.state.accounts import (
+    forget_verdicts,
+    hand_over,
+    key_class,
+    note_found,
+    note_removed,
+    record_outcomes,
+)
 from cloudindex_provider.state.approvals import Approval, Hold, record_verdict
 from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.bulk_insert import insert_listed
-from cloudindex_provider.state.conditions import IDLE, KeyClass, Outcome, Status
+from cloudindex_provider.state.conditions import IDLE, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.history import note
@@ -28,6 +35,14 @@ from cloudindex_provider.state.runs import add_counts
 __all__ = ["Verdict", "apply", "finish", "read_bounds", "write_bounds"]
 
 _UNTOUCHED = f"revision = :seen AND {IDLE}"  # as the comparison saw it
+
+
+FEW = 20  # quarantined keys that a run looks at again: one request's
+_LOOK_AGAIN = sa.text(
+    f"UPDATE object SET status = '{Status.FAILED}', revision = revision + 1 WHERE (scope_id, key) IN"
+    f" (SELECT scope_id, key FROM object WHERE source_id = :source AND {WORK} AND status = '{Status.QUARANTINED}'"
+    f" AND next_attempt_at <= :now AND queued_run = :run AND {IDLE} ORDER BY next_attempt_at LIMIT :few)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,7 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
         _lock(connection, run, writes)
         now = db.now(connection)
         found = _found(writes)
+        forget_verdicts(connection, run, _other_than_before(writes))
         hand_over(connection, run, list(found), now)
         taken = _insert(connection, run, writes, now)
         _update(connection, run, writes, now)
@@ -56,6 +72,12 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
         _gone(db, connection, run, writes, now)
         add_counts(connection, run.id, writes.counts)
         add_counts(connection, run.id, {"new": -taken, "skipped": taken, "skipped:owned_by_other": taken})
+
+
+def _other_than_before(writes: SweepWrites) -> list[str]:
+    """Keys of which S3 or the selection says something else than the row."""
+    rows = [row for row, _ in (*writes.requeue, *writes.restore)] + [row for row, _, _ in writes.skip]
+    return [row.key for row in (*rows, *writes.forget, *writes.removed)]
 
 
 def _found(writes: SweepWrites) -> dict[str, KeyClass]:
@@ -196,6 +218,7 @@ def finish(
             sa.text("UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now WHERE id = :id"),
             {"fingerprint": fingerprint, "now": now, "id": run.source.id},
         )
+        connection.execute(_LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": FEW})
         if bounds is not None:
             write_bounds(connection, run.source, bounds)
 

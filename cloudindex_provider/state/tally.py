@@ -12,22 +12,36 @@ from cloudindex_provider.state.conditions import CLAIMED, WORK, KeyClass, Outcom
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
-__all__ = ["Tally", "read_tally"]
+__all__ = ["DEFERRED", "Tally", "read_tally"]
 
+DEFERRED = "deferred"  # the fate of what no run has dealt with
 # Keys that the run answers for and that have no outcome, with their rows: those that it has claimed or that a later run
 # has found, too, and those that only their own row says it has found.
 _OPEN = (
-    "SELECT object.status, object.claim_owner, object.claim_until FROM run_key LEFT JOIN object"
+    "SELECT run_key.key AS key, object.status, object.reason, object.claim_owner, object.claim_until"
+    " FROM run_key LEFT JOIN object"
     " ON object.scope_id = :scope AND object.key = run_key.key AND object.source_id = :source"
     f" WHERE run_key.run_id = :run AND run_key.class <> '{KeyClass.REMOVED}' AND run_key.outcome IS NULL"
-    " UNION ALL SELECT status, claim_owner, claim_until FROM object"
+    " UNION ALL SELECT key, status, reason, claim_owner, claim_until FROM object"
     f" WHERE source_id = :source AND {WORK} AND status <> '{Status.SKIPPED}' AND queued_run = :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
 _FATE = (
     f"CASE WHEN status = '{Status.QUARANTINED}' THEN '{Outcome.QUARANTINED}'"
     f" WHEN status IS NULL OR status IN ('{Status.INDEXED}', '{Status.SKIPPED}') OR {CLAIMED}"
-    f" THEN '{Outcome.ELSEWHERE}' ELSE 'deferred' END"
+    f" THEN '{Outcome.ELSEWHERE}' ELSE '{DEFERRED}' END"
+)
+
+
+# Why a key without an outcome has its fate.
+_WHY = (
+    f"CASE WHEN {CLAIMED} THEN 'worked on by ' || claim_owner"
+    " WHEN status IS NULL THEN 'another run has dealt with it'"
+    f" WHEN status IN ('{Status.INDEXED}', '{Status.SKIPPED}') THEN 'another run has dealt with it: ' || status"
+    f" WHEN status = '{Status.PROCESSING}' THEN 'CloudIndex still processes it'"
+    f" WHEN status = '{Status.UPLOADING}' THEN coalesce('its upload is in doubt: ' || reason, 'its upload is in doubt')"
+    f" WHEN status = '{Status.DELETING}' THEN 'the delete of its document was not finished'"
+    " WHEN reason IS NOT NULL THEN 'not tried: ' || reason ELSE 'not tried yet' END"
 )
 
 
@@ -39,6 +53,7 @@ class Tally:
     open: dict[str, int] = field(default_factory=dict)  # fate -> keys without an outcome
     stale: int = 0  # live documents that S3 has a newer version of
     failures: list[tuple[str, str, str | None]] = field(default_factory=list)
+    unsettled: list[tuple[str, str, str | None]] = field(default_factory=list)  # deferred, elsewhere and gone ones
     skips: list[tuple[str, str, str | None]] = field(default_factory=list)
     quarantined: list[tuple[str, str, str | None]] = field(default_factory=list)
 
@@ -59,6 +74,22 @@ def read_tally(db: Database, run: Run, *, examples: int = 20) -> Tally:
                 "SELECT key, outcome, reason FROM run_key WHERE run_id = :run"
                 f" AND outcome IN ('{Outcome.FAILED}', '{Outcome.QUARANTINED}')"
                 " ORDER BY key LIMIT :limit",
+                values,
+            ),
+            unsettled=[
+                row
+                for fate in (DEFERRED, Outcome.ELSEWHERE)
+                for row in _rows(
+                    connection,
+                    f"SELECT key, '{fate}', {_WHY} FROM ({_OPEN}) AS unanswered WHERE {_FATE} = '{fate}'"
+                    " ORDER BY key LIMIT :limit",
+                    values,
+                )
+            ]
+            + _rows(
+                connection,
+                "SELECT key, outcome, reason FROM run_key WHERE run_id = :run"
+                f" AND outcome IN ('{Outcome.GONE}', '{Outcome.ELSEWHERE}') ORDER BY key LIMIT :limit",
                 values,
             ),
             skips=_rows(

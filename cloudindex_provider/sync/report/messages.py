@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudindex_provider.state.counts import DETECTED
@@ -44,7 +44,11 @@ def log_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
 def _log_leftovers(log: Log, report: SyncReport) -> None:
     counts = report.counts
     if counts.get("deferred") and not report.dry_run:
-        log.info("%d documents are left to the next run.", counts["deferred"])
+        log.info("%d documents are left to the next run%s.", counts["deferred"], _first(report.deferred))
+    if counts.get("gone"):
+        log.info("%d objects are gone or others since they were listed%s.", counts["gone"], _first(report.gone))
+    if counts.get("elsewhere"):
+        log.info("%d keys are worked on elsewhere%s.", counts["elsewhere"], _first(report.elsewhere))
     if report.left.documents and not report.dry_run:
         log.info("Still to upload: %s.", report.left.backlog())
     if report.imbalance:
@@ -58,8 +62,15 @@ def _log_leftovers(log: Log, report: SyncReport) -> None:
         number = counts.get("held") or counts.get("removed")
         log.warning("%s removals are held, nothing of them is deleted: %s.", number, report.held_reason)
     if report.quarantined:
-        shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.quarantined[:_SHOWN])
-        log.warning("Quarantined until they change in S3, the first of them %s", shown)
+        log.warning(
+            "Some keys are quarantined until they change in S3; a few a day are looked at again, and"
+            " `airflow cloudindex retry` does so at once%s.",
+            _first(report.quarantined),
+        )
+
+
+def _first(rows: Sequence[Mapping[str, str | None]]) -> str:
+    return "".join(f"; {row['key']!r}: {row['reason']}" for row in rows[:_SHOWN])
 
 
 def _log_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.state import history, runs
 from cloudindex_provider.state.conditions import Outcome
 from cloudindex_provider.state.counts import FATES, PARTS_OF_LISTED, REPORTED, WORK_FOUND
-from cloudindex_provider.state.tally import Tally, read_tally
+from cloudindex_provider.state.tally import DEFERRED, Tally, read_tally
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.estimate import Estimate
@@ -22,6 +22,7 @@ from cloudindex_provider.sync.report.progress import estimate_left
 __all__ = ["SyncReport", "dry_report", "judge", "make_report"]
 
 Row = dict[str, str | None]
+EXAMPLES = 20  # keys that each list of a report names
 
 
 @dataclass(slots=True)
@@ -34,6 +35,9 @@ class SyncReport:
     failures: list[Row] = field(default_factory=list)  # of this run
     quarantined: list[Row] = field(default_factory=list)  # all there are
     skips: list[Row] = field(default_factory=list)
+    deferred: list[Row] = field(default_factory=list)
+    gone: list[Row] = field(default_factory=list)
+    elsewhere: list[Row] = field(default_factory=list)
     held_reason: str | None = None
     imbalance: str | None = None
     dry_run: bool = False
@@ -50,6 +54,9 @@ class SyncReport:
             "failures": self.failures,
             "quarantined_keys": self.quarantined,
             "skips": self.skips,
+            "deferred_keys": self.deferred,
+            "gone_keys": self.gone,
+            "elsewhere_keys": self.elsewhere,
             "held_reason": self.held_reason,
             "imbalance": self.imbalance,
             "dry_run": self.dry_run,
@@ -72,13 +79,19 @@ class SyncReport:
 def make_report(ctx: SyncContext) -> SyncReport:
     """Account for the run and close it."""
     run = ctx.run()
-    counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run)
+    counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run, examples=EXAMPLES)
     report = SyncReport(counts=_counts(counted, tally), held_reason=run.deletes_blocked)
     report.skipped_by_reason = _named(counted, "skipped:")
     report.s3_requests = _named(counted, "s3:")
     report.failures = [{"key": key, "outcome": what, "reason": why} for key, what, why in tally.failures]
     report.quarantined = [{"key": key, "reason": why} for key, _, why in tally.quarantined]
     report.skips = [{"key": key, "reason": why} for key, _, why in tally.skips]
+    for name, keys in (
+        (DEFERRED, report.deferred),
+        (Outcome.GONE, report.gone),
+        (Outcome.ELSEWHERE, report.elsewhere),
+    ):
+        keys += [{"key": key, "reason": why} for key, fate, why in tally.unsettled if fate == name][:EXAMPLES]
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
     runs.finish_run(ctx.db, run)
@@ -113,7 +126,7 @@ def _counts(counted: dict[str, int], tally: Tally) -> dict[str, int]:
             counts[cls] -= number
             counts["skipped"] += number
         else:
-            counts[outcome] += number
+            counts["quarantined" if outcome == Outcome.SET_ASIDE else outcome] += number
     for fate, number in tally.open.items():
         counts[fate] += number
     counts["stale"] = tally.stale

@@ -169,12 +169,8 @@ def _restless(row: WorkRow, now: ListedObject, error: S3IntegrationError) -> Pre
 
 
 def source_failure(error: S3IntegrationError) -> Failure:
-    """A failure of one key for S3's sake. It says nothing about the document, so it is no strike against it.
-
-    Archived and denied ones are looked at again at most hourly.
-    """
-    patient = isinstance(error, AccessDeniedError | InvalidObjectStateError)
-    return Failure(str(error), delay=3600.0 if patient else 60.0, strike=False)
+    """A failure of one key for S3's sake. It says nothing about the document, so it is no strike against it."""
+    return Failure(str(error), strike=False)
 
 
 def _read(ctx: SyncContext, row: WorkRow) -> Prepared:
