@@ -14,6 +14,7 @@
     arguments      from text to the types of settings
     selection      which listed keys are synced, and why others aren't
     naming         S3 key to CloudIndex file name
+    polling        when to look again at what is processing; the numbers of it
     doubt          uploads whose outcome is unknown, looked up
     document_list  CloudIndex's list of all documents, one task at a time
     claim_keeper   keeps a task's claims alive while it works
