@@ -10,6 +10,7 @@ from typing import Any
 
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.sync.arguments import DEFAULT_FILE_TYPES
 
 __all__ = [
     "DEFAULT_FILE_TYPES",
@@ -21,14 +22,6 @@ __all__ = [
 ]
 
 UPLOAD_ORDERS = ("key", "newest", "smallest")
-
-# documents.yaml, "Supported formats", with cs and rs for its CSHARP and RUST.
-_FILE_TYPES = """
-    pdf doc docx rtf txt odt pages abw sxw stw sxg wpd wps lwp hwp html htm xml
-    xls xlsx xlsm xlsb csv tsv ods fods numbers dif sylk dbf wks ppt pptx pptm pot potm potx odp key
-    js jsx ts tsx py go java cs rs sql sh bash css scss sass ejs tmpl yaml env conf md mdx
-"""
-DEFAULT_FILE_TYPES = tuple(_FILE_TYPES.split())
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]\Z")
 _ARN = re.compile(r"arn:[^:]+:s3[^:]*:[^:]*:[^:]*:.+\Z")
