@@ -10,17 +10,20 @@ from typing import Any
 
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.s3.ranges import MAX_RANGES
 from cloudindex_provider.sync.arguments import DEFAULT_FILE_TYPES
 
 __all__ = [
     "DEFAULT_FILE_TYPES",
     "DEFAULT_LIMITS",
+    "MAX_UPLOAD_TASKS",
     "UPLOAD_ORDERS",
     "Limits",
     "Selection",
     "SyncSettings",
 ]
 
+MAX_UPLOAD_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
 UPLOAD_ORDERS = ("key", "newest", "smallest")
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]\Z")
@@ -173,10 +176,12 @@ def _check_limits(limits: Limits) -> None:
         _check_number(item.name, value, low=lows.get(item.name, 0), whole="int" in str(item.type))
     if limits.max_delete_percent > 100:
         raise SettingsError("max_delete_percent is over 100.", field="max_delete_percent")
-    if limits.listing_ranges > 64:
-        raise SettingsError("listing_ranges is over 64.", field="listing_ranges")
-    if limits.upload_tasks > 64:
-        raise SettingsError("upload_tasks is over 64.", field="upload_tasks", hint="4 fill 100 requests a minute.")
+    if limits.listing_ranges > MAX_RANGES:
+        raise SettingsError(f"listing_ranges is over {MAX_RANGES}.", field="listing_ranges")
+    if limits.upload_tasks > MAX_UPLOAD_TASKS:
+        raise SettingsError(
+            f"upload_tasks is over {MAX_UPLOAD_TASKS}.", field="upload_tasks", hint="4 fill 100 requests a minute."
+        )
 
 
 def _check_number(name: str, value: Any, *, low: float, whole: bool) -> None:
