@@ -20,7 +20,9 @@ __all__ = [
     "keys",
     "number",
     "optional",
+    "plain",
     "seconds",
+    "string",
     "strings",
     "whole",
 ]
@@ -46,6 +48,16 @@ def is_unset(value: Any) -> bool:
 def optional(read: Callable[[str, Any], T], field: str, value: Any) -> T | None:
     """``read``, or ``None`` for what says nothing."""
     return None if is_unset(value) else read(field, value)
+
+
+def plain(field: str, value: Any) -> Any:
+    """A value as it is; what it may be is checked with the other settings."""
+    return value
+
+
+def string(field: str, value: Any) -> Any:
+    """Text; nothing at all is the empty text."""
+    return value or ""
 
 
 def strings(field: str, value: StringList) -> tuple[str, ...]:
