@@ -16,7 +16,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.connection import AUTH_SCHEMES, DEFAULT_AUTH_SCHEME, normalize_base_url
+from cloudindex_provider.api.connection import AUTH_SCHEMES, DEFAULT_AUTH_SCHEME, DEFAULT_BASE_URL, normalize_base_url
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import (
     AuthenticationError,
@@ -246,7 +246,7 @@ class CloudIndexHook(BaseHook):
 
 
 _NEED_ONLY_A_PROJECT = ("list documents", "upload documents")  # operations whose 404 can mean nothing else
-_HOST_HINT = "Set the connection's host to the base URL of the API, such as https://api.cloudindex.ai/public/v1."
+_HOST_HINT = f"Set the connection's host to the base URL of the API, such as {DEFAULT_BASE_URL}."
 
 
 def _extra_of(connection: Connection) -> Mapping[str, Any]:
