@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.state.accounts import (
     forget_verdicts,
@@ -37,7 +38,7 @@ __all__ = ["Verdict", "apply", "finish", "read_bounds", "write_bounds"]
 _UNTOUCHED = f"revision = :seen AND {IDLE}"  # as the comparison saw it
 
 
-FEW = 20  # quarantined keys that a run looks at again: one request's
+# Of what was quarantined a day ago, as much as one request takes.
 _LOOK_AGAIN = sa.text(
     f"UPDATE object SET status = '{Status.FAILED}', revision = revision + 1 WHERE (scope_id, key) IN"
     f" (SELECT scope_id, key FROM object WHERE source_id = :source AND {WORK} AND status = '{Status.QUARANTINED}'"
@@ -218,7 +219,9 @@ def finish(
             sa.text("UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now WHERE id = :id"),
             {"fingerprint": fingerprint, "now": now, "id": run.source.id},
         )
-        connection.execute(_LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": FEW})
+        connection.execute(
+            _LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": MAX_FILES_PER_REQUEST}
+        )
         if bounds is not None:
             write_bounds(connection, run.source, bounds)
 

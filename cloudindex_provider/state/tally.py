@@ -12,8 +12,9 @@ from cloudindex_provider.state.conditions import CLAIMED, WORK, KeyClass, Outcom
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
-__all__ = ["DEFERRED", "Tally", "read_tally"]
+__all__ = ["DEFERRED", "EXAMPLES", "Tally", "read_tally"]
 
+EXAMPLES = 20  # keys that each list names
 DEFERRED = "deferred"  # the fate of what no run has dealt with
 # Keys that the run answers for and that have no outcome, with their rows: those that it has claimed or that a later run
 # has found, too, and those that only their own row says it has found.
@@ -58,7 +59,7 @@ class Tally:
     quarantined: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
-def read_tally(db: Database, run: Run, *, examples: int = 20) -> Tally:
+def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
     """Everything that the report needs, in one snapshot."""
     with db.read() as connection:
         values = {

@@ -10,7 +10,7 @@
 
   What several steps share
     context        what a step is given: settings, state, S3, CloudIndex, who is running
-    settings       the settings of one sync, validated
+    settings       the settings of one sync: declared, built from raw values, validated
     arguments      from text to the types of settings
     selection      which listed keys are synced, and why others aren't
     naming         S3 key to CloudIndex file name

@@ -59,7 +59,7 @@ def remove(ctx: SyncContext) -> RemovalSummary:
     run = ctx.run()
     with ClaimKeeper(ctx):
         summary = RemovalSummary(superseded=_remove_superseded(ctx, run))
-    if ctx.settings.on_removed == "keep" or not run.complete:
+    if ctx.settings.keeps_removed or not run.complete:
         return summary
     if run.deletes_blocked:
         summary.held = removals.record_held(ctx.db, run, run.deletes_blocked)

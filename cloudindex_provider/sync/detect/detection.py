@@ -14,6 +14,7 @@ from cloudindex_provider.state.counts import DETECTED
 from cloudindex_provider.state.db.database import BLOCK
 from cloudindex_provider.state.records import Run, SweepWrites
 from cloudindex_provider.state.sweep import read_bounds
+from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.collector import rare_collections
 from cloudindex_provider.sync.detect.comparison import Comparison
@@ -25,7 +26,6 @@ from cloudindex_provider.sync.selection import block_selector, selector
 __all__ = ["Detection", "detect", "preview"]
 
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
-_EXAMPLES = 20  # keys that a dry run shows of each class
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ def _detect(ctx: SyncContext) -> Detection:
     ranges = _ranges(ctx)
     for writes in _compared(ctx, found, ranges):
         if ctx.settings.plan_hash:
-            _feed(digest, writes)
+            _feed(ctx, digest, writes)
         if pending.rows() + writes.rows() > BLOCK:
             sweep.apply(ctx.db, run, pending)
             pending = SweepWrites()
@@ -91,11 +91,12 @@ def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) ->
 def _preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
     found, digest = Detection(), PlanHash()
     for writes in _compared(ctx, found, key_ranges([], 1)):
-        _remember(found, writes)
-        for item in _feed(digest, writes):
+        _remember(ctx, found, writes)
+        for item in _feed(ctx, digest, writes):
             if show is not None:
                 show(item)
-    found.hold = _verdict(ctx, found, None).hold
+    if not ctx.settings.keeps_removed:
+        found.hold = _verdict(ctx, found, None).hold
     found.plan_hash = digest.hexdigest()
     return found
 
@@ -118,8 +119,8 @@ def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) ->
         found.counts.setdefault(name, 0)
 
 
-def _feed(digest: PlanHash, writes: SweepWrites) -> list[PlanItem]:
-    items = list(plan_items(writes))
+def _feed(ctx: SyncContext, digest: PlanHash, writes: SweepWrites) -> list[PlanItem]:
+    items = list(plan_items(writes, keeps_removed=ctx.settings.keeps_removed))
     for item in items:
         digest.add(item)
     return items
@@ -170,12 +171,12 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
         into[name] = into.get(name, 0) + value
 
 
-def _remember(found: Detection, writes: SweepWrites) -> None:
+def _remember(ctx: SyncContext, found: Detection, writes: SweepWrites) -> None:
     keys = {
         "upload": [item.key for item in writes.insert] + [item.key for _, item in (*writes.requeue, *writes.waiting)],
         "skip": [item.key for item, _ in writes.insert_skipped] + [item.key for _, item, _ in writes.skip],
-        "delete": [row.key for row in writes.removed],
+        "keep" if ctx.settings.keeps_removed else "delete": [row.key for row in writes.removed],
     }
     for name, some in keys.items():
         shown = found.examples.setdefault(name, [])
-        shown += some[: _EXAMPLES - len(shown)]
+        shown += some[: EXAMPLES - len(shown)]

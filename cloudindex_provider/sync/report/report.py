@@ -13,7 +13,7 @@ from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.state import history, runs
 from cloudindex_provider.state.conditions import Outcome
 from cloudindex_provider.state.counts import FATES, PARTS_OF_LISTED, REPORTED, WORK_FOUND
-from cloudindex_provider.state.tally import DEFERRED, Tally, read_tally
+from cloudindex_provider.state.tally import DEFERRED, EXAMPLES, Tally, read_tally
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.estimate import Estimate
@@ -22,7 +22,6 @@ from cloudindex_provider.sync.report.progress import estimate_left
 __all__ = ["SyncReport", "dry_report", "judge", "make_report"]
 
 Row = dict[str, str | None]
-EXAMPLES = 20  # keys that each list of a report names
 
 
 @dataclass(slots=True)
@@ -79,7 +78,7 @@ class SyncReport:
 def make_report(ctx: SyncContext) -> SyncReport:
     """Account for the run and close it."""
     run = ctx.run()
-    counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run, examples=EXAMPLES)
+    counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run)
     report = SyncReport(counts=_counts(counted, tally), held_reason=run.deletes_blocked)
     report.skipped_by_reason = _named(counted, "skipped:")
     report.s3_requests = _named(counted, "s3:")

@@ -23,6 +23,7 @@ from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import resolve_doubts
 from cloudindex_provider.sync.report.progress import UploadProgress
+from cloudindex_provider.sync.settings import MAX_UPLOAD_TASKS
 from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
 from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
 
@@ -204,12 +205,9 @@ class _UploadLoop:
             )
 
 
-MAX_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
-
-
 def upload_task_count(requests: int, upload_tasks: int) -> int:
     """How many mapped tasks a backlog is worth; 0 for none."""
-    return min(upload_tasks, requests, MAX_TASKS)
+    return min(upload_tasks, requests, MAX_UPLOAD_TASKS)
 
 
 def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:
