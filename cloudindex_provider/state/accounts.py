@@ -35,13 +35,13 @@ _CLASS = (
 _DECIDED = (
     "UPDATE run_key SET outcome = :outcome, reason = :reason"
     f" WHERE key = :key AND outcome IS NULL AND class <> '{KeyClass.REMOVED}'"
-    " AND EXISTS (SELECT 1 FROM run WHERE run.id = run_key.run_id AND run.source_id = :source)"
+    " AND run_id <> :but AND EXISTS (SELECT 1 FROM run WHERE run.id = run_key.run_id AND run.source_id = :source)"
 )
 _DECIDED_FOR_FINDER = (
     "INSERT INTO run_key (run_id, key, class, outcome, reason)"
     " SELECT queued_run, key, CAST(:class AS text), CAST(:outcome AS text), CAST(:reason AS text) FROM object"
     " WHERE scope_id = :scope AND key = :key AND source_id = :source"
-    " AND EXISTS (SELECT 1 FROM run WHERE run.id = object.queued_run)"
+    " AND queued_run <> :but AND EXISTS (SELECT 1 FROM run WHERE run.id = object.queued_run)"
     " ON CONFLICT (run_id, key) DO NOTHING"
 )
 _CLAIMED = (
@@ -126,11 +126,21 @@ def record_outcome(
 
 
 def record_outcomes(
-    connection: Connection, source: Source, keys: Sequence[tuple[str, KeyClass, str | None]], outcome: Outcome
+    connection: Connection,
+    source: Source,
+    keys: Sequence[tuple[str, KeyClass, str | None]],
+    outcome: Outcome,
+    *,
+    but: Run | None = None,
 ) -> None:
-    """``record_outcome`` of several keys: (key, what it was before, reason)."""
+    """``record_outcome`` of several keys: (key, what it was before, reason).
+
+    :param but: a run that has not found these keys in its present listing, though an earlier try of it had
+    """
     if keys:
-        shared = {"scope": source.scope_id, "source": source.id, "outcome": str(outcome)}
+        shared = {
+            "scope": source.scope_id, "source": source.id, "outcome": str(outcome), "but": but.id if but else 0,
+        }  # fmt: skip
         rows = [{**shared, "key": key, "class": str(cls), "reason": reason} for key, cls, reason in keys]
         execute_many(connection, _DECIDED, rows)
         execute_many(connection, _DECIDED_FOR_FINDER, rows)

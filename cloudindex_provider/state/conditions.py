@@ -10,7 +10,7 @@ from enum import StrEnum
 from cloudindex_provider.state.records import Owner, Run
 
 __all__ = [
-    "CLAIMED", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY",
+    "CLAIMED", "FOUND", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY",
     "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
 ]  # fmt: skip
 
@@ -63,11 +63,12 @@ FREE = f"({IDLE} OR (claim_try < :try AND (claim_owner = :task OR substr(claim_o
 MINE = "claim_owner = :owner AND claim_try = :try"
 READY = f"status IN ('{Status.PENDING}', '{Status.FAILED}')"
 _OF_RUN = "SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key"
+FOUND = f"(queued_run = :run OR EXISTS ({_OF_RUN}))"  # by the run
 # What a run may claim: ready, free, found by it, and neither tried nor found removed by it.
 MAY_CLAIM = (
     f"source_id = :source AND {WORK} AND {READY} AND {FREE}"
     f" AND NOT EXISTS ({_OF_RUN} AND (outcome IS NOT NULL OR class = '{KeyClass.REMOVED}'))"
-    f" AND (queued_run = :run OR EXISTS ({_OF_RUN}))"
+    f" AND {FOUND}"
 )
 # Set: nothing of the key is on its way to CloudIndex.
 NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"

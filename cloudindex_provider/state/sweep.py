@@ -83,13 +83,13 @@ def _other_than_before(writes: SweepWrites) -> list[str]:
 
 def _found(writes: SweepWrites) -> dict[str, KeyClass]:
     """The keys of work that have a row already, in key order within their kind."""
-    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.waiting)]
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.take_over, *writes.waiting)]
     return {row.key: key_class(row) for row in (*rows, *writes.underway)}
 
 
 def _lock(connection: Connection, run: Run, writes: SweepWrites) -> None:
     """Lock the rows that are to change in key order, so that two transactions never wait for each other's."""
-    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.restore)]
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.take_over, *writes.restore)]
     rows += [row for row, _, _ in writes.skip]
     keys = [row.key for row in (*rows, *writes.forget)]
     if keys and connection.dialect.name != "sqlite":  # which has one writer
@@ -137,6 +137,12 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
         _UNTOUCHED,
         [_seen(run, row, item, now) for row, item in writes.requeue],
     )
+    _many(
+        connection,
+        f"source_id = :source, status = '{Status.PENDING}', {wanted}, {fresh}, queued_run = :run, claim_owner = NULL",
+        f"status = '{Status.SKIPPED}' AND {_UNTOUCHED}",
+        [_seen(run, row, item, now) for row, item in writes.take_over],
+    )
     # In flight: the upload goes on; when it is processed, the row sees that S3 has moved on and queues itself again.
     _many(connection, wanted, "revision = :seen", [_seen(run, row, item, now) for row, item in writes.replace_wanted])
     _many(
@@ -154,7 +160,10 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
 
 
 def _seen(run: Run, row: ObjectRow, item: ListedObject, now: float) -> dict[str, Any]:
-    return {**item._asdict(), "scope": run.source.scope_id, "seen": row.revision, "run": run.id, "now": now}
+    return {
+        **item._asdict(), "scope": run.source.scope_id, "source": run.source.id, "seen": row.revision, "run": run.id,
+        "now": now,
+    }  # fmt: skip
 
 
 def _many(connection: Connection, sets: str, where: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -170,10 +179,10 @@ def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, n
     _forget(db, connection, run, writes.forget, now)
     # What earlier runs have found, and this one finds to need no work any more.
     restored = [(row.key, key_class(row), "S3 has the indexed version again") for row, _ in writes.restore]
-    record_outcomes(connection, run.source, restored, Outcome.INDEXED)
+    record_outcomes(connection, run.source, restored, Outcome.INDEXED, but=run)
     settled = (Status.INDEXED, Status.SKIPPED)
     skipped = [(row.key, key_class(row), str(why)) for row, _, why in writes.skip if row.status not in settled]
-    record_outcomes(connection, run.source, skipped, Outcome.SKIPPED)
+    record_outcomes(connection, run.source, skipped, Outcome.SKIPPED, but=run)
 
 
 def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[ObjectRow], now: float) -> None:
@@ -186,7 +195,8 @@ def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[Objec
     rows_now = connection.execute(sa.text(f"SELECT key, revision FROM object WHERE {idle}"), values)
     seen = {row.key: row.revision for row in rows_now}
     gone = [row for row in rows if seen.get(row.key) == row.revision]
-    record_outcomes(connection, run.source, [(row.key, key_class(row), "deleted since") for row in gone], Outcome.GONE)
+    vanished = [(row.key, key_class(row), "deleted since") for row in gone]
+    record_outcomes(connection, run.source, vanished, Outcome.GONE, but=run)
     one_of, keys = among(connection, [row.key for row in gone])
     connection.execute(
         sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key {one_of}"), {**values, "keys": keys}

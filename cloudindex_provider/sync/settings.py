@@ -177,7 +177,7 @@ class SyncSettings:
 
     project_id: str = field(metadata=_declare("the CloudIndex project", plain, default=_THE_CONNECTIONS))
     bucket: str = field(metadata=_declare("the S3 bucket's name", plain))
-    prefix: str = field(default="", metadata=_declare("only keys that start with it", string))
+    prefix: str = field(default="", metadata=_declare("only keys that start with it", arguments.prefix))
     sync_id: str = field(default="", metadata=_declare("tells two syncs of one prefix apart", string))
     selection: Selection = field(default_factory=Selection)
     limits: Limits = field(default_factory=Limits)

@@ -173,7 +173,8 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
 
 def _remember(ctx: SyncContext, found: Detection, writes: SweepWrites) -> None:
     keys = {
-        "upload": [item.key for item in writes.insert] + [item.key for _, item in (*writes.requeue, *writes.waiting)],
+        "upload": [item.key for item in writes.insert]
+        + [item.key for _, item in (*writes.take_over, *writes.requeue, *writes.waiting)],
         "skip": [item.key for item, _ in writes.insert_skipped] + [item.key for _, item, _ in writes.skip],
         "keep" if ctx.settings.keeps_removed else "delete": [row.key for row in writes.removed],
     }

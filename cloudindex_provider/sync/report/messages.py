@@ -76,8 +76,22 @@ def _first(rows: Sequence[Mapping[str, str | None]]) -> str:
 def _log_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:
     if counts.get("listed") or settings.keys is not None:
         return
-    slash = " Keys seldom begin with a slash." if settings.prefix.startswith("/") else ""
-    log.warning("S3 lists nothing under %s. Check the bucket and the prefix.%s", _where(settings), slash)
+    log.warning("S3 lists nothing under %s.%s", _where(settings), _prefix_hint(settings.prefix))
+
+
+def _prefix_hint(prefix: str) -> str:
+    """What a prefix that lists nothing may have wrong."""
+    hints = [
+        hint
+        for sign, hint in (
+            (prefix.startswith("/"), "Keys seldom begin with a slash: is the first one meant?"),
+            (any(sign in prefix for sign in "*?["), "A prefix has no wildcards: use include for them."),
+            (prefix != prefix.lower(), "Keys are case-sensitive: is it written as in the bucket?"),
+            (bool(prefix) and not prefix.endswith("/"), "It begins names, too: is a slash missing at its end?"),
+        )
+        if sign
+    ]
+    return " " + " ".join(hints or ["Check the bucket and the prefix."])
 
 
 def _where(settings: SyncSettings) -> str:
