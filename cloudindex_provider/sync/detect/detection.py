@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cloudindex_provider.api.limits import request_estimate
 from cloudindex_provider.errors import PlanChangedError
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
-from cloudindex_provider.state import blocks, claims, runs, sweep
+from cloudindex_provider.state import accounts, blocks, claims, runs, sweep
 from cloudindex_provider.state.approvals import Hold, find_approval
 from cloudindex_provider.state.counts import DETECTED
 from cloudindex_provider.state.db.database import BLOCK
@@ -56,7 +56,10 @@ def _detect(ctx: SyncContext) -> Detection:
         return _preview(ctx)
     if ctx.settings.plan_hash:
         _check_plan(ctx, _preview(ctx).plan_hash)
+    repeated = runs.find_run(ctx.db, ctx.source, ctx.name) is not None
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
+    if repeated:
+        accounts.forget_found(ctx.db, run)
     found, digest = Detection(), PlanHash()
     pending = SweepWrites()
     ranges = _ranges(ctx)
