@@ -54,9 +54,9 @@ class Outcome(StrEnum):
 
 # The partial index of everything that isn't settled: SQLite uses it only for queries that repeat this very term.
 WORK = f"status <> '{Status.INDEXED}'"
-# Nobody works on the row: no claim, or one whose lease has ended. And the opposite.
-IDLE = "(claim_owner IS NULL OR claim_until < :now)"
-CLAIMED = f"NOT {IDLE}"
+# Somebody works on the row, by a claim whose lease hasn't ended; and the opposite. The first term leads to an index.
+CLAIMED = "(claim_owner IS NOT NULL AND claim_until >= :now)"
+IDLE = f"(NOT {CLAIMED})"
 IDLE_OBJECT = IDLE.replace("claim_", "object.claim_")  # where another table has such columns, too
 # Free to take: nobody's, or an earlier try of the same task.
 FREE = f"({IDLE} OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
