@@ -230,5 +230,16 @@ CREATE TABLE document_list (
 );
 """,
     ),
+    Migration(
+        3,
+        sqlite="""
+DROP INDEX run_key_by_key;
+CREATE INDEX run_key_open ON run_key (key) WHERE outcome IS NULL;
+""",
+        postgresql="""
+DROP INDEX run_key_by_key;
+CREATE INDEX run_key_open ON run_key (key) WHERE outcome IS NULL;
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -161,7 +161,13 @@ run_key = Table(
     Column("reason", Text),
     sqlite_with_rowid=False,
 )
-Index("run_key_by_key", run_key.c.key)
+# What still waits for an outcome: a key's rows in the runs that are over would be read at each of its outcomes.
+Index(
+    "run_key_open",
+    run_key.c.key,
+    sqlite_where=text("outcome IS NULL"),
+    postgresql_where=text("outcome IS NULL"),
+)
 
 history = Table(
     "history",

@@ -10,7 +10,7 @@ from typing import Any
 
 from cloudindex_provider.api.limits import DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SyncFailedError
-from cloudindex_provider.state import history, runs
+from cloudindex_provider.state import pruning, runs
 from cloudindex_provider.state.conditions import Outcome
 from cloudindex_provider.state.counts import FATES, PARTS_OF_LISTED, REPORTED, WORK_FOUND
 from cloudindex_provider.state.tally import DEFERRED, EXAMPLES, Tally, read_tally
@@ -94,7 +94,7 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
     runs.finish_run(ctx.db, run)
-    history.prune_daily(ctx.db, ctx.source, days=ctx.history_days)
+    pruning.prune_daily(ctx.db, ctx.source, days=ctx.history_days, sleep=ctx.sleep)
     return report
 
 
