@@ -24,6 +24,7 @@ _OPEN = (
     f" WHERE source_id = :source AND {WORK} AND status <> '{Status.SKIPPED}' AND queued_run = :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
+_KEPT = f"FROM run_key WHERE run_id = :run AND class = '{KeyClass.REMOVED}' AND outcome = '{Outcome.KEPT}'"
 _FATE = (
     f"CASE WHEN status = '{Status.QUARANTINED}' THEN '{Outcome.QUARANTINED}'"
     f" WHEN status IS NULL OR status IN ('{Status.INDEXED}', '{Status.SKIPPED}') OR {CLAIMED}"
@@ -36,9 +37,11 @@ class Tally:
     """Numbers of keys, and examples as (key, status or outcome, reason)."""
 
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)  # (class, outcome) of this run's listed keys
+    kept: int = 0  # removed keys whose documents stay
     open: dict[str, int] = field(default_factory=dict)  # fate -> keys without an outcome
     stale: int = 0  # live documents that S3 has a newer version of
     failures: list[tuple[str, str, str | None]] = field(default_factory=list)
+    kept_keys: list[tuple[str, str, str | None]] = field(default_factory=list)
     skips: list[tuple[str, str, str | None]] = field(default_factory=list)
     quarantined: list[tuple[str, str, str | None]] = field(default_factory=list)
 
@@ -52,6 +55,7 @@ def read_tally(db: Database, run: Run, *, examples: int = 20) -> Tally:
         }  # fmt: skip
         return Tally(
             outcomes=_outcomes(connection, values),
+            kept=int(connection.execute(sa.text(f"SELECT count(*) {_KEPT}"), values).scalar_one()),
             open=_open(connection, values),
             stale=_stale(connection, values),
             failures=_rows(
@@ -61,6 +65,7 @@ def read_tally(db: Database, run: Run, *, examples: int = 20) -> Tally:
                 " ORDER BY key LIMIT :limit",
                 values,
             ),
+            kept_keys=_rows(connection, f"SELECT key, outcome, reason {_KEPT} ORDER BY key LIMIT :limit", values),
             skips=_rows(
                 connection,
                 "SELECT key, status, reason FROM object"

@@ -55,7 +55,7 @@ class Limits:
     """Bounds of one run."""
 
     max_request_size: int = DEFAULT_MAX_REQUEST_SIZE  # bytes of files in one request
-    max_delete_documents: int = 100  # held when more than this ...
+    max_delete_documents: int = 10  # held when more than this ...
     max_delete_percent: float = 20.0  # ... and more than this share of the live documents
     max_delete_absolute: int = 10_000  # held when more than this, whatever the share
     max_failed_documents: int = 0
