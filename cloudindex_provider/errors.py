@@ -191,7 +191,7 @@ class BadRequestError(ApiError):
 class AuthenticationError(ApiError):
     """401."""
 
-    default_hint = "Check the API key (password) of the connection and its auth_scheme (ApiKey or Bearer)."
+    default_hint = "Check the API key (password) of the connection and its auth_scheme."
 
 
 class PermissionDeniedError(ApiError):

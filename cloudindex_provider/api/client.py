@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from cloudindex_provider.api import build, error_mapping, parse
 from cloudindex_provider.api.build import Call
-from cloudindex_provider.api.connection import authorization, check_base_url
+from cloudindex_provider.api.connection import DEFAULT_AUTH_SCHEME, authorization, check_base_url
 from cloudindex_provider.api.document_stream import DocumentStream
 from cloudindex_provider.api.error_mapping import Answer
 from cloudindex_provider.api.limits import check_files
@@ -33,7 +33,7 @@ class CloudIndexClient:
 
     :param base_url: with scheme and path, see ``normalize_base_url``
     :param project_id: for calls that don't name one
-    :param auth_scheme: ``ApiKey`` (newest documents) or ``Bearer`` (older guides)
+    :param auth_scheme: one of ``AUTH_SCHEMES``
     :param max_concurrency: requests under way at a time; the list's body is read outside of this count
     :param pacer: spaces requests; without one only a 429 makes the client wait
     :param max_wait: seconds that in-place retries of one call may wait in all
@@ -46,7 +46,7 @@ class CloudIndexClient:
         api_key: str,
         *,
         project_id: str | None = None,
-        auth_scheme: str = "ApiKey",
+        auth_scheme: str = DEFAULT_AUTH_SCHEME,
         connect_timeout: float = 10.0,
         read_timeout: float = 120.0,
         max_concurrency: int = 5,
@@ -105,7 +105,7 @@ class CloudIndexClient:
         project_id: str | None = None,
         at_turn: Callable[[], None] | None = None,
     ) -> UploadResult:
-        """Uploads 1 to 20 files in one request. What a part's iterator raises comes out unchanged; nothing was stored.
+        """Uploads the files of one request. What a part's iterator raises comes out unchanged; nothing was stored.
 
         :param at_turn: called before each attempt, when it has waited for the rate limit and goes next; what it raises
             comes out unchanged, and nothing is sent

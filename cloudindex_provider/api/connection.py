@@ -10,15 +10,24 @@ from urllib.parse import SplitResult, urlsplit
 
 from cloudindex_provider.errors import ConfigurationError
 
-__all__ = ["DEFAULT_BASE_URL", "authorization", "check_base_url", "normalize_base_url"]
+__all__ = [
+    "AUTH_SCHEMES",
+    "DEFAULT_AUTH_SCHEME",
+    "DEFAULT_BASE_URL",
+    "authorization",
+    "check_base_url",
+    "normalize_base_url",
+]
 
 DEFAULT_BASE_URL = "https://api.cloudindex.ai/public/v1"
 DEFAULT_PATH = "/public/v1"
+# The word before the key in the Authorization header: what the newest documents say, and the older guides.
+AUTH_SCHEMES = ("ApiKey", "Bearer")
+DEFAULT_AUTH_SCHEME = AUTH_SCHEMES[0]
 
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
 _HOST = re.compile(r"[^\s/\\@?#%\[\]<>\"'`{}|^]+\Z")
 _PATH = re.compile(r"[\w/.~%!$&'()*+,;=:@-]*\Z", re.ASCII)
-_SCHEMES = ("ApiKey", "Bearer")
 
 
 def normalize_base_url(host: str | None, schema: str | None = None, port: int | str | None = None) -> str:
@@ -54,16 +63,17 @@ def check_base_url(base_url: str) -> str:
 
 def authorization(api_key: str, scheme: str) -> str:
     """The value of the Authorization header, or a ``ConfigurationError`` that doesn't repeat the key."""
-    hint = "Set the CloudIndex API key as the connection's password, without ApiKey or Bearer before it."
+    words = " or ".join(AUTH_SCHEMES)
+    hint = f"Set the CloudIndex API key as the connection's password, without {words} before it."
     key = (api_key or "").strip()
     if not key:
         raise ConfigurationError("The connection has no API key.", hint=hint)
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError("The API key holds characters that no key has.", hint=hint)
-    for known in _SCHEMES:
+    for known in AUTH_SCHEMES:
         if scheme.lower() == known.lower():
             return f"{known} {key}"
-    raise ConfigurationError(f"auth_scheme is {scheme!r}.", hint=f"Use one of {', '.join(_SCHEMES)}.")
+    raise ConfigurationError(f"auth_scheme is {scheme!r}.", hint=f"Use one of {', '.join(AUTH_SCHEMES)}.")
 
 
 def _check_schema(schema: str | None) -> None:

@@ -24,7 +24,7 @@ __all__ = [
 
 MAX_FILES_PER_REQUEST = 20  # documents.yaml: "Maximum 20 files per request"
 DEFAULT_MAX_FILE_SIZE = 20_000_000  # bytes; "20MB", and one Express middleware refuses exactly 20 MiB
-DEFAULT_MAX_REQUEST_SIZE = 20_000_000  # bytes of files in one request
+DEFAULT_MAX_REQUEST_SIZE = DEFAULT_MAX_FILE_SIZE  # bytes of files in one request: "20 files, 20MB"
 
 
 def check_files(
@@ -62,7 +62,7 @@ def check_files(
 
 
 def fit_request(sizes: Iterable[int], max_request_size: int) -> int:
-    """How many of the next files go into one request: at least one, at most 20, within the request's bytes."""
+    """How many of the next files go into one request: at least one, within the API's count and the request's bytes."""
     count, total = 0, 0
     for size in sizes:
         total += size

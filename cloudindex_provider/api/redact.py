@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cloudindex_provider.api.connection import AUTH_SCHEMES
+
 __all__ = ["MASK", "clean", "redact", "secret_values"]
 
 MASK = "***"
 MIN_SECRET = 4  # shorter values, such as "1", would mask half of every sentence
 
-_SCHEMES = re.compile(r"(?i)\b(authorization[\"']?\s*[:=]\s*[\"']?(?:(?:apikey|bearer|basic)\s+)?)[^\s\"',;]+")
-_VALUES = re.compile(r"(?i)\b((?:apikey|bearer)\s+)[^\s\"',;:]*[0-9_\-.+/=][^\s\"',;]*")
+_WORDS = "|".join(AUTH_SCHEMES)
+_SCHEMES = re.compile(rf"(?i)\b(authorization[\"']?\s*[:=]\s*[\"']?(?:(?:{_WORDS}|basic)\s+)?)[^\s\"',;]+")
+_VALUES = re.compile(rf"(?i)\b((?:{_WORDS})\s+)[^\s\"',;:]*[0-9_\-.+/=][^\s\"',;]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 

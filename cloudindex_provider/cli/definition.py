@@ -1,6 +1,7 @@
 """The commands of ``airflow cloudindex``: names, arguments and help. Airflow imports it at every start of its CLI.
 
-Imports nothing but Airflow's own CLI types; what a command does is loaded when it is called.
+Imports nothing but Airflow's own CLI types; what a command does is loaded when it is called, and what its settings
+mean when help is shown.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
+from lazy_object_proxy import Proxy
 
 __all__ = ["get_cloudindex_cli_commands"]
 
@@ -16,6 +18,25 @@ _MODULES = "cloudindex_provider.cli"
 
 def _arg(*flags: str, **options: Any) -> Arg:
     return Arg(flags, **options)  # type: ignore[no-untyped-call]  # Airflow's own class has no types
+
+
+def _setting(name: str, *, flag: str = "", note: str = "", **options: Any) -> Arg:
+    """A setting of a sync, by its declaration: its text is the help, and its value is read as a task reads it.
+
+    The declaration is loaded when help is shown, or the command called.
+    """
+    text = Proxy(lambda: _setting_help(name, note))  # Airflow's own way for a help that is costly to make
+    return _arg(flag or f"--{name.replace('_', '-')}", help=text, **options)
+
+
+def _setting_help(name: str, note: str) -> str:
+    from cloudindex_provider.sync.settings import SETTINGS, default_text
+
+    default = default_text(name)
+    notes = [note, "" if default == "required" else f"default: {default}"]
+    text = SETTINGS[name].text.replace("``", "`")
+    more = "; ".join(filter(None, notes))
+    return f"{text[:1].upper()}{text[1:]}" + (f" ({more})" if more else "")
 
 
 ARG_OUTPUT = _arg(
@@ -46,27 +67,38 @@ ARG_STUCK_HOURS = _arg(
     "--stuck-hours", help="Hours after which processing is taken to be stuck (default: 24)", type=float, default=24.0
 )
 
-ARG_BUCKET = _arg("--bucket", help="Name of the S3 bucket", required=True)
-ARG_PREFIX = _arg("--prefix", help="Only keys that start with it", default="")
-ARG_PROJECT_ID = _arg("--project-id", help="CloudIndex project (default: the connection's)")
-ARG_SYNC_ID = _arg("--sync-id", help="The sync_id of the task, where it has one", default="")
 ARG_AWS_CONN_ID = _arg(
     "--aws-conn-id", help="AWS connection (default: aws_default; '' for none)", default="aws_default"
 )
 ARG_CLOUDINDEX_CONN_ID = _arg(
     "--cloudindex-conn-id", help="CloudIndex connection (default: cloudindex_default)", default="cloudindex_default"
 )
-ARG_INCLUDE = _arg("--include", help="Glob of whole keys; may be repeated", action="append")
-ARG_EXCLUDE = _arg("--exclude", help="Glob of whole keys; may be repeated", action="append")
-ARG_FILE_TYPES = _arg("--file-types", help="Extensions between commas; * for any")
-ARG_MAX_FILE_SIZE = _arg("--max-file-size", help="Bytes (default: the connection's)", type=int)
 
 _STATE = (ARG_STATE_CONN_ID, ARG_STATE_URL, ARG_OUTPUT)
 _CONNECTIONS = (ARG_AWS_CONN_ID, ARG_CLOUDINDEX_CONN_ID)
+_REPEATED = {"action": "append", "note": "may be repeated"}
 _SYNC = (
-    ARG_BUCKET, ARG_PREFIX, ARG_PROJECT_ID, ARG_SYNC_ID, *_CONNECTIONS, ARG_INCLUDE, ARG_EXCLUDE, ARG_FILE_TYPES,
-    ARG_MAX_FILE_SIZE, *_STATE,
-)  # fmt: skip
+    _setting("bucket", required=True),
+    _setting("prefix"),
+    _setting("project_id"),
+    _setting("sync_id"),
+    _setting("include", **_REPEATED),
+    _setting("exclude", **_REPEATED),
+    _setting("file_types", note="between commas"),
+    _setting("max_file_size"),
+    *_CONNECTIONS,
+    *_STATE,
+)
+# What else decides what a plan says: which keys it is about, and whether their deletes are held.
+_PLAN = (
+    *_SYNC,
+    _setting("keys", flag="--key", dest="keys", **_REPEATED),
+    _setting("max_request_size"),
+    _setting("on_removed"),
+    _setting("max_delete_documents"),
+    _setting("max_delete_percent"),
+    _setting("max_delete_absolute"),
+)
 
 
 def _command(name: str, function: str, text: str, args: tuple[Arg, ...], description: str = "") -> ActionCommand:
@@ -114,7 +146,7 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                     "Let the next run of a source delete up to a number of documents",
                     (ARG_SOURCE, ARG_CEILING, ARG_DAYS, *_STATE),
                 ),
-                _command("plan", "plan.plan", "What a run would do, key by key; changes nothing", _SYNC),
+                _command("plan", "plan.plan", "What a run would do, key by key; changes nothing", _PLAN),
                 _command(
                     "rebuild",
                     "repair.rebuild",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import TextIO, cast
+from typing import Any, TextIO
 
 from cloudindex_provider.cli.common import OK, command, out, say, state
 from cloudindex_provider.cli.session import command_session, command_settings
@@ -14,7 +14,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import preview
 from cloudindex_provider.sync.detect.plan import PlanItem
 
-__all__ = ["PlanSummary", "plan", "write_plan"]
+__all__ = ["PlanSummary", "make_plan", "plan", "write_plan"]
 
 
 @dataclass(slots=True)
@@ -29,29 +29,6 @@ class PlanSummary:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def write_plan(ctx: SyncContext, out: TextIO) -> PlanSummary:
-    """Write the plan as JSON lines, one a key, and a last line with the summary; gives the summary.
-
-    :raises S3IntegrationError: when the listing doesn't reach its end, because then there is no plan
-    """
-    summary = PlanSummary()
-
-    def show(item: PlanItem) -> None:
-        if item.action == "upload":
-            summary.uploads += 1
-            summary.upload_bytes += item.size or 0
-        else:
-            summary.deletes += 1
-        out.write(json.dumps(item.as_dict(), ensure_ascii=False) + "\n")
-
-    found = preview(ctx, show)
-    summary.hash = found.plan_hash
-    summary.held = found.hold.reason if found.hold else None
-    summary.counts = found.counts
-    out.write(json.dumps({"summary": asdict(summary)}, ensure_ascii=False) + "\n")
-    return summary
-
-
 @command
 def plan(args: Namespace) -> int:
     """What a run would do. As JSON: a line a key, and the summary as the last line."""
@@ -59,21 +36,58 @@ def plan(args: Namespace) -> int:
         state(args, must_exist=False) as db,
         command_session(args, db, lambda hook: command_settings(args, hook, dry_run=True)) as ctx,
     ):
-        summary = write_plan(ctx, out() if args.output == "json" else cast(TextIO, _PlanLines()))
-    if args.output != "json":
-        size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes, {summary.deletes:,} deletes"
-        say(f"{size}. Hash {summary.hash}.")
-        if summary.held:
-            say(f"The deletes are held: {summary.held}.")
+        if args.output == "json":
+            write_plan(ctx, out())
+        else:
+            _say_summary(make_plan(ctx, _say_item), keeps_removed=ctx.settings.keeps_removed)
     return OK
 
 
-class _PlanLines(io.TextIOBase):
-    """Shows a plan's JSON lines to people, each as it comes."""
+def make_plan(ctx: SyncContext, show: Callable[[PlanItem], None]) -> PlanSummary:
+    """Give ``show`` every item of the plan, in key order; gives the summary.
 
-    def write(self, text: str) -> int:
-        item = json.loads(text)
-        if "action" in item:
-            size = "" if item.get("size") is None else f"{item['size']:,}"
-            say(f"{item['action']:<7} {item.get('class', ''):<8} {size:>14}  {item['key']}")
-        return len(text)
+    :raises S3IntegrationError: when the listing doesn't reach its end, because then there is no plan
+    """
+    summary = PlanSummary()
+
+    def count(item: PlanItem) -> None:
+        if item.action == "upload":
+            summary.uploads += 1
+            summary.upload_bytes += item.size or 0
+        elif item.action == "delete":
+            summary.deletes += 1
+        show(item)
+
+    found = preview(ctx, count)
+    summary.hash = found.plan_hash
+    summary.held = found.hold.reason if found.hold else None
+    summary.counts = found.counts
+    return summary
+
+
+def write_plan(ctx: SyncContext, out: TextIO) -> PlanSummary:
+    """The plan as JSON lines, one a key, and a last line with the summary.
+
+    :raises S3IntegrationError: when the listing doesn't reach its end, because then there is no plan
+    """
+
+    def write(line: dict[str, Any]) -> None:
+        out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    summary = make_plan(ctx, lambda item: write(item.as_dict()))
+    write({"summary": asdict(summary)})
+    return summary
+
+
+def _say_item(item: PlanItem) -> None:
+    size = "" if item.size is None else f"{item.size:,}"
+    say(f"{item.action:<7} {item.cls:<8} {size:>14}  {item.key}")
+
+
+def _say_summary(summary: PlanSummary, *, keeps_removed: bool) -> None:
+    size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes, {summary.deletes:,} deletes"
+    say(f"{size}. Hash {summary.hash}.")
+    if keeps_removed and summary.counts["removed"]:
+        say(f"The documents of {summary.counts['removed']:,} removed keys are kept, because on_removed is keep.")
+    if summary.held:
+        say(f"The deletes are held: {summary.held}.")

@@ -6,16 +6,14 @@ import uuid
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from cloudindex_provider.cli.common import user
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.hooks.session import sync_session
+from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
-from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.settings import Selection, SyncSettings
+from cloudindex_provider.sync.settings import SETTINGS, SyncSettings
 
 __all__ = ["command_session", "command_settings"]
 
@@ -37,19 +35,7 @@ def command_session(
         yield ctx
 
 
-def command_settings(args: Namespace, hook: CloudIndexHook, **more: Any) -> SyncSettings:
-    """The settings of a sync as its task would have them."""
-    selection = Selection(
-        include=arguments.strings("include", args.include),
-        exclude=arguments.strings("exclude", args.exclude),
-        file_types=arguments.file_types(args.file_types),
-        max_file_size=hook.settings.max_file_size if args.max_file_size is None else args.max_file_size,
-    )
-    return SyncSettings(
-        project_id=hook.project_id,
-        bucket=args.bucket,
-        prefix=args.prefix,
-        sync_id=args.sync_id,
-        selection=selection,
-        **more,
-    ).validate()
+def command_settings(args: Namespace, hook: CloudIndexHook, *, dry_run: bool) -> SyncSettings:
+    """The settings of a sync as its task would have them; what the command wasn't told has the task's default."""
+    given = {name: value for name in SETTINGS if (value := getattr(args, name, None)) is not None}
+    return connection_settings({**given, "dry_run": dry_run}, hook)

@@ -16,7 +16,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from cloudindex_provider.api.client import CloudIndexClient
-from cloudindex_provider.api.connection import normalize_base_url
+from cloudindex_provider.api.connection import AUTH_SCHEMES, DEFAULT_AUTH_SCHEME, DEFAULT_BASE_URL, normalize_base_url
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import (
     AuthenticationError,
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
     from cloudindex_provider.api.ratelimit import Pacer
 
-__all__ = ["AUTH_SCHEMES", "CloudIndexHook", "CloudIndexSettings", "checked_ids"]
-
-AUTH_SCHEMES = ("ApiKey", "Bearer")
+__all__ = ["CloudIndexHook", "CloudIndexSettings", "checked_ids"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class CloudIndexSettings:
 
     base_url: str
     project_id: str | None = None
-    auth_scheme: str = "ApiKey"
+    auth_scheme: str = DEFAULT_AUTH_SCHEME
     connect_timeout: float = 10.0  # seconds
     read_timeout: float = 120.0  # seconds
     max_file_size: int = DEFAULT_MAX_FILE_SIZE  # bytes
@@ -229,7 +227,8 @@ class CloudIndexHook(BaseHook):
         if isinstance(error, AuthenticationError):
             return (
                 f"CloudIndex at {base_url} refused the API key.",
-                "Put a valid key into the connection's password, or try the other auth_scheme (ApiKey, Bearer).",
+                "Put a valid key into the connection's password, or try the other auth_scheme"
+                f" ({', '.join(AUTH_SCHEMES)}).",
             )
         if isinstance(error, PermissionDeniedError):
             return (
@@ -247,7 +246,7 @@ class CloudIndexHook(BaseHook):
 
 
 _NEED_ONLY_A_PROJECT = ("list documents", "upload documents")  # operations whose 404 can mean nothing else
-_HOST_HINT = "Set the connection's host to the base URL of the API, such as https://api.cloudindex.ai/public/v1."
+_HOST_HINT = f"Set the connection's host to the base URL of the API, such as {DEFAULT_BASE_URL}."
 
 
 def _extra_of(connection: Connection) -> Mapping[str, Any]:

@@ -6,8 +6,9 @@ Opens and closes; decides nothing about the sync. Nothing here may be called bef
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from airflow.sdk.configuration import conf
 
@@ -21,11 +22,25 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.pacer import SharedPacer, budget_name
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.settings import SyncSettings
+from cloudindex_provider.sync.settings import SyncSettings, build_settings
 
-__all__ = ["sync_session"]
+__all__ = ["connection_settings", "sync_session"]
 
 _LONGEST_WAIT = 30.0  # seconds that a task waits for the rate limit itself; a longer wait is Airflow's retry
+
+
+def connection_settings(values: Mapping[str, Any], hook: CloudIndexHook) -> SyncSettings:
+    """Settings from raw values, and from the connection where those say nothing.
+
+    :raises SettingsError: naming the first value that can't be read or can't work
+    :raises ConfigurationError: the connection is wrong, or no project is named
+    """
+    return build_settings(
+        values,
+        project_id=hook.project_id,
+        max_file_size=hook.settings.max_file_size,
+        max_request_size=hook.settings.max_request_size,
+    )
 
 
 @contextmanager

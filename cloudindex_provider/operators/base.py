@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.hooks.session import sync_session
+from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.settings import DEFAULT_LIMITS, Limits, Selection, SyncSettings
+from cloudindex_provider.sync.settings import DEFAULT_LIMITS, SETTINGS, SyncSettings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
@@ -35,43 +35,37 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
 
     :param bucket: the S3 bucket's name
     :param prefix: only keys that start with it
-    :param project_id: the CloudIndex project; default: ``project_id`` of the CloudIndex connection
+    :param project_id: the CloudIndex project; default: the CloudIndex connection's
     :param aws_conn_id: the AWS connection; ``None`` uses boto3's own credentials
     :param cloudindex_conn_id: the CloudIndex connection
     :param state_conn_id: a Postgres connection for the state, instead of ``[cloudindex] state_conn_id``
     :param state_url: a database URL for the state, without a password; not templated
     :param sync_id: tells two syncs of one prefix apart
-    :param keys: only these keys, looked up one by one instead of listing the prefix
-    :param include: globs of whole keys; ``*`` crosses ``/``; none: everything
-    :param exclude: globs of whole keys
-    :param file_types: extensions; default: all that CloudIndex documents; ``["*"]``: any
-    :param max_file_size: bytes; default: the CloudIndex connection's
+    :param keys: only these keys, looked up one by one instead of listing the prefix; default: the whole prefix
+    :param include: globs of whole keys; ``*`` crosses ``/``; default: everything
+    :param exclude: globs of whole keys that are left out; default: nothing
+    :param file_types: extensions; ``["*"]``: any; default: all that CloudIndex documents
+    :param max_file_size: bytes of one file; default: the CloudIndex connection's
     :param max_request_size: bytes of files in one upload; default: the CloudIndex connection's
     :param on_removed: ``delete`` or ``keep`` the documents of keys that S3 has no more
     :param on_mass_delete: ``fail`` the run, ``skip`` the removals, or ask a person to ``approve`` them in the DAG
         ``cloudindex_approve_deletes``, when there are more than the limits allow
     :param max_delete_documents: removals are held when they are more than this and more than ``max_delete_percent``
     :param max_delete_percent: share of the live documents, 0 to 100
-    :param max_delete_absolute: removals are held when they are more than this
+    :param max_delete_absolute: removals are held when they are more than this, whatever the share
     :param max_failed_documents: failures of one run that leave it green
     :param wait_for_processing: wait until CloudIndex has processed what was uploaded
     :param processing_timeout: seconds or timedelta; what still processes then is left to the next run
     :param max_run_time: seconds or timedelta after which no upload is begun; ``None``: no limit
     :param max_documents_per_run: uploads of one run; ``None``: no limit
     :param upload_tasks: uploads at the same time, as mapped tasks or threads
-    :param listing_ranges: parts of the prefix that are listed side by side, 1 to 64, once it has been listed whole
     :param upload_order: ``key``, or ``newest`` or ``smallest`` first
+    :param listing_ranges: parts of the prefix that are listed side by side, 1 to 64, once it has been listed whole
     :param dry_run: compare and report, write nothing
     :param plan_hash: do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing
     """
 
-    template_fields: Sequence[str] = (
-        "bucket", "prefix", "project_id", "aws_conn_id", "cloudindex_conn_id", "sync_id", "keys", "include", "exclude",
-        "file_types", "max_file_size", "max_request_size", "on_removed", "on_mass_delete", "max_delete_documents",
-        "max_delete_percent", "max_delete_absolute", "max_failed_documents", "wait_for_processing",
-        "processing_timeout", "max_run_time", "max_documents_per_run", "upload_tasks", "upload_order",
-        "listing_ranges", "dry_run", "plan_hash",
-    )  # fmt: skip
+    template_fields: Sequence[str] = (*SETTINGS, "aws_conn_id", "cloudindex_conn_id")
     ui_color = "#d7e8ff"
     _stop: threading.Event | None = None  # made when the task runs: an operator is copied and serialized
 
@@ -153,48 +147,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         return arguments.flag("dry_run", self.dry_run)
 
     def _settings(self, hook: CloudIndexHook) -> SyncSettings:
-        selection = Selection(
-            include=arguments.strings("include", self.include),
-            exclude=arguments.strings("exclude", self.exclude),
-            file_types=arguments.file_types(self.file_types),
-            max_file_size=self._size("max_file_size", self.max_file_size, hook.settings.max_file_size),
-        )
-        return SyncSettings(
-            project_id=hook.project_id,
-            bucket=self.bucket,
-            prefix=self.prefix or "",
-            sync_id=self.sync_id or "",
-            selection=selection,
-            limits=self._limits(hook),
-            keys=arguments.keys(self.keys),
-            on_removed=self.on_removed,
-            on_mass_delete=self.on_mass_delete,
-            upload_order=self.upload_order,
-            wait_for_processing=arguments.flag("wait_for_processing", self.wait_for_processing),
-            dry_run=self.is_dry_run,
-            plan_hash=None if arguments.is_unset(self.plan_hash) else self.plan_hash,
-        ).validate()
-
-    def _limits(self, hook: CloudIndexHook) -> Limits:
-        return Limits(
-            max_request_size=self._size("max_request_size", self.max_request_size, hook.settings.max_request_size),
-            max_delete_documents=arguments.whole("max_delete_documents", self.max_delete_documents),
-            max_delete_percent=arguments.number("max_delete_percent", self.max_delete_percent),
-            max_delete_absolute=arguments.whole("max_delete_absolute", self.max_delete_absolute),
-            max_failed_documents=arguments.whole("max_failed_documents", self.max_failed_documents),
-            max_documents_per_run=arguments.optional(
-                arguments.whole, "max_documents_per_run", self.max_documents_per_run
-            ),
-            max_run_time=arguments.optional(arguments.seconds, "max_run_time", self.max_run_time),
-            processing_timeout=arguments.seconds("processing_timeout", self.processing_timeout),
-            upload_tasks=arguments.whole("upload_tasks", self.upload_tasks),
-            listing_ranges=arguments.whole("listing_ranges", self.listing_ranges),
-        )
-
-    @staticmethod
-    def _size(field: str, value: int | str | None, default: int) -> int:
-        given = arguments.optional(arguments.whole, field, value)
-        return default if given is None else given
+        return connection_settings({name: getattr(self, name) for name in SETTINGS}, hook)
 
     # Session
 

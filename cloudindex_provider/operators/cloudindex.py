@@ -64,7 +64,7 @@ class _CloudIndexOperator(BaseOperator):
 
 
 class CloudIndexUploadDocumentsOperator(_CloudIndexOperator):
-    """Uploads files of the worker's disk, streamed, in requests of up to 20.
+    """Uploads files of the worker's disk, streamed, in as few requests as the API's bounds allow.
 
     Returns ``{"project_id", "document_ids", "documents": [{"id", "file_name", "status", "version"}], "errors":
     [{"file_name", "message", "code", "category", "retryable"}]}``. An uploaded document is not processed yet: see

@@ -18,6 +18,7 @@ from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.polling import POLL_INTERVAL, QUICK_LOOKS, Poller
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report.messages import log_detection, log_report
 from cloudindex_provider.sync.report.progress import log_backlog
@@ -38,8 +39,6 @@ __all__ = [
 ]
 
 COUNTS = "counts"  # XCom: what a detection counted; a dry run's whole report
-_QUICK_LOOKS = 3  # before the first deferral, after 1, 2 and 3 seconds
-_SHORTEST_TRIGGER = 10.0  # seconds; Airflow 3.3 may fail a task falsely whose trigger fires at once
 
 
 class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
@@ -96,7 +95,7 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
     :param deferrable: free the worker slot between looks
     """
 
-    def __init__(self, *, poll_interval: float = 10.0, deferrable: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, poll_interval: float = POLL_INTERVAL, deferrable: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.poll_interval = poll_interval
         self.deferrable = deferrable
@@ -104,7 +103,7 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
     def execute(self, context: Context) -> dict[str, int]:
         if self.is_dry_run:
             raise AirflowSkipException("A dry run uploads nothing, so there is nothing to wait for.")
-        return self._wait(context, quick_looks=_QUICK_LOOKS, indexed=0, failed=0)
+        return self._wait(context, quick_looks=QUICK_LOOKS, indexed=0, failed=0)
 
     def execute_complete(
         self, context: Context, event: Any = None, *, indexed: int = 0, failed: int = 0
@@ -114,24 +113,28 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
 
     def _wait(self, context: Context, *, quick_looks: int, indexed: int, failed: int) -> dict[str, int]:
         with self._session(context) as ctx, record_requests(ctx):
+            poller = self._poller(ctx, quick_looks)
             for look in itertools.count(1):
                 seen = poll(ctx)
                 indexed, failed = indexed + seen.indexed, failed + seen.failed
-                remaining = ctx.settings.limits.processing_timeout - seen.waited
-                if not seen.waiting or remaining <= 0 or not ctx.settings.wait_for_processing:
+                pause = poller.after(waiting=seen.waiting, waited=seen.waited, look=look)
+                if pause is None:
                     break
-                pause = min(seen.next_poll(self.poll_interval), remaining)
-                if self.deferrable and look > quick_looks:
-                    pause = max(_SHORTEST_TRIGGER, pause)
-                    self.log.info("%d documents are still processing; looking again in %.0f s.", seen.waiting, pause)
+                if pause.defer:
+                    what = (seen.waiting, pause.seconds)
+                    self.log.info("%d documents are still processing; looking again in %.0f s.", *what)
                     self.defer(
-                        trigger=TimeDeltaTrigger(timedelta(seconds=pause)),
+                        trigger=TimeDeltaTrigger(timedelta(seconds=pause.seconds)),
                         method_name="execute_complete",
                         kwargs={"indexed": indexed, "failed": failed},
                     )
-                ctx.sleep(min(float(look), remaining) if self.deferrable else pause)
+                ctx.sleep(pause.seconds)
         self._log_end(ctx, seen, indexed, failed)
         return {"indexed": indexed, "failed": failed, "processing": seen.waiting}
+
+    def _poller(self, ctx: SyncContext, quick_looks: int) -> Poller:
+        timeout = ctx.settings.limits.processing_timeout if ctx.settings.wait_for_processing else 0.0
+        return Poller(self.poll_interval, timeout=timeout, deferrable=self.deferrable, quick_looks=quick_looks)
 
     def _log_end(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
         self.log.info("CloudIndex has processed %d documents; %d failed.", indexed + failed, failed)

@@ -63,6 +63,15 @@ class S3Object:
         self._check(seen, hashes.md5())
         self.sha256 = hashes.sha256()
 
+    def read_sha256(self) -> str:
+        """The SHA-256 of the bytes, which are read to their end and dropped.
+
+        :raises S3IntegrationError: as ``chunks`` does
+        """
+        for _ in self.chunks():
+            pass
+        return str(self.sha256)
+
     def close(self) -> None:
         """Let go of the connection; harmless after the end."""
         self._body.close()

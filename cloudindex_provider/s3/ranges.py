@@ -12,13 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
-from cloudindex_provider.s3.page import ListedPage
-from cloudindex_provider.s3.source import S3Source
+if TYPE_CHECKING:  # the settings need a number of this module, and nothing of S3
+    from cloudindex_provider.s3.page import ListedPage
+    from cloudindex_provider.s3.source import S3Source
 
 __all__ = ["MAX_RANGES", "KeyRange", "PageEnds", "even_bounds", "key_ranges", "list_ranges"]
 
-MAX_RANGES = 64
+MAX_RANGES = 64  # parts of a listing side by side, each a thread
 _MIN_PAGES = 2  # a range shorter than this isn't worth its thread
 _KEPT = 4 * MAX_RANGES  # page ends remembered of one range, at most
 

@@ -1,11 +1,14 @@
 """Reading S3 over an injected boto3 client: pages in key order, objects pinned to their ETag, and proofs of absence.
 
 Never writes to S3. A page is trusted only in order; an object's bytes only when length, ETag and (where it is one) MD5
-are what S3 announced, and the reader learns of a mismatch before it has passed on the object's end.
+are what S3 announced, and the reader learns of a mismatch before it has passed on the object's end. Every request is
+sent from here, and ``S3Source._retried`` alone decides whether one is sent again.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import bisect
 import re
 import threading
@@ -13,12 +16,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from cloudindex_provider.errors import (
     NoSuchKeyError,
     S3IntegrationError,
     SourceChangedError,
+    SourceIntegrityError,
     SourceOrderError,
     SourceUnavailableError,
 )
@@ -29,10 +33,13 @@ from cloudindex_provider.s3.page import ListedObject, ListedPage
 
 __all__ = ["S3Client", "S3Source"]
 
-ATTEMPTS = (
-    3  # of a request that S3 throttled or couldn't answer; the numbers of CloudIndex's S3 guide, as those of the waits
-)
+# CloudIndex's S3 guide, "Retry Strategy": maxAttempts, delay and backoff.
+ATTEMPTS = 3
+FIRST_WAIT = 1.0  # seconds before the second attempt
+BACK_OFF = 2  # times as long before each further one
+_HICCUPS = (SourceUnavailableError, SourceIntegrityError)  # the same request may get another answer
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}\Z")
+_T = TypeVar("_T")
 
 
 class S3Client(Protocol):
@@ -50,31 +57,32 @@ class S3Source:
     client: S3Client
     bucket: str
     calls: Counter[str] = field(default_factory=Counter)
-    first_wait: float = 1.0  # seconds before the second attempt, then doubled
+    first_wait: float = FIRST_WAIT
     sleep: Callable[[float], None] = time.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _get: Callable[..., Mapping[str, Any]] | None = None
 
-    def again(self, attempt: int) -> bool:
-        """Whether attempt number ``attempt`` is followed by another; sleeps until then."""
-        if attempt >= ATTEMPTS:
-            return False
-        self.sleep(self.first_wait * 2 ** (attempt - 1))
-        return True
+    def _retried(self, attempt: Callable[[], _T]) -> _T:
+        """What ``attempt`` gives, which is made again after a hiccup of S3. Not to be nested: attempts would multiply.
+
+        :raises S3IntegrationError: of the last attempt, or at once where no further one would help
+        """
+        for made in range(1, ATTEMPTS):
+            try:
+                return attempt()
+            except _HICCUPS:
+                self.sleep(self.first_wait * BACK_OFF ** (made - 1))
+        return attempt()
 
     def _ask(self, operation: str, key: str | None, send: Callable[..., Mapping[str, Any]], **request: Any) -> Any:
-        """The answer to one request, which is sent again where S3 only couldn't answer it for now."""
-        attempt = 0
-        while True:
-            attempt += 1
-            with self._lock:
-                self.calls[operation] += 1
-            try:
-                with s3_errors(operation, self.bucket, key):
-                    return send(Bucket=self.bucket, **request)
-            except SourceUnavailableError:
-                if not self.again(attempt):
-                    raise
+        """The answer to one request, which is sent again after a hiccup."""
+        return self._retried(lambda: self._ask_once(operation, key, send, **request))
+
+    def _ask_once(self, operation: str, key: str | None, send: Callable[..., Mapping[str, Any]], **request: Any) -> Any:
+        with self._lock:
+            self.calls[operation] += 1
+        with s3_errors(operation, self.bucket, key):
+            return send(Bucket=self.bucket, **request)
 
     def _get_object(self) -> Callable[..., Mapping[str, Any]]:
         if self._get is None:
@@ -177,7 +185,24 @@ class S3Source:
         :raises SourceChangedError: when it is no longer that object (also where the server ignores If-Match)
         :raises NoSuchKeyError: when it is gone
         """
-        answer = self._ask("GetObject", key, self._get_object(), Key=key, IfMatch=f'"{etag}"')
+        return self._retried(lambda: self._open_once(key, etag, size))
+
+    def read(self, key: str, use: Callable[[S3Object], _T], *, etag: str, size: int) -> _T:
+        """What ``use`` makes of the opened object; where its bytes break off or are wrong, it is opened and used anew.
+
+        :raises S3IntegrationError: as ``open`` and ``S3Object.chunks`` do
+        """
+        return self._retried(lambda: use(self._open_once(key, etag, size)))
+
+    def sha256(self, key: str, *, etag: str, size: int) -> str:
+        """The SHA-256 of the object's bytes as of ``etag``, which are read to their end for it.
+
+        :raises S3IntegrationError: as ``open`` and ``S3Object.chunks`` do
+        """
+        return self.read(key, S3Object.read_sha256, etag=etag, size=size)
+
+    def _open_once(self, key: str, etag: str, size: int) -> S3Object:
+        answer = self._ask_once("GetObject", key, self._get_object(), Key=key, IfMatch=f'"{etag}"')
         got = str(answer.get("ETag", "")).strip('"')
         length = int(answer.get("ContentLength", -1))
         if got != etag or length != size:
@@ -218,6 +243,28 @@ class S3Source:
             _iso(answer.get("LastModified")),
             str(answer.get("StorageClass") or "STANDARD"),
         )
+
+    def stored_sha256(self, key: str, *, etag: str, size: int) -> str | None:
+        """The SHA-256 that S3 itself stores of the whole object as of ``etag``; ``None`` where it stores none.
+
+        :raises SourceChangedError: when it is no longer that object
+        :raises NoSuchKeyError: when it is gone
+        """
+        answer = self._ask("HeadObject", key, self.client.head_object, Key=key, ChecksumMode="ENABLED")
+        if (str(answer.get("ETag", "")).strip('"'), answer.get("ContentLength")) != (etag, size):
+            raise SourceChangedError(f"s3://{self.bucket}/{key} has changed since it was listed.", key=key)
+        return _full_object_sha256(answer)
+
+
+def _full_object_sha256(answer: Mapping[str, Any]) -> str | None:
+    # A COMPOSITE checksum is a hash of the parts' hashes.
+    if answer.get("ChecksumType") != "FULL_OBJECT":
+        return None
+    try:
+        digest = base64.b64decode(str(answer.get("ChecksumSHA256") or ""), validate=True)
+    except (ValueError, binascii.Error):
+        return None
+    return digest.hex() if len(digest) == 32 else None
 
 
 def _rows(answer: Mapping[str, Any]) -> ListedPage:

@@ -14,6 +14,7 @@ from airflow.sdk.configuration import conf
 
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook, checked_ids
 from cloudindex_provider.retry import CloudIndexRetryPolicy
+from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL
 from cloudindex_provider.triggers.cloudindex import CloudIndexProcessingTrigger, error_from_event, still_processing
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class CloudIndexProcessingSensor(BaseSensorOperator):
         project_id: str | None = None,
         cloudindex_conn_id: str = CloudIndexHook.default_conn_name,
         deferrable: bool | None = None,
-        poke_interval: timedelta | float = 30.0,
+        poke_interval: timedelta | float = SENSOR_POLL_INTERVAL,
         timeout: timedelta | float = 3600.0,
         retries: int | None = 3,
         retry_delay: timedelta | float = timedelta(seconds=30),
@@ -86,7 +87,7 @@ class CloudIndexProcessingSensor(BaseSensorOperator):
                 project_id=self._hook().project_id,
                 document_ids=waiting,
                 poll_interval=self.poke_interval,
-                max_poll_interval=120.0 if self.max_wait is None else self.max_wait.total_seconds(),
+                max_poll_interval=MAX_POLL_INTERVAL if self.max_wait is None else self.max_wait.total_seconds(),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),

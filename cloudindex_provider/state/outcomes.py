@@ -21,6 +21,7 @@ from cloudindex_provider.state.runs import add_counts
 from cloudindex_provider.state.superseded import Reason, supersede
 
 __all__ = [
+    "VANISHED",
     "Failure",
     "Sent",
     "processing_rows",
@@ -34,7 +35,8 @@ __all__ = [
 ]
 
 _DONE = "claim_owner = NULL, revision = revision + 1"
-_LONGEST_DELAY = 86400.0  # seconds between two tries of one key
+_LOOK_AGAIN_AFTER = 86400.0  # seconds of quarantine
+VANISHED = "S3 lists it, and says 404 when it is read"
 _KEY = "WHERE scope_id = :scope AND key = :key"
 _TAKEN = (
     f"status = '{Status.PROCESSING}', upload_document_id = :id, document_version = coalesce(:version,"
@@ -44,7 +46,7 @@ _TAKEN = (
 # Made once: what a request's twenty files need for the most part is SQLAlchemy reading a statement again.
 _SENT = sa.text(f"UPDATE object SET {_TAKEN}, {_DONE} {_KEY} AND {MINE}")
 _ADOPTED = sa.text(f"UPDATE object SET {_TAKEN}, doubtful = 1, {_DONE} {_KEY} AND {MINE}")
-_LOOK_AGAIN = sa.text(f"UPDATE object SET doubtful = 1, revision = revision + 1 {_KEY}")
+_LOOK_ONCE_MORE = sa.text(f"UPDATE object SET doubtful = 1, revision = revision + 1 {_KEY}")
 _SELECT_CLAIMED = f"SELECT key FROM object WHERE scope_id = :scope AND key IN :keys AND {MINE} ORDER BY key"
 _CLAIMED = sa.text(_SELECT_CLAIMED).bindparams(sa.bindparam("keys", expanding=True))
 _CLAIMED_LOCKED = sa.text(f"{_SELECT_CLAIMED} FOR UPDATE").bindparams(sa.bindparam("keys", expanding=True))
@@ -56,7 +58,6 @@ class Failure:
 
     reason: str
     permanent: bool = False
-    delay: float = 60.0  # seconds until it may be tried again, doubled by every strike
     strike: bool = True  # false: it says nothing about the document, so it never leads to quarantine
 
 
@@ -116,7 +117,7 @@ def record_all_sent(db: Database, run: Run, owner: Owner, sent: Sequence[Sent], 
             add_counts(connection, run.id, {"adopted" if adopted else "uploaded": len(kept), "bytes": size})
         if lost:
             # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.
-            connection.execute(_LOOK_AGAIN, [row_values(run, owner, one.row.key) for one in lost])
+            connection.execute(_LOOK_ONCE_MORE, [row_values(run, owner, one.row.key) for one in lost])
         for one in sent:
             # A document that no row points to would never be found again, so it is noted whatever became of the claim.
             unbound = () if one.row.key in still else (one.document_id,)
@@ -149,18 +150,18 @@ def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256
 def record_failed(
     db: Database, run: Run, owner: Owner | None, row: WorkRow, failure: Failure, *, max_attempts: int
 ) -> str:
-    """A strike: ``failed`` with a back-off, or ``quarantined`` when it was the last one. Gives the outcome.
+    """A strike: ``failed``, which the next run tries again, or ``quarantined`` when it was the last. Gives the outcome.
 
     Without an owner the row is nobody's (processing) and guarded by its revision.
     """
     attempts = row.attempts + int(failure.strike)
     last = failure.strike and (failure.permanent or attempts >= max_attempts)
-    outcome = Outcome.QUARANTINED if last else Outcome.FAILED
+    status = Status.QUARANTINED if last or row.on_probation else Status.FAILED
+    outcome = Outcome.SET_ASIDE if row.on_probation else Outcome(status)
     with db.write() as connection:
-        now = db.now(connection)
         values: dict[str, object] = {
-            "status": str(outcome), "reason": failure.reason, "attempts": attempts,
-            "next": now + min(_LONGEST_DELAY, failure.delay * 2 ** max(0, min(attempts, 20) - 1)),
+            "status": str(status), "reason": failure.reason, "attempts": attempts,
+            "next": db.now(connection) + _LOOK_AGAIN_AFTER if status is Status.QUARANTINED else None,
         }  # fmt: skip
         guard, where = _guard(run, owner, row)
         if _change(
@@ -172,8 +173,8 @@ def record_failed(
             if row.upload_document_id and row.upload_document_id != row.document_id:
                 supersede(connection, run.source, row.key, [row.upload_document_id], Reason.FAILED)
             _record(connection, run, row, outcome, failure.reason)
-            note(db, connection, run.source.id, [(row.key, outcome, failure.reason)], run=run)
-    return outcome
+            note(db, connection, run.source.id, [(row.key, status, failure.reason)], run=run)
+    return status
 
 
 def _guard(run: Run, owner: Owner | None, row: WorkRow) -> tuple[str, dict[str, object]]:
@@ -183,10 +184,11 @@ def _guard(run: Run, owner: Owner | None, row: WorkRow) -> tuple[str, dict[str, 
 
 
 def record_gone(db: Database, run: Run, owner: Owner, row: WorkRow, now_there: ListedObject | None) -> None:
-    """S3 no longer has what was listed: the next sweep sees what it has."""
+    """S3 no longer has what was listed: the next sweep sees what it has. A row whose object is 404 says so."""
     with db.write() as connection:
         if now_there is None:
-            sets, values = f"status = '{Status.PENDING}', {NO_UPLOAD}", row_values(run, owner, row.key)
+            sets = f"status = '{Status.PENDING}', reason = :reason, {NO_UPLOAD}"
+            values = row_values(run, owner, row.key, reason=VANISHED)
         else:
             sets = (
                 f"status = '{Status.PENDING}', etag = :etag, size = :size, last_modified = :at,"

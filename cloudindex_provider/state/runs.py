@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 _DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%')".format("', '".join(DETECTED))
-_STILL_FAILED = (
-    f"(outcome IN ('{Outcome.FAILED}', '{Outcome.QUARANTINED}') AND EXISTS (SELECT 1 FROM object"
-    f" WHERE object.scope_id = :scope AND object.key = run_key.key AND (object.status = '{Status.QUARANTINED}'"
-    f" OR (object.status = '{Status.FAILED}' AND object.next_attempt_at > :now))))"
+# What stays a verdict of the run when its detection is repeated: what it has set aside won't be tried again by it.
+_STILL_SET_ASIDE = (
+    f"(outcome = '{Outcome.QUARANTINED}' AND EXISTS (SELECT 1 FROM object WHERE object.scope_id = :scope"
+    f" AND object.key = run_key.key AND object.status = '{Status.QUARANTINED}'))"
 )
 _RUN_COLUMNS = (
     "id, started_at, detected_at, wait_started_at, complete, deletes_blocked, mass_delete, plan_hash, approval_id"
@@ -38,8 +38,8 @@ _RUN_COLUMNS = (
 def start_run(db: Database, source: Source, name: RunName) -> Run:
     """Begin the run's detection, or begin it again after a failed try.
 
-    What a detection counts is counted anew; what the run has done stays done, and what failed in it and may not be
-    tried again yet stays a failure of this run.
+    What a detection counts is counted anew; what the run has done stays done, and what it has set aside stays its
+    failure as long as S3 has the same object.
     """
     names = {"source_id": source.id, "dag_id": name.dag_id, "run_id": name.run_id, "task_id": name.task_id}
     with db.write() as connection:
@@ -55,9 +55,9 @@ def start_run(db: Database, source: Source, name: RunName) -> Run:
             ),
             {**names, "now": now},
         ).scalar_one()
-        values = {"id": run_id, "scope": source.scope_id, "now": now}
+        values = {"id": run_id, "scope": source.scope_id}
         connection.execute(sa.text(f"DELETE FROM run_count WHERE run_id = :id AND {_DETECTED}"), values)
-        connection.execute(sa.text(f"DELETE FROM run_key WHERE run_id = :id AND NOT {_STILL_FAILED}"), values)
+        connection.execute(sa.text(f"DELETE FROM run_key WHERE run_id = :id AND NOT {_STILL_SET_ASIDE}"), values)
     return Run(run_id, source, name, now, None, None, complete=False, deletes_blocked=None, mass_delete=False)
 
 
@@ -66,13 +66,12 @@ def resume_run(db: Database, run: Run) -> None:
     and removals that weren't acted on, have no outcome any more."""
     values = {"id": run.id, "scope": run.source.scope_id}
     open_again = (
-        f"(outcome IN ('{Outcome.FAILED}', '{Outcome.QUARANTINED}') AND NOT {_STILL_FAILED})"
+        f"(outcome IN ('{Outcome.FAILED}', '{Outcome.QUARANTINED}') AND NOT {_STILL_SET_ASIDE})"
         f" OR outcome IN ('{Outcome.KEPT}', '{Outcome.HELD}')"
     )
     with db.write() as connection:
         connection.execute(
-            sa.text(f"UPDATE run_key SET outcome = NULL, reason = NULL WHERE run_id = :id AND ({open_again})"),
-            {**values, "now": db.now(connection)},
+            sa.text(f"UPDATE run_key SET outcome = NULL, reason = NULL WHERE run_id = :id AND ({open_again})"), values
         )
         connection.execute(sa.text("UPDATE run SET wait_started_at = NULL, finished_at = NULL WHERE id = :id"), values)
         connection.execute(sa.text("DELETE FROM run_count WHERE run_id = :id AND name = 'held'"), values)

@@ -13,12 +13,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state.accounts import hand_over, key_class, note_found, note_removed, record_outcomes
+from cloudindex_provider.state.accounts import (
+    forget_verdicts,
+    hand_over,
+    key_class,
+    note_found,
+    note_removed,
+    record_outcomes,
+)
 from cloudindex_provider.state.approvals import Approval, Hold, record_verdict
 from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.bulk_insert import insert_listed
-from cloudindex_provider.state.conditions import IDLE, KeyClass, Outcome, Status
+from cloudindex_provider.state.conditions import IDLE, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.history import note
@@ -28,6 +36,14 @@ from cloudindex_provider.state.runs import add_counts
 __all__ = ["Verdict", "apply", "finish", "read_bounds", "write_bounds"]
 
 _UNTOUCHED = f"revision = :seen AND {IDLE}"  # as the comparison saw it
+
+
+# Of what was quarantined a day ago, as much as one request takes.
+_LOOK_AGAIN = sa.text(
+    f"UPDATE object SET status = '{Status.FAILED}', revision = revision + 1 WHERE (scope_id, key) IN"
+    f" (SELECT scope_id, key FROM object WHERE source_id = :source AND {WORK} AND status = '{Status.QUARANTINED}'"
+    f" AND next_attempt_at <= :now AND queued_run = :run AND {IDLE} ORDER BY next_attempt_at LIMIT :few)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,7 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
         _lock(connection, run, writes)
         now = db.now(connection)
         found = _found(writes)
+        forget_verdicts(connection, run, _other_than_before(writes))
         hand_over(connection, run, list(found), now)
         taken = _insert(connection, run, writes, now)
         _update(connection, run, writes, now)
@@ -68,15 +85,21 @@ def apply(db: Database, run: Run, writes: SweepWrites) -> None:
         add_counts(connection, run.id, {"new": -taken, "skipped": taken, "skipped:owned_by_other": taken})
 
 
+def _other_than_before(writes: SweepWrites) -> list[str]:
+    """Keys of which S3 or the selection says something else than the row."""
+    rows = [row for row, _ in (*writes.requeue, *writes.restore)] + [row for row, _, _ in writes.skip]
+    return [row.key for row in (*rows, *writes.forget, *writes.removed)]
+
+
 def _found(writes: SweepWrites) -> dict[str, KeyClass]:
     """The keys of work that have a row already, in key order within their kind."""
-    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.waiting)]
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.take_over, *writes.waiting)]
     return {row.key: key_class(row) for row in (*rows, *writes.underway)}
 
 
 def _lock(connection: Connection, run: Run, writes: SweepWrites) -> None:
     """Lock the rows that are to change in key order, so that two transactions never wait for each other's."""
-    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.restore)]
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.take_over, *writes.restore)]
     rows += [row for row, _, _ in writes.skip]
     keys = [row.key for row in (*rows, *writes.forget)]
     if keys and connection.dialect.name != "sqlite":  # which has one writer
@@ -124,6 +147,12 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
         _UNTOUCHED,
         [_seen(run, row, item, now) for row, item in writes.requeue],
     )
+    _many(
+        connection,
+        f"source_id = :source, status = '{Status.PENDING}', {wanted}, {fresh}, queued_run = :run, claim_owner = NULL",
+        f"status = '{Status.SKIPPED}' AND {_UNTOUCHED}",
+        [_seen(run, row, item, now) for row, item in writes.take_over],
+    )
     # In flight: the upload goes on; when it is processed, the row sees that S3 has moved on and queues itself again.
     _many(connection, wanted, "revision = :seen", [_seen(run, row, item, now) for row, item in writes.replace_wanted])
     _many(
@@ -141,7 +170,10 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
 
 
 def _seen(run: Run, row: ObjectRow, item: ListedObject, now: float) -> dict[str, Any]:
-    return {**item._asdict(), "scope": run.source.scope_id, "seen": row.revision, "run": run.id, "now": now}
+    return {
+        **item._asdict(), "scope": run.source.scope_id, "source": run.source.id, "seen": row.revision, "run": run.id,
+        "now": now,
+    }  # fmt: skip
 
 
 def _many(connection: Connection, sets: str, where: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -157,10 +189,10 @@ def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, n
     _forget(db, connection, run, writes.forget, now)
     # What earlier runs have found, and this one finds to need no work any more.
     restored = [(row.key, key_class(row), "S3 has the indexed version again") for row, _ in writes.restore]
-    record_outcomes(connection, run.source, restored, Outcome.INDEXED)
+    record_outcomes(connection, run.source, restored, Outcome.INDEXED, but=run)
     settled = (Status.INDEXED, Status.SKIPPED)
     skipped = [(row.key, key_class(row), str(why)) for row, _, why in writes.skip if row.status not in settled]
-    record_outcomes(connection, run.source, skipped, Outcome.SKIPPED)
+    record_outcomes(connection, run.source, skipped, Outcome.SKIPPED, but=run)
 
 
 def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[ObjectRow], now: float) -> None:
@@ -173,7 +205,8 @@ def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[Objec
     rows_now = connection.execute(sa.text(f"SELECT key, revision FROM object WHERE {idle}"), values)
     seen = {row.key: row.revision for row in rows_now}
     gone = [row for row in rows if seen.get(row.key) == row.revision]
-    record_outcomes(connection, run.source, [(row.key, key_class(row), "deleted since") for row in gone], Outcome.GONE)
+    vanished = [(row.key, key_class(row), "deleted since") for row in gone]
+    record_outcomes(connection, run.source, vanished, Outcome.GONE, but=run)
     one_of, keys = among(connection, [row.key for row in gone])
     connection.execute(
         sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key {one_of}"), {**values, "keys": keys}
@@ -223,6 +256,9 @@ def finish(
                 "removed": verdict.removed,
             },
         )  # fmt: skip
+        connection.execute(
+            _LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": MAX_FILES_PER_REQUEST}
+        )
         if bounds is not None:
             write_bounds(connection, run.source, bounds)
 

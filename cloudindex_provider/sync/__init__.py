@@ -10,10 +10,11 @@
 
   What several steps share
     context        what a step is given: settings, state, S3, CloudIndex, who is running
-    settings       the settings of one sync, validated
+    settings       the settings of one sync: declared, built from raw values, validated
     arguments      from text to the types of settings
     selection      which listed keys are synced, and why others aren't
     naming         S3 key to CloudIndex file name
+    polling        when to look again at what is processing; the numbers of it
     doubt          uploads whose outcome is unknown, looked up
     document_list  CloudIndex's list of all documents, one task at a time
     claim_keeper   keeps a task's claims alive while it works

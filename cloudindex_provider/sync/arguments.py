@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from cloudindex_provider.errors import SettingsError
-from cloudindex_provider.sync.settings import DEFAULT_FILE_TYPES
 
 __all__ = [
+    "DEFAULT_FILE_TYPES",
     "StringList",
     "file_types",
     "flag",
@@ -20,7 +20,10 @@ __all__ = [
     "keys",
     "number",
     "optional",
+    "plain",
+    "prefix",
     "seconds",
+    "string",
     "strings",
     "whole",
 ]
@@ -28,6 +31,14 @@ __all__ = [
 StringList = str | Sequence[str] | None
 
 T = TypeVar("T")
+
+# documents.yaml, "Supported formats", with cs and rs for its CSHARP and RUST.
+_FILE_TYPES = """
+    pdf doc docx rtf txt odt pages abw sxw stw sxg wpd wps lwp hwp html htm xml
+    xls xlsx xlsm xlsb csv tsv ods fods numbers dif sylk dbf wks ppt pptx pptm pot potm potx odp key
+    js jsx ts tsx py go java cs rs sql sh bash css scss sass ejs tmpl yaml env conf md mdx
+"""
+DEFAULT_FILE_TYPES = tuple(_FILE_TYPES.split())
 
 
 def is_unset(value: Any) -> bool:
@@ -38,6 +49,30 @@ def is_unset(value: Any) -> bool:
 def optional(read: Callable[[str, Any], T], field: str, value: Any) -> T | None:
     """``read``, or ``None`` for what says nothing."""
     return None if is_unset(value) else read(field, value)
+
+
+def plain(field: str, value: Any) -> Any:
+    """A value as it is; what it may be is checked with the other settings."""
+    return value
+
+
+def string(field: str, value: Any) -> Any:
+    """Text; nothing at all is the empty text."""
+    return value or ""
+
+
+def prefix(field: str, value: Any) -> Any:
+    """A prefix as it is: nothing given is ``""``, but a template without a value isn't the whole bucket.
+
+    :raises SettingsError: for ``None`` and the text that a template of it renders to
+    """
+    if value is None or value == "None":
+        raise SettingsError(
+            f"{field} is a template that rendered to None, and without a prefix the whole bucket would be synced.",
+            field=field,
+            hint='Let it give the prefix; write "" for the whole bucket. A prefix None is "None/".',
+        )
+    return value
 
 
 def strings(field: str, value: StringList) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, Run, RunName, Source
 from cloudindex_provider.state.runs import find_run
+from cloudindex_provider.sync.polling import POLL_INTERVAL
 from cloudindex_provider.sync.settings import SyncSettings
 
 __all__ = ["DocumentListing", "DocumentsApi", "SyncContext"]
@@ -68,7 +69,7 @@ class SyncContext:
     request_timeout: float = 120.0  # seconds a request may take, after which its outcome is unknown
     lease: float = 120.0  # seconds a claim is valid without renewal
     doubt_grace: float = 30.0  # seconds past the request timeout after which a cut request commits no more
-    poll_interval: float = 10.0  # seconds between two looks at what is processing, doubling to 120
+    poll_interval: float = POLL_INTERVAL  # seconds between two looks at what is processing, at first
     history_days: float = 90.0  # how long what happened to a key is kept
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("cloudindex_provider.sync"))
     sleep: Callable[[float], None] = time.sleep

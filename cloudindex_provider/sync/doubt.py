@@ -114,14 +114,11 @@ def _sha256_now(ctx: SyncContext, row: WorkRow) -> str | None:
     if row.upload_etag is None or row.upload_size is None:
         return None
     try:
-        opened = ctx.s3.open(row.key, etag=row.upload_etag, size=row.upload_size)
-        for _ in opened.chunks():
-            pass
+        return ctx.s3.sha256(row.key, etag=row.upload_etag, size=row.upload_size)
     except SourceUnavailableError:
         raise
     except S3IntegrationError:
         return None
-    return opened.sha256
 
 
 def look_once_more(ctx: SyncContext, run: Run) -> int:

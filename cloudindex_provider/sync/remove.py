@@ -65,7 +65,7 @@ def remove(ctx: SyncContext) -> RemovalSummary:
     run = ctx.run()
     with ClaimKeeper(ctx):
         summary = RemovalSummary(superseded=_remove_superseded(ctx, run))
-    if ctx.settings.on_removed == "keep" or not run.complete:
+    if ctx.settings.keeps_removed or not run.complete:
         return summary
     hold = Hold(run.deletes_blocked, mass=run.mass_delete) if run.deletes_blocked else None
     try:

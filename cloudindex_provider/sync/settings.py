@@ -1,47 +1,108 @@
-"""The settings of one sync, validated. What is wrong is said with the setting's name before anything is done."""
+"""The settings of one sync: declared once, each with its reader, its bounds and its meaning; read and validated.
+
+The field says name, type and default, its declaration the rest. Operators, the task group and the command line build
+``SyncSettings`` by ``build_settings`` and nothing else, so that all of them judge by the same limits. What is wrong is
+said with the setting's name before anything is done.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.s3.ranges import MAX_RANGES
+from cloudindex_provider.sync import arguments
+from cloudindex_provider.sync.arguments import DEFAULT_FILE_TYPES, flag, number, plain, seconds, string, strings, whole
 
 __all__ = [
     "DEFAULT_FILE_TYPES",
     "DEFAULT_LIMITS",
-    "UPLOAD_ORDERS",
+    "MAX_UPLOAD_TASKS",
+    "SETTINGS",
     "Limits",
     "Selection",
+    "Setting",
     "SyncSettings",
+    "build_settings",
+    "default_text",
+    "description",
 ]
 
-UPLOAD_ORDERS = ("key", "newest", "smallest")
-
-# documents.yaml, "Supported formats", with cs and rs for its CSHARP and RUST.
-_FILE_TYPES = """
-    pdf doc docx rtf txt odt pages abw sxw stw sxg wpd wps lwp hwp html htm xml
-    xls xlsx xlsm xlsb csv tsv ods fods numbers dif sylk dbf wks ppt pptx pptm pot potm potx odp key
-    js jsx ts tsx py go java cs rs sql sh bash css scss sass ejs tmpl yaml env conf md mdx
-"""
-DEFAULT_FILE_TYPES = tuple(_FILE_TYPES.split())
+MAX_UPLOAD_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]\Z")
 _ARN = re.compile(r"arn:[^:]+:s3[^:]*:[^:]*:[^:]*:.+\Z")
+_THE_CONNECTIONS = "the CloudIndex connection's"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a field of the settings declares beside its name, type and default.
+
+    :param text: its meaning, which docstrings and the command line repeat
+    :param read: (name, raw value) -> value; raw is what a template, a DAG or a command line gives
+    :param low: a number's least value
+    :param high: a number's largest value
+    :param optional: a raw value that says nothing is ``None``
+    :param choices: all values that there are
+    :param default: how to say the default, where its value doesn't say it
+    :param hint: what to do about a number that is too large
+    :param argument: whether people may set it
+    """
+
+    text: str
+    read: Callable[[str, Any], Any]
+    low: float = 0
+    high: float | None = None
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    hint: str = ""
+    argument: bool = True
+
+    def check(self, name: str, value: Any) -> None:
+        """Nothing, or a ``SettingsError`` that names the setting."""
+        if self.choices:
+            if value not in self.choices:
+                raise SettingsError(f"{name} is {value!r}.", field=name, hint=f"Use one of {', '.join(self.choices)}.")
+        elif self.read in (whole, number, seconds) and not (self.optional and value is None):
+            _check_number(name, value, low=self.low, whole=self.read is whole)
+            if self.high is not None and value > self.high:
+                raise SettingsError(f"{name} is over {self.high:g}.", field=name, hint=self.hint)
+
+
+def _declare(text: str, read: Callable[[str, Any], Any], **more: Any) -> dict[str, Setting]:
+    return {"setting": Setting(text, read, **more)}
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which objects of the prefix are synced. Globs see the whole key; ``*`` crosses ``/``, as in S3KeySensor."""
 
-    include: tuple[str, ...] = ()  # none: everything
-    exclude: tuple[str, ...] = ()
-    file_types: tuple[str, ...] = DEFAULT_FILE_TYPES  # extensions, lower case, no dot; ("*",) for all
-    max_file_size: int = DEFAULT_MAX_FILE_SIZE  # bytes
+    include: tuple[str, ...] = field(
+        default=(), metadata=_declare("globs of whole keys; ``*`` crosses ``/``", strings, default="everything")
+    )
+    exclude: tuple[str, ...] = field(
+        default=(), metadata=_declare("globs of whole keys that are left out", strings, default="nothing")
+    )
+    file_types: tuple[str, ...] = field(  # lower case, no dot
+        default=DEFAULT_FILE_TYPES,
+        metadata=_declare(
+            'extensions; ``["*"]``: any',
+            lambda _, value: arguments.file_types(value),
+            default="all that CloudIndex documents",
+        ),
+    )
+    max_file_size: int = field(
+        default=DEFAULT_MAX_FILE_SIZE,
+        metadata=_declare("bytes of one file", whole, low=1, default=_THE_CONNECTIONS),
+    )
 
     def fingerprint(self) -> str:
         """A hash that changes when another set of keys may be selected."""
@@ -52,19 +113,59 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one run."""
+    """Bounds of one run. Times are in seconds."""
 
-    max_request_size: int = DEFAULT_MAX_REQUEST_SIZE  # bytes of files in one request
-    max_delete_documents: int = 10  # held when more than this ...
-    max_delete_percent: float = 20.0  # ... and more than this share of the live documents
-    max_delete_absolute: int = 10_000  # held when more than this, whatever the share
-    max_failed_documents: int = 0
-    max_documents_per_run: int | None = None
-    max_run_time: float | None = 50 * 60.0  # seconds
-    processing_timeout: float = 60 * 60.0  # seconds, from the first wait
-    upload_tasks: int = 4
-    listing_ranges: int = 16  # parts of the prefix that are listed side by side, as soon as a listing is known
-    max_attempts: int = 3  # strikes of one ETag before quarantine
+    max_request_size: int = field(
+        default=DEFAULT_MAX_REQUEST_SIZE,
+        metadata=_declare("bytes of files in one upload", whole, low=1, default=_THE_CONNECTIONS),
+    )
+    max_delete_documents: int = field(
+        default=10,
+        metadata=_declare("removals are held when they are more than this and more than ``max_delete_percent``", whole),
+    )
+    max_delete_percent: float = field(
+        default=20.0, metadata=_declare("share of the live documents, 0 to 100", number, high=100)
+    )
+    max_delete_absolute: int = field(
+        default=10_000,
+        metadata=_declare("removals are held when they are more than this, whatever the share", whole),
+    )
+    max_failed_documents: int = field(default=0, metadata=_declare("failures of one run that leave it green", whole))
+    max_documents_per_run: int | None = field(
+        default=None, metadata=_declare("uploads of one run; ``None``: no limit", whole, low=1, optional=True)
+    )
+    max_run_time: float | None = field(
+        default=50 * 60.0,
+        metadata=_declare(
+            "seconds or timedelta after which no upload is begun; ``None``: no limit", seconds, optional=True
+        ),
+    )
+    processing_timeout: float = field(  # from the first wait
+        default=60 * 60.0,
+        metadata=_declare("seconds or timedelta; what still processes then is left to the next run", seconds),
+    )
+    upload_tasks: int = field(
+        default=4,
+        metadata=_declare(
+            "uploads at the same time, as mapped tasks or threads",
+            whole,
+            low=1,
+            high=MAX_UPLOAD_TASKS,
+            hint="4 fill 100 requests a minute.",
+        ),
+    )
+    listing_ranges: int = field(
+        default=16,
+        metadata=_declare(
+            f"parts of the prefix that are listed side by side, 1 to {MAX_RANGES}, once it has been listed whole",
+            whole,
+            low=1,
+            high=MAX_RANGES,
+        ),
+    )
+    max_attempts: int = field(
+        default=3, metadata=_declare("strikes of one ETag before quarantine", whole, low=1, argument=False)
+    )
 
 
 DEFAULT_LIMITS = Limits()
@@ -74,19 +175,54 @@ DEFAULT_LIMITS = Limits()
 class SyncSettings:
     """One sync: its source, its selection and its limits."""
 
-    project_id: str
-    bucket: str
-    prefix: str = ""
-    sync_id: str = ""
+    project_id: str = field(metadata=_declare("the CloudIndex project", plain, default=_THE_CONNECTIONS))
+    bucket: str = field(metadata=_declare("the S3 bucket's name", plain))
+    prefix: str = field(default="", metadata=_declare("only keys that start with it", arguments.prefix))
+    sync_id: str = field(default="", metadata=_declare("tells two syncs of one prefix apart", string))
     selection: Selection = field(default_factory=Selection)
     limits: Limits = field(default_factory=Limits)
-    keys: tuple[str, ...] | None = None  # only these keys, instead of a listing
-    on_removed: str = "delete"  # or "keep"
-    on_mass_delete: str = "fail"  # or "skip", or "approve"
-    upload_order: str = "key"  # or "newest", or "smallest" first
-    wait_for_processing: bool = True
-    dry_run: bool = False
-    plan_hash: str | None = None  # do this plan or nothing
+    keys: tuple[str, ...] | None = field(
+        default=None,
+        metadata=_declare(
+            "only these keys, looked up one by one instead of listing the prefix",
+            lambda _, value: arguments.keys(value),
+            default="the whole prefix",
+        ),
+    )
+    on_removed: str = field(
+        default="delete",
+        metadata=_declare(
+            "``delete`` or ``keep`` the documents of keys that S3 has no more", plain, choices=("delete", "keep")
+        ),
+    )
+    on_mass_delete: str = field(
+        default="fail",
+        metadata=_declare(
+            "``fail`` the run, ``skip`` the removals, or ask a person to ``approve`` them in the DAG"
+            " ``cloudindex_approve_deletes``, when there are more than the limits allow",
+            plain,
+            choices=("fail", "skip", "approve"),
+        ),
+    )
+    upload_order: str = field(
+        default="key",
+        metadata=_declare("``key``, or ``newest`` or ``smallest`` first", plain, choices=("key", "newest", "smallest")),
+    )
+    wait_for_processing: bool = field(
+        default=True, metadata=_declare("wait until CloudIndex has processed what was uploaded", flag)
+    )
+    dry_run: bool = field(default=False, metadata=_declare("compare and report, write nothing", flag))
+    plan_hash: str | None = field(
+        default=None,
+        metadata=_declare(
+            "do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing", plain, optional=True
+        ),
+    )
+
+    @property
+    def keeps_removed(self) -> bool:
+        """Whether the documents of keys that S3 has no more stay."""
+        return self.on_removed == "keep"
 
     def validate(self) -> SyncSettings:
         """Itself, or a ``SettingsError`` naming the first setting that can't work."""
@@ -98,13 +234,75 @@ class SyncSettings:
                 hint="Set project_id, or project_id in the CloudIndex connection's extras.",
             )
         _check_prefix(self.prefix)
-        _one_of("on_removed", self.on_removed, ("delete", "keep"))
-        _one_of("on_mass_delete", self.on_mass_delete, ("fail", "skip", "approve"))
-        _one_of("upload_order", self.upload_order, UPLOAD_ORDERS)
+        _check_declared(self)
         _check_keys(self.keys, self.prefix)
         _check_selection(self.selection)
-        _check_limits(self.limits)
+        _check_declared(self.limits)
         return self
+
+
+_FIELDS: dict[str, Field[Any]] = {
+    item.name: item
+    for group in (SyncSettings, Selection, Limits)
+    for item in fields(group)
+    if "setting" in item.metadata and item.metadata["setting"].argument
+}
+SETTINGS: Mapping[str, Setting] = {name: item.metadata["setting"] for name, item in _FIELDS.items()}
+
+
+def build_settings(
+    values: Mapping[str, Any], *, project_id: str, max_file_size: int, max_request_size: int
+) -> SyncSettings:
+    """Validated settings from raw values by name: what isn't there has its default.
+
+    :param project_id: of the connection, like the sizes; for values that say nothing
+    :raises SettingsError: naming the first value that can't be read or can't work
+    """
+    for name in values:
+        if name not in SETTINGS:
+            raise SettingsError(f"There is no setting {name!r}.", field=name, hint=f"There are {', '.join(SETTINGS)}.")
+    connection = {"project_id": project_id, "max_file_size": max_file_size, "max_request_size": max_request_size}
+    given = {**connection, "bucket": None, **values}
+
+    def read(group: type[Selection | Limits | SyncSettings]) -> dict[str, Any]:
+        names = [item.name for item in fields(group) if item.name in given]
+        return {name: _read(name, given[name], connection.get(name)) for name in names}
+
+    return SyncSettings(
+        **read(SyncSettings), selection=Selection(**read(Selection)), limits=Limits(**read(Limits))
+    ).validate()
+
+
+def _read(name: str, value: Any, fallback: Any) -> Any:
+    setting = SETTINGS[name]
+    if fallback is None and not setting.optional:
+        return setting.read(name, value)
+    given = arguments.optional(setting.read, name, value)
+    return fallback if given is None else given
+
+
+def default_text(name: str) -> str:
+    """A setting's default as people are told it."""
+    declared, default = SETTINGS[name].default, _FIELDS[name].default
+    if declared is not None:
+        return declared
+    if isinstance(default, float):
+        return f"{default:g} s" if SETTINGS[name].read is seconds else f"{default:g}"
+    if type(default) is int:  # a truth value is an int, too
+        return f"{default:,}"
+    return {MISSING: "required", None: "none", "": '""'}.get(default, str(default))
+
+
+def description(name: str) -> str:
+    """A setting's meaning and, where its value doesn't say it, its default: what docstrings repeat."""
+    setting = SETTINGS[name]
+    return f"{setting.text}; default: {setting.default}" if setting.default else setting.text
+
+
+def _check_declared(part: Selection | Limits | SyncSettings) -> None:
+    for item in fields(part):
+        if "setting" in item.metadata:
+            item.metadata["setting"].check(item.name, getattr(part, item.name))
 
 
 def _check_bucket(bucket: Any) -> None:
@@ -137,11 +335,6 @@ def _is_storable(text: str) -> bool:
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise SettingsError(f"{name} is {value!r}.", field=name, hint=f"Use one of {', '.join(allowed)}.")
-
-
 def _check_keys(keys: tuple[str, ...] | None, prefix: str) -> None:
     for key in keys or ():
         if not isinstance(key, str) or not key or not key.startswith(prefix):
@@ -162,28 +355,7 @@ def _check_selection(selection: Selection) -> None:
         raise SettingsError(
             "file_types is empty, so nothing could be synced.", field="file_types", hint='["*"] is all.'
         )
-    _check_number("max_file_size", selection.max_file_size, low=1, whole=True)
-
-
-def _check_limits(limits: Limits) -> None:
-    lows: dict[str, float] = {
-        "max_request_size": 1,
-        "upload_tasks": 1,
-        "listing_ranges": 1,
-        "max_attempts": 1,
-        "max_documents_per_run": 1,
-    }
-    for item in fields(limits):
-        value = getattr(limits, item.name)
-        if value is None and item.name in ("max_documents_per_run", "max_run_time"):
-            continue
-        _check_number(item.name, value, low=lows.get(item.name, 0), whole="int" in str(item.type))
-    if limits.max_delete_percent > 100:
-        raise SettingsError("max_delete_percent is over 100.", field="max_delete_percent")
-    if limits.listing_ranges > 64:
-        raise SettingsError("listing_ranges is over 64.", field="listing_ranges")
-    if limits.upload_tasks > 64:
-        raise SettingsError("upload_tasks is over 64.", field="upload_tasks", hint="4 fill 100 requests a minute.")
+    _check_declared(selection)
 
 
 def _check_number(name: str, value: Any, *, low: float, whole: bool) -> None:

@@ -14,13 +14,13 @@ from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import look_once_more
+from cloudindex_provider.sync.polling import Poller
 
 __all__ = ["Progress", "list_is_cheaper", "poll", "wait"]
 
 _REQUEST = 0.05  # seconds that a request costs while no rate limit is known
 _READ_RATE = 60_000  # documents of a list that are parsed in a second
 _BLOCK = 1000
-_LONGEST_POLL = 120.0  # seconds
 
 
 @dataclass(slots=True)
@@ -31,10 +31,6 @@ class Progress:
     indexed: int = 0
     failed: int = 0
     waited: float = 0.0
-
-    def next_poll(self, interval: float) -> float:
-        """Seconds until the next look: the interval, doubling with the time waited, at most two minutes."""
-        return min(max(interval, self.waited / 2), max(interval, _LONGEST_POLL))
 
 
 def poll(ctx: SyncContext) -> Progress:
@@ -55,12 +51,12 @@ def poll(ctx: SyncContext) -> Progress:
 
 def wait(ctx: SyncContext) -> Progress:
     """Poll until nothing is processing or ``processing_timeout`` is over; what still processes then is deferred."""
-    while True:
+    poller = Poller(ctx.poll_interval, timeout=ctx.settings.limits.processing_timeout)
+    progress = poll(ctx)
+    while pause := poller.after(waiting=progress.waiting, waited=progress.waited):
+        ctx.sleep(pause.seconds)
         progress = poll(ctx)
-        remaining = ctx.settings.limits.processing_timeout - progress.waited
-        if not progress.waiting or remaining <= 0:
-            return progress
-        ctx.sleep(min(progress.next_poll(ctx.poll_interval), remaining))
+    return progress
 
 
 def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:

@@ -28,6 +28,7 @@ from cloudindex_provider.operators.cloudindex_sync import (
 )
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.sync.polling import POLL_INTERVAL
 from cloudindex_provider.sync.report.messages import log_report
 from cloudindex_provider.sync.report.report import judge, make_report
 from cloudindex_provider.sync.run import synchronize
@@ -90,7 +91,7 @@ def s3_to_cloudindex(
     sensor_poke_interval: float = 20.0,
     pool: str | None = None,
     upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
-    poll_interval: float = 10.0,
+    poll_interval: float = POLL_INTERVAL,
     deferrable: bool = True,
     retries: int = 5,
     retry_delay: timedelta = timedelta(seconds=60),

@@ -18,16 +18,13 @@ from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.models import Phase
 from cloudindex_provider.errors import CloudIndexError, NotFoundError, ProcessingFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL, Poller
 
 __all__ = [
-    "MIN_POLL_INTERVAL",
     "CloudIndexProcessingTrigger",
     "error_from_event",
     "still_processing",
 ]
-
-MIN_POLL_INTERVAL = 5.0  # seconds; Airflow 3.3 can fail a task whose trigger fires sooner (apache/airflow#67287)
-_BACK_OFF = 1.5
 
 
 def still_processing(client: CloudIndexClient, document_ids: Sequence[str], project_id: str) -> list[str]:
@@ -73,8 +70,8 @@ class CloudIndexProcessingTrigger(BaseTrigger):
         cloudindex_conn_id: str,
         project_id: str,
         document_ids: Sequence[str],
-        poll_interval: float = 30.0,
-        max_poll_interval: float = 120.0,
+        poll_interval: float = SENSOR_POLL_INTERVAL,
+        max_poll_interval: float = MAX_POLL_INTERVAL,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's has no annotations
         self.cloudindex_conn_id = cloudindex_conn_id
@@ -109,12 +106,13 @@ class CloudIndexProcessingTrigger(BaseTrigger):
         hook = CloudIndexHook(self.cloudindex_conn_id, project_id=self.project_id)
         await hook.aload()
         waiting = self.document_ids
-        interval = max(self.poll_interval, MIN_POLL_INTERVAL)
-        while waiting:
-            await asyncio.sleep(interval)
+        poller = Poller.in_trigger(self.poll_interval, self.max_poll_interval)
+        waited = poller.head_start
+        while pause := poller.after(waiting=len(waiting), waited=waited):
+            await asyncio.sleep(pause.seconds)
+            waited += pause.seconds
             waiting = await asyncio.to_thread(self._look, hook, waiting)
             self.log.info("%d of %d documents are still being processed", len(waiting), len(self.document_ids))
-            interval = max(interval, min(interval * _BACK_OFF, self.max_poll_interval))
 
     def _look(self, hook: CloudIndexHook, document_ids: Sequence[str]) -> list[str]:
         # A client per look: nothing stays open for minutes, and a cancelled trigger leaves nothing behind.

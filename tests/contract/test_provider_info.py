@@ -73,7 +73,8 @@ def test_the_hook_class_says_the_same_as_the_connection_type():
 
 
 def test_the_form_shows_exactly_the_settings_of_the_hook():
-    from cloudindex_provider.hooks.cloudindex import AUTH_SCHEMES, CloudIndexSettings
+    from cloudindex_provider.api.connection import AUTH_SCHEMES
+    from cloudindex_provider.hooks.cloudindex import CloudIndexSettings
 
     fields = CONNECTION["conn-fields"]
     assert set(fields) == set(CloudIndexSettings.__dataclass_fields__) - {"base_url"}

@@ -9,12 +9,13 @@ from cloudindex_provider.api.limits import request_estimate
 from cloudindex_provider.errors import PlanChangedError
 from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
-from cloudindex_provider.state import blocks, claims, runs, sweep
+from cloudindex_provider.state import accounts, blocks, claims, runs, sweep
 from cloudindex_provider.state.approvals import Hold, find_approval
 from cloudindex_provider.state.counts import DETECTED, is_detected
 from cloudindex_provider.state.db.database import BLOCK
 from cloudindex_provider.state.records import Run, SweepWrites
 from cloudindex_provider.state.sweep import read_bounds
+from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.collector import rare_collections
 from cloudindex_provider.sync.detect.comparison import Comparison
@@ -26,7 +27,6 @@ from cloudindex_provider.sync.selection import block_selector, selector
 __all__ = ["Detection", "detect", "preview"]
 
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
-_EXAMPLES = 20  # keys that a dry run shows of each class
 
 
 @dataclass(slots=True)
@@ -60,13 +60,16 @@ def _detect(ctx: SyncContext) -> Detection:
         if begun is not None and begun.complete and begun.plan_hash == ctx.settings.plan_hash:
             return _resumed(ctx, begun)
         _check_plan(ctx, _preview(ctx).plan_hash)
+    repeated = runs.find_run(ctx.db, ctx.source, ctx.name) is not None
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
+    if repeated:
+        accounts.forget_found(ctx.db, run)
     found, digest = Detection(), PlanHash()
     pending = SweepWrites()
     ranges = _ranges(ctx)
     for writes in _compared(ctx, found, ranges):
         if ctx.settings.plan_hash:
-            _feed(digest, writes)
+            _feed(ctx, digest, writes)
         if pending.rows() + writes.rows() > BLOCK:
             sweep.apply(ctx.db, run, pending)
             pending = SweepWrites()
@@ -125,11 +128,12 @@ def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) ->
 def _preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
     found, digest = Detection(), PlanHash()
     for writes in _compared(ctx, found, key_ranges([], 1)):
-        _remember(found, writes)
-        for item in _feed(digest, writes):
+        _remember(ctx, found, writes)
+        for item in _feed(ctx, digest, writes):
             if show is not None:
                 show(item)
-    found.hold = _verdict(ctx, found, None).hold
+    if not ctx.settings.keeps_removed:
+        found.hold = _verdict(ctx, found, None).hold
     found.plan_hash = digest.hexdigest()
     return found
 
@@ -152,8 +156,8 @@ def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) ->
         found.counts.setdefault(name, 0)
 
 
-def _feed(digest: PlanHash, writes: SweepWrites) -> list[PlanItem]:
-    items = list(plan_items(writes))
+def _feed(ctx: SyncContext, digest: PlanHash, writes: SweepWrites) -> list[PlanItem]:
+    items = list(plan_items(writes, keeps_removed=ctx.settings.keeps_removed))
     for item in items:
         digest.add(item)
     return items
@@ -178,7 +182,7 @@ def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[SweepWrites]:
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:
     """Whether the removals may be acted on. An approval lifts the guard, up to its ceiling."""
     removed, live, listed = found.counts["removed"], found.counts["live"], found.counts["listed"]
-    if ctx.settings.on_removed == "keep":
+    if ctx.settings.keeps_removed:
         return sweep.Verdict(removed, live)  # nothing is to be deleted, so there is nothing to ask a person about
     if ctx.settings.keys is not None:
         listed = 1  # named keys say nothing about an emptied prefix
@@ -215,12 +219,13 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
         into[name] = into.get(name, 0) + value
 
 
-def _remember(found: Detection, writes: SweepWrites) -> None:
+def _remember(ctx: SyncContext, found: Detection, writes: SweepWrites) -> None:
     keys = {
-        "upload": [item.key for item in writes.insert] + [item.key for _, item in (*writes.requeue, *writes.waiting)],
+        "upload": [item.key for item in writes.insert]
+        + [item.key for _, item in (*writes.take_over, *writes.requeue, *writes.waiting)],
         "skip": [item.key for item, _ in writes.insert_skipped] + [item.key for _, item, _ in writes.skip],
-        "delete": [row.key for row in writes.removed],
+        "keep" if ctx.settings.keeps_removed else "delete": [row.key for row in writes.removed],
     }
     for name, some in keys.items():
         shown = found.examples.setdefault(name, [])
-        shown += some[: _EXAMPLES - len(shown)]
+        shown += some[: EXAMPLES - len(shown)]

@@ -1,7 +1,7 @@
 """The items of a plan and their hash: what a run would do with each key. Pure.
 
-The hash covers every upload (key, ETag, size) and every removal (key), in key order, and nothing else: two plans with
-the same hash lead to the same requests, unless S3 changes in between.
+The hash covers every upload (key, ETag, size) and every removal (key, and whether its document is deleted or kept), in
+key order, and nothing else: two plans with the same hash lead to the same requests, unless S3 changes in between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["PlanHash", "PlanItem", "plan_items"]
 class PlanItem:
     """One key's part of a plan."""
 
-    action: str  # upload | delete
+    action: str  # upload | delete | keep
     key: str
     cls: str  # new | changed | removed
     etag: str | None = None
@@ -47,12 +47,14 @@ class PlanHash:
         return self._hash.hexdigest()[:32]
 
 
-def plan_items(writes: SweepWrites) -> Iterator[PlanItem]:
+def plan_items(writes: SweepWrites, *, keeps_removed: bool) -> Iterator[PlanItem]:
     """What one block's findings mean for CloudIndex, in key order."""
-    items = [PlanItem("upload", item.key, "new", item.etag, item.size) for item in writes.insert]
+    fresh = [*writes.insert, *(item for _, item in writes.take_over)]
+    items = [PlanItem("upload", item.key, "new", item.etag, item.size) for item in fresh]
     items += [
         PlanItem("upload", item.key, "changed" if row.indexed_etag else "new", item.etag, item.size)
         for row, item in (*writes.requeue, *writes.waiting)
     ]
-    items += [PlanItem("delete", row.key, "removed") for row in writes.removed]
+    fate = "keep" if keeps_removed else "delete"
+    items += [PlanItem(fate, row.key, "removed") for row in writes.removed]
     yield from sorted(items, key=lambda item: item.key)

@@ -6,10 +6,8 @@ everything is read: a rebuild that breaks off leaves the state as it was.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,10 +20,8 @@ from cloudindex_provider.errors import (
     NoSuchKeyError,
     SourceChangedError,
     SourceIntegrityError,
-    SourceUnavailableError,
     StateError,
 )
-from cloudindex_provider.s3.error_mapping import s3_errors
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import rebuilt, repairs, sources
@@ -217,7 +213,7 @@ def _digest(ctx: SyncContext, item: Listed) -> Digest:
     listed = ListedObject(*item[:5])
     try:
         if item.reason == SkipReason.ARCHIVED:
-            return Digest(_stored_sha256(ctx.s3, listed))
+            return Digest(ctx.s3.stored_sha256(listed.key, etag=listed.etag, size=listed.size))
         # What isn't selected gets a row only to say which document it has.
         return Digest(None) if item.reason is not None else object_digest(ctx.s3, listed)
     except CredentialsError:
@@ -233,38 +229,7 @@ def object_digest(s3: S3Source, item: ListedObject) -> Digest:
 
     :raises S3IntegrationError: when it has changed since it was listed, or can't be read
     """
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            known = _stored_sha256(s3, item)
-            return Digest(known) if known else _read(s3, item)
-        except SourceUnavailableError:
-            if not s3.again(attempt):
-                raise
-
-
-def _read(s3: S3Source, item: ListedObject) -> Digest:
-    opened = s3.open(item.key, etag=item.etag, size=item.size)
-    for _ in opened.chunks():
-        pass
-    return Digest(opened.sha256, bytes_read=item.size)
-
-
-def _stored_sha256(s3: S3Source, item: ListedObject) -> str | None:
-    with s3_errors("HeadObject", s3.bucket, item.key):
-        answer = s3.client.head_object(Bucket=s3.bucket, Key=item.key, ChecksumMode="ENABLED")
-    if (str(answer.get("ETag", "")).strip('"'), answer.get("ContentLength")) != (item.etag, item.size):
-        raise SourceChangedError(f"s3://{s3.bucket}/{item.key} has changed since it was listed.", key=item.key)
-    return _full_object_sha256(answer)
-
-
-def _full_object_sha256(answer: Mapping[str, Any]) -> str | None:
-    # A COMPOSITE checksum is a hash of the parts' hashes.
-    if answer.get("ChecksumType") != "FULL_OBJECT":
-        return None
-    try:
-        digest = base64.b64decode(str(answer.get("ChecksumSHA256") or ""), validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    return digest.hex() if len(digest) == 32 else None
+    stored = s3.stored_sha256(item.key, etag=item.etag, size=item.size)
+    if stored is not None:
+        return Digest(stored)
+    return Digest(s3.sha256(item.key, etag=item.etag, size=item.size), bytes_read=item.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudindex_provider.state.counts import DETECTED
@@ -44,7 +44,11 @@ def log_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
 def _log_leftovers(log: Log, report: SyncReport) -> None:
     counts = report.counts
     if counts.get("deferred") and not report.dry_run:
-        log.info("%d documents are left to the next run.", counts["deferred"])
+        log.info("%d documents are left to the next run%s.", counts["deferred"], _first(report.deferred))
+    if counts.get("gone"):
+        log.info("%d objects are gone or others since they were listed%s.", counts["gone"], _first(report.gone))
+    if counts.get("elsewhere"):
+        log.info("%d keys are worked on elsewhere%s.", counts["elsewhere"], _first(report.elsewhere))
     if report.left.documents and not report.dry_run:
         log.info("Still to upload: %s.", report.left.backlog())
     if report.imbalance:
@@ -61,15 +65,36 @@ def _log_leftovers(log: Log, report: SyncReport) -> None:
         shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.kept[:_SHOWN])
         log.warning("%d removed keys keep their documents, the first of them %s", counts.get("kept", 0), shown)
     if report.quarantined:
-        shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.quarantined[:_SHOWN])
-        log.warning("Quarantined until they change in S3, the first of them %s", shown)
+        log.warning(
+            "Some keys are quarantined until they change in S3; a few a day are looked at again, and"
+            " `airflow cloudindex retry` does so at once%s.",
+            _first(report.quarantined),
+        )
+
+
+def _first(rows: Sequence[Mapping[str, str | None]]) -> str:
+    return "".join(f"; {row['key']!r}: {row['reason']}" for row in rows[:_SHOWN])
 
 
 def _log_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:
     if counts.get("listed") or settings.keys is not None:
         return
-    slash = " Keys seldom begin with a slash." if settings.prefix.startswith("/") else ""
-    log.warning("S3 lists nothing under %s. Check the bucket and the prefix.%s", _where(settings), slash)
+    log.warning("S3 lists nothing under %s.%s", _where(settings), _prefix_hint(settings.prefix))
+
+
+def _prefix_hint(prefix: str) -> str:
+    """What a prefix that lists nothing may have wrong."""
+    hints = [
+        hint
+        for sign, hint in (
+            (prefix.startswith("/"), "Keys seldom begin with a slash: is the first one meant?"),
+            (any(sign in prefix for sign in "*?["), "A prefix has no wildcards: use include for them."),
+            (prefix != prefix.lower(), "Keys are case-sensitive: is it written as in the bucket?"),
+            (bool(prefix) and not prefix.endswith("/"), "It begins names, too: is a slash missing at its end?"),
+        )
+        if sign
+    ]
+    return " " + " ".join(hints or ["Check the bucket and the prefix."])
 
 
 def _where(settings: SyncSettings) -> str:

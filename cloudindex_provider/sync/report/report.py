@@ -13,7 +13,7 @@ from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.state import history, runs
 from cloudindex_provider.state.conditions import Outcome
 from cloudindex_provider.state.counts import FATES, PARTS_OF_LISTED, REPORTED, WORK_FOUND
-from cloudindex_provider.state.tally import Tally, read_tally
+from cloudindex_provider.state.tally import DEFERRED, EXAMPLES, Tally, read_tally
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.estimate import Estimate
@@ -36,6 +36,9 @@ class SyncReport:
     kept: list[Row] = field(default_factory=list)  # of removed keys whose documents stay
     skips: list[Row] = field(default_factory=list)
     failed_now: int = 0  # keys that failed or were quarantined in this run, of which ``failures`` are the first
+    deferred: list[Row] = field(default_factory=list)
+    gone: list[Row] = field(default_factory=list)
+    elsewhere: list[Row] = field(default_factory=list)
     held_reason: str | None = None
     imbalance: str | None = None
     dry_run: bool = False
@@ -53,6 +56,9 @@ class SyncReport:
             "quarantined_keys": self.quarantined,
             "kept_keys": self.kept,
             "skips": self.skips,
+            "deferred_keys": self.deferred,
+            "gone_keys": self.gone,
+            "elsewhere_keys": self.elsewhere,
             "held_reason": self.held_reason,
             "imbalance": self.imbalance,
             "dry_run": self.dry_run,
@@ -85,6 +91,12 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.skips = [{"key": key, "reason": why} for key, _, why in tally.skips]
     bad = (Outcome.FAILED, Outcome.QUARANTINED)
     report.failed_now = sum(number for (_, outcome), number in tally.outcomes.items() if outcome in bad)
+    for name, keys in (
+        (DEFERRED, report.deferred),
+        (Outcome.GONE, report.gone),
+        (Outcome.ELSEWHERE, report.elsewhere),
+    ):
+        keys += [{"key": key, "reason": why} for key, fate, why in tally.unsettled if fate == name][:EXAMPLES]
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
     runs.finish_run(ctx.db, run)
@@ -119,7 +131,7 @@ def _counts(counted: dict[str, int], tally: Tally) -> dict[str, int]:
             counts[cls] -= number
             counts["skipped"] += number
         else:
-            counts[outcome] += number
+            counts["quarantined" if outcome == Outcome.SET_ASIDE else outcome] += number
     for fate, number in tally.open.items():
         counts[fate] += number
     counts["stale"], counts["kept"] = tally.stale, tally.kept

@@ -23,6 +23,8 @@ from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import resolve_doubts
 from cloudindex_provider.sync.report.progress import UploadProgress
+from cloudindex_provider.sync.settings import MAX_UPLOAD_TASKS
+from cloudindex_provider.sync.upload.others import outlast_others
 from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
 from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
 
@@ -69,6 +71,9 @@ class _UploadLoop:
                 settled = self._settle_doubts(wait=round_ > 1)
                 if round_ > 1 and not settled:
                     break
+                self._work(deadline)
+            while self._may_go_on(deadline) and outlast_others(self.ctx, self.run, deadline - time.monotonic()):
+                self._settle_doubts(wait=False)
                 self._work(deadline)
             self._demand_another_try()
         finally:
@@ -204,12 +209,9 @@ class _UploadLoop:
             )
 
 
-MAX_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
-
-
 def upload_task_count(requests: int, upload_tasks: int) -> int:
     """How many mapped tasks a backlog is worth; 0 for none."""
-    return min(upload_tasks, requests, MAX_TASKS)
+    return min(upload_tasks, requests, MAX_UPLOAD_TASKS)
 
 
 def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:

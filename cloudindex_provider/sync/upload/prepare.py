@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from cloudindex_provider.api.models import FilePart
@@ -145,7 +146,7 @@ def prepare(ctx: SyncContext, row: WorkRow) -> Prepared:
     """
     for look in range(1, _LOOKS + 1):  # what has changed since the listing is taken as it is now, once
         try:
-            return _read(ctx, row)
+            return ctx.s3.read(row.key, partial(_looked_at, ctx, row), etag=row.etag, size=row.size)
         except (SourceChangedError, NoSuchKeyError) as error:
             now = ctx.s3.head(row.key)
             if now is None or now.size > ctx.settings.selection.max_file_size or not now.size:
@@ -169,24 +170,8 @@ def _restless(row: WorkRow, now: ListedObject, error: S3IntegrationError) -> Pre
 
 
 def source_failure(error: S3IntegrationError) -> Failure:
-    """A failure of one key for S3's sake. It says nothing about the document, so it is no strike against it.
-
-    Archived and denied ones are looked at again at most hourly.
-    """
-    patient = isinstance(error, AccessDeniedError | InvalidObjectStateError)
-    return Failure(str(error), delay=3600.0 if patient else 60.0, strike=False)
-
-
-def _read(ctx: SyncContext, row: WorkRow) -> Prepared:
-    attempt = 0
-    while True:
-        attempt += 1
-        opened = ctx.s3.open(row.key, etag=row.etag, size=row.size)
-        try:
-            return _looked_at(ctx, row, opened)
-        except (SourceIntegrityError, SourceUnavailableError):
-            if not ctx.s3.again(attempt):
-                raise
+    """A failure of one key for S3's sake. It says nothing about the document, so it is no strike against it."""
+    return Failure(str(error), strike=False)
 
 
 def _looked_at(ctx: SyncContext, row: WorkRow, opened: S3Object) -> Prepared:
@@ -198,9 +183,7 @@ def _looked_at(ctx: SyncContext, row: WorkRow, opened: S3Object) -> Prepared:
         data = b"".join(opened.chunks())
         sha256 = opened.sha256
     elif may_be_same(row):
-        for _ in opened.chunks():  # one more read of S3 costs less than an upload and its processing
-            pass
-        sha256 = opened.sha256
+        sha256 = opened.read_sha256()  # one more read of S3 costs less than an upload and its processing
     if sha256 is not None and sha256 == row.indexed_sha256 and may_be_same(row):
         return SameBytes(row, sha256)
     name = file_name(ctx.settings.bucket, row.key)

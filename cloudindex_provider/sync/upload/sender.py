@@ -39,6 +39,10 @@ _RESENDS = 2  # of a file that was refused for now or couldn't be read to its en
 _UNKNOWN_IN_A_ROW = 3  # requests; then the service is taken to be down
 _DENIED_IN_ALL = 100  # objects, and none that may be read; then it is the identity that lacks the right
 _BODY_KEEPS = 5.0  # seconds that an open body may wait to be read; S3 cuts those that wait long
+_STALE_LISTING = (
+    "S3 listed it in two runs, and said 404 both times when it was read. Its listing is stale, or the key can't be"
+    " asked for: look at the object with another client, delete it or leave it out with exclude."
+)
 _LEAVE_OUT = "Change the object or leave it out with exclude."
 
 
@@ -110,6 +114,8 @@ class Sender:
         match item:
             case SameBytes():
                 outcomes.record_same_bytes(db, run, owner, item.row, item.sha256)
+            case Gone() if item.now is None and item.row.reason == outcomes.VANISHED:
+                self._fail(item.row, Failure(_STALE_LISTING))
             case Gone():
                 outcomes.record_gone(db, run, owner, item.row, item.now)
             case OptedOut():

@@ -11,6 +11,7 @@ from airflow.sdk import task as as_task
 
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.operators import cloudindex_sync
+from cloudindex_provider.sync import polling
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
 _NUMBERS = itertools.count()
@@ -188,8 +189,8 @@ def test_a_dry_run_that_cannot_list_is_red(run, world):
 
 
 def test_waiting_defers_on_the_clock_and_takes_what_was_processed_meanwhile(run, world, monkeypatch):
-    monkeypatch.setattr(cloudindex_sync, "_SHORTEST_TRIGGER", 0.1)
-    monkeypatch.setattr(cloudindex_sync, "_QUICK_LOOKS", 0)
+    monkeypatch.setattr(polling, "SHORTEST_TRIGGER", 0.1)
+    monkeypatch.setattr(cloudindex_sync, "QUICK_LOOKS", 0)
     world.ci.settings.processing_delay = 2.0
     world.put(*keys(3))
     ran = run(group(world, poll_interval=0.5))

@@ -169,27 +169,44 @@ def test_the_same_bytes_cost_no_upload(state: Any, listed: Listed) -> None:
 
 @pytest.mark.parametrize(("strikes", "ends"), [(1, "quarantined"), (2, "failed")])
 def test_the_last_strike_sets_a_key_aside(state: Any, listed: Listed, strikes: int, ends: str) -> None:
-    """A failure is a strike with a growing back-off; the last one allowed is quarantine."""
+    """A failure is a strike; the last one allowed is quarantine, which lasts a day."""
     row = begun(state, listed())[0]
-    failure = Failure("too bad", delay=100.0)
+    failure = Failure("too bad")
     assert outcomes.record_failed(state.db, state.run, state.owner, row, failure, max_attempts=strikes) == ends
     with state.db.read() as connection:
         now = state.db.now(connection)
     ((status, reason, attempts, after),) = state.sql("SELECT status, reason, attempts, next_attempt_at FROM object")
     assert (status, reason, attempts) == (ends, "too bad", 1)
-    assert after - now == pytest.approx(100, abs=20)
+    assert after == (pytest.approx(now + 86400, abs=20) if ends == "quarantined" else None)
     assert state.run_keys() == {"k.txt": ("new", ends)}
     assert state.history() == [("k.txt", ends)]
 
 
-def test_a_back_off_doubles(state: Any, listed: Listed) -> None:
-    """The third strike waits four times as long as the first."""
-    row = replace(begun(state, listed())[0], attempts=2)
-    outcomes.record_failed(state.db, state.run, state.owner, row, Failure("x", delay=100.0), max_attempts=9)
-    with state.db.read() as connection:
-        now = state.db.now(connection)
-    ((after,),) = state.sql("SELECT next_attempt_at FROM object")
-    assert after - now == pytest.approx(400, abs=20)
+def test_a_few_of_what_was_set_aside_are_looked_at_again_after_a_day(state: Any, listed: Listed) -> None:
+    """Twenty of them a run; what fails again is back in quarantine and no failure of the run that looked."""
+    items = [listed(f"{number:02}") for number in range(25)]
+    state.detect(*items)
+    for _ in range(2):
+        for row in state.claim():
+            outcomes.record_failed(state.db, state.run, state.owner, row, Failure("x", permanent=True), max_attempts=3)
+    state.begin("r2")
+    state.detect(*items)
+    assert state.claim() == []
+    state.sql("UPDATE object SET next_attempt_at = 1.0")
+    state.begin("r3")
+    state.detect(*items)
+    rows = state.claim()
+    assert (len(rows), state.claim()) == (20, [])
+    state.intend(rows[:1])
+    outcomes.record_sent(state.db, state.run, state.owner, rows[0], document_id="d", version=1, sha256="s")
+    processed(state)
+    for row, failure in zip(rows[1:], [Failure("x"), Failure("y", strike=False), *[Failure("x")] * 17], strict=True):
+        outcomes.record_failed(state.db, state.run, state.owner, row, failure, max_attempts=3)
+    assert sorted(state.rows()[item.key].status for item in items) == ["indexed"] + ["quarantined"] * 24
+    assert sorted({outcome for _, outcome in state.run_keys().values()}) == ["indexed", "set_aside"]
+    state.begin("r4")
+    state.detect(*items)
+    assert len(state.claim()) == 5
 
 
 def test_a_permanent_failure_is_set_aside_at_once(state: Any, listed: Listed) -> None:

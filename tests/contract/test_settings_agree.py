@@ -1,0 +1,109 @@
+"""A setting is declared once; signature, template fields, docstring and README's table say the same of it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.sync.settings import SETTINGS, SyncSettings, build_settings, default_text, description
+
+README = Path(__file__).parents[2] / "README.md"
+
+# The operator's arguments that are no settings of a sync.
+CONNECTIONS = {"aws_conn_id", "cloudindex_conn_id"}
+STATE = {"state_conn_id", "state_url"}
+AIRFLOWS = {"retries", "retry_delay", "retry_policy"}
+INTERNAL = {"run_scope"}  # the group's word to its tasks
+
+SIGNATURE = {
+    name: argument.default
+    for name, argument in inspect.signature(BaseS3ToCloudIndexOperator.__init__).parameters.items()
+    if argument.kind is argument.KEYWORD_ONLY
+}
+
+
+def documented() -> dict[str, str]:
+    """name -> text of each ``:param`` of the operator's docstring."""
+    text = inspect.getdoc(BaseS3ToCloudIndexOperator) or ""
+    found = re.findall(r"^:param (\w+): (.*(?:\n    .*)*)", text, re.MULTILINE)
+    return {name: " ".join(words.split()) for name, words in found}
+
+
+def readme_table() -> dict[str, str]:
+    """name -> default of each row of README's table of settings, which may be about several."""
+    section = README.read_text(encoding="utf-8").partition("### All settings\n")[2].partition("\n`s3_to_cloudindex`")[0]
+    found: dict[str, str] = {}
+    for row in re.findall(r"^\| (`.*) \|$", section, re.MULTILINE):
+        first, *_, last = re.split(r" ?(?<!\\)\| ?", row)
+        names, defaults = re.findall(r"`(\w+)`", first), last.replace("`", "").split(", ")
+        assert len(defaults) in (1, len(names)), f"README's row of {', '.join(names)} doesn't say a default for each"
+        found |= dict(zip(names, defaults * (len(names) // len(defaults)), strict=True))
+    return found
+
+
+PLACES: Mapping[str, tuple[Collection[str], set[str]]] = {
+    # where -> (what stands there, what of it is no setting)
+    "the signature of BaseS3ToCloudIndexOperator": (SIGNATURE, CONNECTIONS | STATE | AIRFLOWS | INTERNAL),
+    "its template_fields": (BaseS3ToCloudIndexOperator.template_fields, CONNECTIONS),
+    "its docstring": (documented(), CONNECTIONS | STATE),
+    "README's table of settings": (readme_table(), CONNECTIONS | STATE | AIRFLOWS | {"pool"}),
+}
+
+
+def disagreements(declared: Collection[str]) -> list[str]:
+    """What is missing where, and what is there that nobody declared."""
+    found = []
+    for place, (names, others) in PLACES.items():
+        undeclared = {*names} - others - {*declared}
+        found += [f"the setting {name} is missing in {place}" for name in declared if name not in names]
+        found += [f"{name} is in {place}, but not declared in sync/settings.py" for name in undeclared]
+        found += [f"{name} is missing in {place}" for name in others if name not in names]
+    return sorted(found)
+
+
+def test_every_setting_is_everywhere() -> None:
+    """Adding one to the declarations alone, or to anything but the declarations, says what is still to do."""
+    assert not (found := disagreements(SETTINGS)), "\n".join(found)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_setting_that_is_missing_or_undeclared_is_named_with_its_place(place: str) -> None:
+    """The check above can fail, in each place and in both directions."""
+    assert f"the setting max_pages is missing in {place}" in disagreements([*SETTINGS, "max_pages"])
+    assert f"prefix is in {place}, but not declared in sync/settings.py" in disagreements(SETTINGS.keys() - {"prefix"})
+
+
+def test_the_docstring_says_the_declared_text() -> None:
+    """The meaning is written once; the docstring is a copy for people and editors that read the source."""
+    texts = documented()
+    assert {name: texts[name] for name in SETTINGS} == {name: description(name) for name in SETTINGS}
+
+
+def test_the_signatures_defaults_are_the_declared_ones() -> None:
+    """An operator that is told nothing but its bucket has the settings that ``SyncSettings`` has by itself."""
+    given = {name: SIGNATURE[name] for name in SETTINGS} | {"bucket": "docs"}
+    plain = SyncSettings("p", "docs")
+    sizes = {
+        "max_file_size": plain.selection.max_file_size, "max_request_size": plain.limits.max_request_size,
+    }  # fmt: skip
+    assert build_settings(given, project_id="p", **sizes) == plain
+    assert SIGNATURE["bucket"] is inspect.Parameter.empty
+
+
+def test_the_readme_says_the_declared_defaults() -> None:
+    """The last column of its table."""
+    told = readme_table()
+    assert {name: told[name] for name in SETTINGS} == {name: default_text(name) for name in SETTINGS}
+
+
+def test_every_setting_is_kept_under_its_own_name() -> None:
+    """What is given to an argument is what templates are rendered from and settings are built of."""
+    given: dict[str, Any] = {name: f"the {name}" for name in SETTINGS}
+    task = BaseS3ToCloudIndexOperator(task_id="t", **given)
+    assert {name: getattr(task, name) for name in SETTINGS} == given

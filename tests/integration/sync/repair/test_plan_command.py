@@ -1,0 +1,104 @@
+"""``airflow cloudindex plan`` says what the DAG would do: with its limits, and deleting nothing that it keeps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cloudindex_provider.errors import DeletesHeldError, PlanChangedError
+from tests.integration.sync.repair.conftest import Cli
+from tests.support.mirror import Mirror
+
+
+@pytest.fixture
+def emptied(mirror: Mirror) -> Mirror:
+    """Eight synced documents, three of whose objects are gone."""
+    mirror.put_many(8)
+    mirror.run()
+    mirror.remove(*(f"{number:04d}.txt" for number in range(3)))
+    return mirror
+
+
+def where(mirror: Mirror) -> list[str]:
+    return ["--bucket", mirror.bucket, "--prefix", mirror.prefix]
+
+
+def as_json(answer: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    *items, last = map(json.loads, answer.out.splitlines())
+    return items, last["summary"]
+
+
+def test_the_json_of_a_plan_is_a_line_a_key_and_a_summary(emptied: Mirror, cli: Cli) -> None:
+    """Programs read it: names, their order and the values are as they have always been."""
+    emptied.put("ü.txt", b"new")
+    etag = emptied.objects()[f"{emptied.prefix}ü.txt"][0]
+    *items, last = cli("plan", *where(emptied), "--output", "json").out.splitlines()
+    assert items == [
+        *(f'{{"action": "delete", "key": "docs/000{number}.txt", "class": "removed"}}' for number in range(3)),
+        f'{{"action": "upload", "key": "docs/ü.txt", "class": "new", "etag": "{etag}", "size": 3}}',
+    ]
+    summary = json.loads(last)["summary"]
+    assert list(summary) == ["hash", "uploads", "upload_bytes", "deletes", "held", "counts"]
+    assert [summary[name] for name in ("uploads", "upload_bytes", "deletes", "held")] == [1, 3, 3, None]
+    assert summary["counts"]["removed"] == 3
+
+
+def test_people_see_a_line_a_key(emptied: Mirror, cli: Cli) -> None:
+    """Action, class, size and key, then the numbers."""
+    emptied.put("new.txt", b"x" * 1500)
+    shown = cli("plan", *where(emptied)).out.splitlines()
+    assert shown[0] == "delete  removed                  docs/0000.txt"
+    assert shown[3] == "upload  new               1,500  docs/new.txt"
+    assert shown[4].startswith("1 uploads of 1,500 bytes, 3 deletes. Hash ")
+    assert len(shown) == 5
+
+
+def test_deletes_are_held_by_the_limits_that_the_task_has(emptied: Mirror, cli: Cli) -> None:
+    """What the command announces is what the run then does, on both sides of each limit."""
+    assert as_json(cli("plan", *where(emptied), "--output", "json"))[1]["held"] is None
+    strict = {"max_delete_documents": 2, "max_delete_percent": 30}
+    flags = ["--max-delete-documents", 2, "--max-delete-percent", 30]
+    assert "max_delete_documents (2)" in as_json(cli("plan", *where(emptied), *flags, "--output", "json"))[1]["held"]
+    assert "The deletes are held: 3 removals are more than" in cli("plan", *where(emptied), *flags).out
+    assert "max_delete_absolute (2)" in cli("plan", *where(emptied), "--max-delete-absolute", 2).out
+    assert "held" not in cli("plan", *where(emptied), *flags[:3], 40).out
+    with pytest.raises(DeletesHeldError):
+        emptied.run(**strict)
+    assert emptied.run(**{**strict, "max_delete_percent": 40}).counts["deleted"] == 3
+
+
+def test_what_the_settings_keep_is_not_announced_as_a_delete(emptied: Mirror, cli: Cli) -> None:
+    """Not in the lines, not in the numbers, not as held; and the run keeps it."""
+    flags = ["--on-removed", "keep", "--max-delete-absolute", 0]
+    items, summary = as_json(cli("plan", *where(emptied), *flags, "--output", "json"))
+    assert [item["action"] for item in items] == ["keep"] * 3
+    assert (summary["deletes"], summary["held"], summary["counts"]["removed"]) == (0, None, 3)
+    shown = cli("plan", *where(emptied), *flags).out
+    assert "0 deletes" in shown
+    assert "The documents of 3 removed keys are kept, because on_removed is keep." in shown
+    assert "held" not in shown
+    assert emptied.run(on_removed="keep", plan_hash=summary["hash"]).counts["deleted"] == 0
+
+
+def test_a_run_bound_to_a_plan_that_keeps_deletes_nothing(emptied: Mirror, cli: Cli) -> None:
+    """The same keys deleted are another plan than the same keys kept."""
+    keeps = as_json(cli("plan", *where(emptied), "--on-removed", "keep", "--output", "json"))[1]["hash"]
+    with pytest.raises(PlanChangedError):
+        emptied.run(plan_hash=keeps)
+    assert emptied.requests("delete") == 0
+
+
+def test_a_dry_run_that_keeps_announces_no_delete_either(emptied: Mirror) -> None:
+    """The task's own preview says the same as the command."""
+    report = emptied.run(on_removed="keep", max_delete_absolute=0, dry_run=True)
+    assert (report.plan["keep"], report.held_reason) == ([f"docs/{number:04d}.txt" for number in range(3)], None)
+    assert "delete" not in report.plan
+
+
+def test_a_plan_of_named_keys_is_about_them_alone(emptied: Mirror, cli: Cli) -> None:
+    """As the task with ``keys`` does."""
+    emptied.put("new.txt")
+    items, _ = as_json(cli("plan", *where(emptied), "--key", "docs/0001.txt", "--output", "json"))
+    assert [(item["action"], item["key"]) for item in items] == [("delete", "docs/0001.txt")]
