@@ -132,8 +132,7 @@ def _preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -
         for item in _feed(ctx, digest, writes):
             if show is not None:
                 show(item)
-    if not ctx.settings.keeps_removed:
-        found.hold = _verdict(ctx, found, None).hold
+    found.hold = _verdict(ctx, found, None).hold
     found.plan_hash = digest.hexdigest()
     return found
 
