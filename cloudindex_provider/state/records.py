@@ -33,6 +33,7 @@ class Source:
     prefix: str
     sync_id: str
     fingerprint: str | None
+    endpoint: str | None = None  # the store that its documents were made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Run:
     complete: bool
     deletes_blocked: str | None
     mass_delete: bool
+    plan_hash: str | None = None
+    approval_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,12 +48,22 @@ _LOOK_AGAIN = sa.text(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a complete listing's removals may be acted on, and by whose word."""
+    """Whether a complete listing's removals may be acted on, and by whose word.
+
+    :param hold: why they may not
+    :param approved: the hold that the approval lifts; it waits until the deletes begin
+    """
 
     removed: int = 0
     live: int = 0
     hold: Hold | None = None
+    approved: Hold | None = None
     approval: Approval | None = None
+
+    @property
+    def waits(self) -> Hold | None:
+        """What is a person's to decide, or was and isn't done yet."""
+        return self.approved or (self.hold if self.hold and self.hold.mass else None)
 
 
 def apply(db: Database, run: Run, writes: SweepWrites) -> None:
@@ -207,28 +217,45 @@ def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[Objec
 
 
 def finish(
-    db: Database, run: Run, *, fingerprint: str | None, verdict: Verdict, bounds: Sequence[str] | None = None
+    db: Database,
+    run: Run,
+    *,
+    fingerprint: str | None,
+    verdict: Verdict,
+    bounds: Sequence[str] | None = None,
+    endpoint: str | None = None,
+    plan_hash: str | None = None,
 ) -> None:
     """Close a complete listing: only now may its removals be acted on.
 
     :param bounds: where the next listing can be cut into ranges; ``None`` keeps what is known
+    :param endpoint: the store that was listed; what is known stays while it has removals, which a person must see
+    :param plan_hash: the plan that the run is bound to
     """
     with db.write() as connection:
         now = db.now(connection)
-        hold = verdict.hold
-        held = (verdict.removed, verdict.live, hold.reason) if hold and hold.mass else None
-        record_verdict(connection, run, now=now, held=held, used=verdict.approval)
+        hold, waits = verdict.hold, verdict.waits
+        record_verdict(connection, run, now=now, removed=verdict.removed, live=verdict.live, hold=waits)
         connection.execute(
             sa.text(
-                "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass"
-                " WHERE id = :id"
+                "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass,"
+                " plan_hash = :plan, approval_id = :approval WHERE id = :id"
             ),
-            {"now": now, "why": hold.reason if hold else None, "mass": int(bool(hold and hold.mass)), "id": run.id},
-        )
+            {
+                "now": now, "why": hold.reason if hold else None, "mass": int(bool(hold and hold.mass)), "id": run.id,
+                "plan": plan_hash, "approval": verdict.approval.id if verdict.approval and not hold else None,
+            },
+        )  # fmt: skip
         connection.execute(
-            sa.text("UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now WHERE id = :id"),
-            {"fingerprint": fingerprint, "now": now, "id": run.source.id},
-        )
+            sa.text(
+                "UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now, endpoint = CASE WHEN"
+                " endpoint IS NULL OR :removed = 0 THEN coalesce(:endpoint, endpoint) ELSE endpoint END WHERE id = :id"
+            ),
+            {
+                "fingerprint": fingerprint, "now": now, "id": run.source.id, "endpoint": endpoint,
+                "removed": verdict.removed,
+            },
+        )  # fmt: skip
         connection.execute(
             _LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": MAX_FILES_PER_REQUEST}
         )

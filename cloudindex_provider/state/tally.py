@@ -28,6 +28,7 @@ _FOUND = (
     f"source_id = :source AND {WORK} AND status <> '{Status.SKIPPED}' AND queued_run = :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
+_KEPT = f"FROM run_key WHERE run_id = :run AND class = '{KeyClass.REMOVED}' AND outcome = '{Outcome.KEPT}'"
 _OPEN = f"{_NOTED} UNION ALL SELECT key, status, reason, claim_owner, claim_until FROM object WHERE {_FOUND}"
 _FATE = (
     f"CASE WHEN status = '{Status.QUARANTINED}' THEN '{Outcome.QUARANTINED}'"
@@ -53,9 +54,11 @@ class Tally:
     """Numbers of keys, and examples as (key, status or outcome, reason)."""
 
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)  # (class, outcome) of this run's listed keys
+    kept: int = 0  # removed keys whose documents stay
     open: dict[str, int] = field(default_factory=dict)  # fate -> keys without an outcome
     stale: int = 0  # live documents that S3 has a newer version of
     failures: list[tuple[str, str, str | None]] = field(default_factory=list)
+    kept_keys: list[tuple[str, str, str | None]] = field(default_factory=list)
     unsettled: list[tuple[str, str, str | None]] = field(default_factory=list)  # deferred, elsewhere and gone ones
     skips: list[tuple[str, str, str | None]] = field(default_factory=list)
     quarantined: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -70,6 +73,7 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
         }  # fmt: skip
         return Tally(
             outcomes=_outcomes(connection, values),
+            kept=int(connection.execute(sa.text(f"SELECT count(*) {_KEPT}"), values).scalar_one()),
             open=_open(connection, values),
             stale=_stale(connection, values),
             failures=_rows(
@@ -79,6 +83,7 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
                 " ORDER BY key LIMIT :limit",
                 values,
             ),
+            kept_keys=_rows(connection, f"SELECT key, outcome, reason {_KEPT} ORDER BY key LIMIT :limit", values),
             unsettled=_unsettled(connection, values),
             skips=_rows(
                 connection,

@@ -120,7 +120,7 @@ class Limits:
         metadata=_declare("bytes of files in one upload", whole, low=1, default=_THE_CONNECTIONS),
     )
     max_delete_documents: int = field(
-        default=100,
+        default=10,
         metadata=_declare("removals are held when they are more than this and more than ``max_delete_percent``", whole),
     )
     max_delete_percent: float = field(

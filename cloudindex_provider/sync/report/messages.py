@@ -61,6 +61,9 @@ def _log_leftovers(log: Log, report: SyncReport) -> None:
     if report.held_reason and (counts.get("held") or report.dry_run):
         number = counts.get("held") or counts.get("removed")
         log.warning("%s removals are held, nothing of them is deleted: %s.", number, report.held_reason)
+    if report.kept:
+        shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.kept[:_SHOWN])
+        log.warning("%d removed keys keep their documents, the first of them %s", counts.get("kept", 0), shown)
     if report.quarantined:
         log.warning(
             "Some keys are quarantined until they change in S3; a few a day are looked at again, and"

@@ -33,7 +33,9 @@ class SyncReport:
     s3_requests: dict[str, int] = field(default_factory=dict)
     failures: list[Row] = field(default_factory=list)  # of this run
     quarantined: list[Row] = field(default_factory=list)  # all there are
+    kept: list[Row] = field(default_factory=list)  # of removed keys whose documents stay
     skips: list[Row] = field(default_factory=list)
+    failed_now: int = 0  # keys that failed or were quarantined in this run, of which ``failures`` are the first
     deferred: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
     elsewhere: list[Row] = field(default_factory=list)
@@ -52,6 +54,7 @@ class SyncReport:
             "s3_requests": self.s3_requests,
             "failures": self.failures,
             "quarantined_keys": self.quarantined,
+            "kept_keys": self.kept,
             "skips": self.skips,
             "deferred_keys": self.deferred,
             "gone_keys": self.gone,
@@ -84,7 +87,10 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.s3_requests = _named(counted, "s3:")
     report.failures = [{"key": key, "outcome": what, "reason": why} for key, what, why in tally.failures]
     report.quarantined = [{"key": key, "reason": why} for key, _, why in tally.quarantined]
+    report.kept = [{"key": key, "reason": why} for key, _, why in tally.kept_keys]
     report.skips = [{"key": key, "reason": why} for key, _, why in tally.skips]
+    bad = (Outcome.FAILED, Outcome.QUARANTINED)
+    report.failed_now = sum(number for (_, outcome), number in tally.outcomes.items() if outcome in bad)
     for name, keys in (
         (DEFERRED, report.deferred),
         (Outcome.GONE, report.gone),
@@ -128,7 +134,7 @@ def _counts(counted: dict[str, int], tally: Tally) -> dict[str, int]:
             counts["quarantined" if outcome == Outcome.SET_ASIDE else outcome] += number
     for fate, number in tally.open.items():
         counts[fate] += number
-    counts["stale"] = tally.stale
+    counts["stale"], counts["kept"] = tally.stale, tally.kept
     return counts
 
 
@@ -146,16 +152,10 @@ def judge(report: SyncReport, *, max_failed_documents: int) -> None:
 
     :raises SyncFailedError: when more documents failed in this run than allowed
     """
-    failed = sum(1 for _ in report.failures)
-    total = report.counts["failed"] + _newly_quarantined(report)
-    if max(failed, total) > max_failed_documents:
+    if report.failed_now > max_failed_documents:
         shown = "; ".join(f"{row['key']}: {row['reason']}" for row in report.failures[:5])
         raise SyncFailedError(
-            f"{max(failed, total)} documents failed, {max_failed_documents} are allowed: {shown}",
+            f"{report.failed_now} documents failed, {max_failed_documents} are allowed: {shown}",
             report=report.as_dict(),
             hint="They are tried again by the next runs, and set aside when their strikes are used up.",
         )
-
-
-def _newly_quarantined(report: SyncReport) -> int:
-    return sum(1 for row in report.failures if row["outcome"] == "quarantined")

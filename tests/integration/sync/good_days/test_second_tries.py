@@ -51,6 +51,21 @@ def test_a_run_that_is_cleared_when_the_back_off_is_over_tries_again(mirror: Mir
     mirror.assert_agreement()
 
 
+def test_the_limit_of_failures_counts_all_of_them_and_not_those_that_the_report_shows(in_memory: Mirror) -> None:
+    """Sixty files refused for good, of which twenty are named: 25 are too few, and 60 are enough."""
+    in_memory.put_many(60)
+    in_memory.put("good.txt", "good")
+    in_memory.cloud.faults.add(
+        Fault(operation="upload", kind="partial_errors", match="docs-00", retryable=False, times=None)
+    )
+    report = in_memory.run()
+    assert (report.counts["quarantined"], len(report.failures)) == (60, 20)
+    for allowed in (25, 59):
+        with pytest.raises(SyncFailedError, match="60 documents failed"):
+            judge(report, max_failed_documents=allowed)
+    judge(report, max_failed_documents=60)
+
+
 @pytest.mark.parametrize("what", ["gone", "reverted", "emptied", "changed", "as it was"])
 def test_claims_of_a_killed_try_and_a_change_in_s3(in_memory: Mirror, what: str) -> None:
     """A try is killed with claims, S3 changes, and Airflow's next try comes before the lease ends: the sums hold."""
