@@ -230,5 +230,20 @@ CREATE TABLE document_list (
 );
 """,
     ),
+    Migration(
+        3,
+        # A source that has documents already was filled by this state: its project needs no first look.
+        sqlite="""
+ALTER TABLE source ADD COLUMN looked_at DOUBLE;
+ALTER TABLE source ADD COLUMN audited_at DOUBLE;
+UPDATE source SET looked_at = coalesce(last_sweep_at, 0)
+    WHERE id IN (SELECT source_id FROM object WHERE document_id IS NOT NULL);
+""",
+        postgresql="""
+ALTER TABLE source ADD COLUMN looked_at DOUBLE PRECISION, ADD COLUMN audited_at DOUBLE PRECISION;
+UPDATE source SET looked_at = coalesce(last_sweep_at, 0)
+    WHERE id IN (SELECT source_id FROM object WHERE document_id IS NOT NULL);
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

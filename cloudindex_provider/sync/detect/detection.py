@@ -23,7 +23,7 @@ from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items
 from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.selection import block_selector, selector
 
-__all__ = ["Detection", "detect", "preview"]
+__all__ = ["Detection", "count_backlog", "detect", "preview"]
 
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
 
@@ -77,9 +77,14 @@ def _detect(ctx: SyncContext) -> Detection:
     bounds = even_bounds(part.ends for part in ranges) if ctx.settings.keys is None else None
     sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict, bounds=bounds)
     runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+    count_backlog(ctx, run, found)
+    return found
+
+
+def count_backlog(ctx: SyncContext, run: Run, found: Detection) -> None:
+    """Note how much the run has to upload."""
     found.backlog, found.backlog_bytes = claims.backlog(ctx.db, ctx.source, run)
     found.requests = request_estimate(found.backlog, found.backlog_bytes, ctx.settings.limits.max_request_size)
-    return found
 
 
 def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
