@@ -79,7 +79,7 @@ def _is_worth_it(ctx: SyncContext) -> bool:
     quota = ctx.requests_per_minute() if ctx.requests_per_minute else None
     seconds = documents / _READ_RATE + (listing.requests * 60 / quota if quota else 0.0)
     ctx.log.info(
-        "Comparing the state with the project's list (audit_interval): %d documents, about %d requests and %s.",
+        "Comparing the state with the project's list (audit_interval): about %d documents, %d request(s), %s.",
         documents, listing.requests, duration(max(1.0, seconds)),
     )  # fmt: skip
     return True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from cloudindex_provider.errors import IncompleteListError
 from cloudindex_provider.state import rebuilt, repairs, runs
 from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.state.looks import mark_looked, read_looks
@@ -43,7 +44,11 @@ def look_first(ctx: SyncContext, run: Run, backlog: int) -> bool:
     with lease(ctx.db, name, owner, seconds=ctx.lease, patience=_PATIENCE, sleep=ctx.sleep) as keep:
         if not read_looks(ctx.db, ctx.source).looked:  # another run may have, while it was waited for
             with index_copy() as copy:
-                _FirstLook(ctx, run, copy, keep).look()
+                try:
+                    _FirstLook(ctx, run, copy, keep).look()
+                except IncompleteListError as error:
+                    what = "Nothing is uploaded before it is known what the project has already."
+                    raise error.saying(f"{error.message} {what}") from None
     return True
 
 

@@ -104,7 +104,7 @@ def test_a_comparison_costs_one_list_and_says_so_before(in_memory: Mirror, caplo
     before = len(in_memory.log)
     in_memory.run()
     assert [request.operation for request in in_memory.log[before:]] == ["list"]
-    assert "(audit_interval): 3 documents, about 1 requests and 1 s" in caplog.text
+    assert "(audit_interval): about 3 documents, 1 request(s), 1 s" in caplog.text
 
 
 def test_a_project_of_more_than_a_million_documents_is_asked_for(

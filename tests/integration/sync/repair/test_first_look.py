@@ -16,6 +16,7 @@ from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair import first_look
+from cloudindex_provider.sync.report.progress import UploadProgress
 from cloudindex_provider.sync.run import find_work
 from tests.support.mirror import Mirror, waiting
 from tests.support.service_faults import BEHAVIOURS
@@ -209,6 +210,7 @@ def test_a_list_that_is_not_whole_lets_nothing_be_uploaded(
         with pytest.raises(Exception) as caught:  # noqa: PT011 - two types, whose fields are what matters
             in_memory.run("first")
         assert caught.value.retryable  # type: ignore[attr-defined]
+        assert fault != "short" or "Nothing is uploaded before" in str(caught.value)
         assert in_memory.uploads == uploads
     in_memory.cloud.faults.clear()
     assert in_memory.run("first").counts["adopted"] == 3
@@ -342,3 +344,19 @@ def test_an_object_that_changes_meanwhile_is_not_taken_for_the_document(
     in_memory.run_to_the_end()
     assert in_memory.bytes_of(key) == b"another text"
     in_memory.assert_agreement()
+
+
+def test_what_was_adopted_is_not_said_to_be_uploaded(in_memory: Mirror, caplog: pytest.LogCaptureFixture) -> None:
+    """The progress of the uploads counts those alone that are left after the look."""
+    caplog.set_level(logging.INFO)
+    in_memory.put_many(3)
+    in_memory.run()
+    lose(in_memory)
+    in_memory.put_many(2, start=3)
+    ctx = in_memory.context()
+    find_work(ctx)
+    clock = iter((0.0, 61.0))
+    progress = UploadProgress(lambda: next(clock))
+    progress.note(ctx, ctx.run(), 0)
+    progress.note(ctx, ctx.run(), 0)
+    assert "Uploaded 0 of 2 documents" in caplog.text
