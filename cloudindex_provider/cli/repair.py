@@ -84,6 +84,7 @@ def _rebuilt_lines(done: rebuilding.Rebuild) -> list[str]:
         f"Made again: {done.indexed:,} indexed, {done.processing:,} processing, {done.pending:,} to upload,"
         f" {done.skipped:,} not selected; {done.copies:,} copies will be removed,"
         f" {done.dropped:,} old rows are dropped.",
+        *([f"{done.kept:,} keys that weren't found keep their documents: the next sync decides."] if done.kept else []),
         f"Read {done.bytes_read:,} bytes; S3's own SHA-256 was enough for {done.checksums:,} keys.",
     ]
     if done.unreadable:

@@ -126,11 +126,8 @@ def open_state(*, state_url: str | None = None, state_conn_id: str | None = None
     :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
     """
     url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
-    if must_exist and url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        raise StateError(
-            f"There is no state in {url.database}.",
-            hint="Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id.",
-        )
+    if must_exist and url.get_backend_name() == "sqlite":
+        _check_existing(Path(url.database or ""))
     try:
         return Database(url)
     except ModuleNotFoundError as error:
@@ -138,3 +135,16 @@ def open_state(*, state_url: str | None = None, state_conn_id: str | None = None
             f"The state is in a {url.get_backend_name()} database, and its driver {error.name} isn't installed.",
             hint="Install airflow-provider-cloudindex[postgres].",
         ) from None
+
+
+def _check_existing(path: Path) -> None:
+    if not path.exists():
+        raise StateError(
+            f"There is no state in {path}.",
+            hint="Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id.",
+        )
+    if not path.stat().st_size:
+        raise StateError(
+            f"The state in {path} is an empty file, so it is lost.",
+            hint="Restore a backup of it, or run a sync, which finds by itself what CloudIndex has already.",
+        )

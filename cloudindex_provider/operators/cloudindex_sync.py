@@ -17,13 +17,12 @@ from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect.detection import detect
 from cloudindex_provider.sync.polling import POLL_INTERVAL, QUICK_LOOKS, Poller
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report.messages import log_detection, log_report
 from cloudindex_provider.sync.report.progress import log_backlog
 from cloudindex_provider.sync.report.report import dry_report, judge, make_report
-from cloudindex_provider.sync.run import record_requests
+from cloudindex_provider.sync.run import find_work, record_requests
 from cloudindex_provider.sync.upload.loop import upload, upload_task_count
 from cloudindex_provider.sync.wait import Progress, poll
 
@@ -50,7 +49,7 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
 
     def execute(self, context: Context) -> list[int]:
         with self._session(context) as ctx, record_requests(ctx):
-            found = detect(ctx)
+            found = find_work(ctx)
             s3_requests = ctx.s3.take_calls()
             if not ctx.settings.dry_run:
                 log_detection(self.log, ctx.settings, found)

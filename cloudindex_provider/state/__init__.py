@@ -29,7 +29,8 @@
     budgets       the shared budget of requests: its rows
     pacer         the same as the client's pacer, which sleeps
     repairs       what people and an audit do to rows
-    rebuilt       writing a state that was made again
+    rebuilt       writing a state that was made again, or what a run finds to be there already
+    looks         when a source was compared with its project
 
 May import ``s3`` and ``api`` (their values and arithmetic), ``errors`` and, alone with ``hooks.state``, SQLAlchemy.
 "The rooms of the state" in pyproject.toml says which of these may import which.

@@ -15,6 +15,7 @@ from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST, fit_request
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.state.accounts import key_class, note_claimed
 from cloudindex_provider.state.conditions import (
+    ADOPTED,
     CLAIMED,
     FOUND,
     MAY_CLAIM,
@@ -166,7 +167,10 @@ def _room(connection: Connection, run: Run, max_documents: int | None) -> int:
         return MAX_FILES_PER_REQUEST
     if connection.dialect.name != "sqlite":  # which has one writer: claims that count what others claim go one by one
         connection.execute(sa.text("SELECT 1 FROM run WHERE id = :run FOR UPDATE"), {"run": run.id})
-    statement = sa.text(f"SELECT count(*) FROM run_key WHERE run_id = :run AND class <> '{KeyClass.REMOVED}'")
+    statement = sa.text(
+        f"SELECT count(*) FROM run_key WHERE run_id = :run AND class <> '{KeyClass.REMOVED}'"
+        f" AND coalesce(reason, '') <> '{ADOPTED}'"
+    )
     return min(MAX_FILES_PER_REQUEST, max_documents - int(connection.execute(statement, {"run": run.id}).scalar_one()))
 
 

@@ -10,7 +10,8 @@ from enum import StrEnum
 from cloudindex_provider.state.records import Owner, Run
 
 __all__ = [
-    "CLAIMED", "FOUND", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY",
+    "ADOPTED", "CLAIMED", "FOUND", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD",
+    "READY",
     "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
 ]  # fmt: skip
 
@@ -70,6 +71,8 @@ MAY_CLAIM = (
     f" AND NOT EXISTS ({_OF_RUN} AND (outcome IS NOT NULL OR class = '{KeyClass.REMOVED}'))"
     f" AND {FOUND}"
 )
+# The reason of an outcome that cost no upload: the project had the document.
+ADOPTED = "adopted"
 # Set: nothing of the key is on its way to CloudIndex.
 NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"
 

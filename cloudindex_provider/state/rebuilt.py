@@ -1,19 +1,28 @@
-"""Writing a state that was made again: rows replace rows of the same source, and spare what somebody works on."""
+"""Writing a state that was made again: all of a source by a person, or what a run finds to be in the project already.
+
+Rows replace rows of the same source, and spare what somebody works on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from cloudindex_provider.state.conditions import IDLE, IDLE_OBJECT
+from cloudindex_provider.state.accounts import record_outcomes
+from cloudindex_provider.state.conditions import ADOPTED, IDLE, IDLE_OBJECT, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
-from cloudindex_provider.state.records import Source
+from cloudindex_provider.state.records import Run, Source
+from cloudindex_provider.state.runs import add_counts
 from cloudindex_provider.state.superseded import Reason, supersede
 
-__all__ = ["RebuiltRow", "count_rows", "drop_others", "keys_of_others", "set_fingerprint", "write_rebuilt"]
+__all__ = [
+    "Adoptable", "RebuiltRow", "adoptable_rows", "count_rows", "drop_others", "keys_of_others", "record_adopted",
+    "set_fingerprint", "write_rebuilt",
+]  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -85,35 +94,135 @@ def write_rebuilt(db: Database, source: Source, rows: Sequence[RebuiltRow]) -> N
         note(db, connection, source.id, [(row.key, "rebuilt", row.reason or row.status) for row in changed])
 
 
-def drop_others(db: Database, source: Source, is_rebuilt: Callable[[str], bool]) -> int:
-    """Drop the source's rows that weren't made again; gives how many. What a run works on stays."""
-    dropped, after = 0, ""
+def drop_others(
+    db: Database, source: Source, is_rebuilt: Callable[[str], bool], is_there: Callable[[str], bool]
+) -> tuple[int, int]:
+    """Drop the source's rows that weren't made again; gives how many, and how many stay.
+
+    What a run works on stays, and so does every row that has a document: a sync decides about it, by its guard.
+
+    :param is_there: whether CloudIndex has the document of this id
+    """
+    dropped, kept, after = 0, 0, ""
     while True:
         with db.write() as connection:
             values = {"scope": source.scope_id, "source": source.id, "after": after, "limit": BLOCK}
-            keys = list(
-                connection.execute(
-                    sa.text(
-                        "SELECT key FROM object WHERE scope_id = :scope AND source_id = :source AND key > :after"
-                        " ORDER BY key LIMIT :limit"
-                    ),
-                    values,
-                ).scalars()
-            )
-            if not keys:
-                return dropped
-            others = [{**values, "key": key, "now": db.now(connection)} for key in keys if not is_rebuilt(key)]
-            for one in others:
+            rows = connection.execute(
+                sa.text(
+                    "SELECT key, document_id, upload_document_id, doubtful, status FROM object"
+                    " WHERE scope_id = :scope AND source_id = :source AND key > :after ORDER BY key LIMIT :limit"
+                ),
+                values,
+            ).all()
+            if not rows:
+                return dropped, kept
+            for row in rows:
+                if is_rebuilt(row.key):
+                    continue
+                may_be_there = row.doubtful or row.status == Status.UPLOADING
+                if may_be_there or any(is_there(one) for one in (row.document_id, row.upload_document_id) if one):
+                    kept += 1
+                    continue
+                one = {**values, "key": row.key, "now": db.now(connection)}
                 statement = sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key = :key AND {IDLE}")
                 dropped += connection.execute(statement, one).rowcount
                 connection.execute(sa.text("DELETE FROM superseded WHERE scope_id = :scope AND key = :key"), one)
-        after = keys[-1]
+        after = rows[-1].key
 
 
 def set_fingerprint(db: Database, source: Source, fingerprint: str) -> None:
-    """Say by which selection the rows were made; a run with another one holds its removals once."""
+    """Say by which selection the rows were made; a run with another one holds its removals once.
+
+    The project has been looked at then.
+    """
     with db.write() as connection:
         connection.execute(
-            sa.text("UPDATE source SET fingerprint = :fingerprint WHERE id = :id"),
-            {"fingerprint": fingerprint, "id": source.id},
+            sa.text("UPDATE source SET fingerprint = :fingerprint, looked_at = :now, audited_at = :now WHERE id = :id"),
+            {"fingerprint": fingerprint, "now": db.now(connection), "id": source.id},
         )
+
+
+# What a run adopts
+
+
+class Adoptable(NamedTuple):
+    """A listed key of which the state knows no document."""
+
+    key: str
+    etag: str
+    size: int
+    last_modified: str
+    storage_class: str
+    reason: str | None  # why it isn't selected
+
+
+_ADOPTABLE = (Status.PENDING, Status.FAILED, Status.QUARANTINED, Status.SKIPPED)
+_BARE = f"{WORK} AND document_id IS NULL AND upload_document_id IS NULL AND doubtful = 0 AND {IDLE}"
+_BOUND = ", ".join(
+    f"{name} = :{name}" for name in _COLUMNS if name.startswith(("document", "indexed", "upload", "file"))
+)
+_OF_LISTED = (
+    "WHERE scope_id = :scope AND key = :key AND source_id = :source AND etag = :etag AND size = :size"
+    f" AND status IN ({', '.join(map(repr, map(str, _ADOPTABLE)))}) AND {_BARE}"
+)
+_ADOPT = sa.text(
+    f"UPDATE object SET {_BOUND}, status = :status, intent_at = :intent_at, reason = NULL, attempts = 0,"
+    f" next_attempt_at = NULL, claim_owner = NULL, revision = revision + 1 {_OF_LISTED}"
+)
+_KNOW = sa.text(f"UPDATE object SET {_BOUND}, revision = revision + 1 {_OF_LISTED}")
+
+
+def adoptable_rows(db: Database, source: Source) -> Iterator[list[Adoptable]]:
+    """Every row of the source that has no document and that nobody works on, in blocks."""
+    for status in _ADOPTABLE:
+        after = ""
+        while True:
+            with db.read() as connection:
+                found = connection.execute(
+                    sa.text(
+                        "SELECT key, etag, size, last_modified, storage_class,"
+                        f" CASE WHEN status = '{Status.SKIPPED}' THEN reason END FROM object"
+                        f" WHERE source_id = :source AND status = '{status}' AND {_BARE} AND key > :after"
+                        " ORDER BY key LIMIT :limit"
+                    ),
+                    {"source": source.id, "after": after, "limit": BLOCK, "now": db.now(connection)},
+                )
+                rows = [Adoptable(*row) for row in found]
+            if not rows:
+                break
+            yield rows
+            after = rows[-1].key
+
+
+def record_adopted(db: Database, run: Run, rows: Sequence[RebuiltRow], unselected: Collection[str]) -> int:
+    """Bind documents of the project to keys that have none; gives how many need no upload for it.
+
+    A document with the key's bytes is adopted. One with others stays live until the right one is processed. What has
+    changed since it was listed is left as it is.
+
+    :param rows: in key order
+    :param unselected: keys that the selection leaves out: they are the work of no run
+    """
+    with db.write() as connection:
+        now, adopted, known = db.now(connection), [], 0
+        for row in rows:
+            found = row.status in (Status.INDEXED, Status.PROCESSING)
+            values = {
+                **asdict(row), "scope": run.source.scope_id, "source": run.source.id, "now": now,
+                "intent_at": now if row.status == Status.PROCESSING else None,
+            }  # fmt: skip
+            if not connection.execute(_ADOPT if found else _KNOW, values).rowcount:
+                continue
+            supersede(connection, run.source, row.key, row.copies, Reason.COPY)
+            known += row.key in unselected and bool(row.document_id)
+            if found:
+                adopted.append(row)
+        done = [one for one in adopted if one.status == Status.INDEXED and one.key not in unselected]
+        record_outcomes(connection, run.source, [(one.key, KeyClass.NEW, ADOPTED) for one in done], Outcome.INDEXED)
+        note(db, connection, run.source.id, [(one.key, "adopted", _document(one)) for one in adopted], run=run)
+        add_counts(connection, run.id, {"adopted": len(adopted), "excluded": known})
+    return len(adopted)
+
+
+def _document(row: RebuiltRow) -> str:
+    return f"document {row.upload_document_id or row.document_id}"

@@ -13,10 +13,11 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.blocks import prefix_end
-from cloudindex_provider.state.conditions import IDLE, Status
+from cloudindex_provider.state.conditions import IDLE, KeyClass, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
-from cloudindex_provider.state.records import Finding, Source, Tracked
+from cloudindex_provider.state.records import Finding, Run, Source, Tracked
+from cloudindex_provider.state.runs import add_counts
 
 __all__ = [
     "known_documents",
@@ -103,6 +104,7 @@ def known_documents(db: Database, project_id: str) -> Iterator[list[str]]:
                     rows = connection.execute(
                         sa.text(
                             f"SELECT {order}, {', '.join(columns)} FROM {table} WHERE scope_id = :scope"
+                            f" AND coalesce({', '.join((*columns, 'NULL'))}) IS NOT NULL"
                             f" AND {order} > :after ORDER BY {order} LIMIT :limit"
                         ),
                         {"scope": scope_id, "after": after, "limit": BLOCK},
@@ -166,26 +168,41 @@ def unchanged(db: Database, source: Source, findings: Sequence[Finding]) -> list
 # What an audit writes
 
 
-def requeue(db: Database, source: Source, findings: Sequence[Finding], *, gone: bool, why: str) -> int:
+def requeue(
+    db: Database, source: Source, findings: Sequence[Finding], *, gone: bool, why: str, run: Run | None = None
+) -> int:
     """Upload these keys again. A live document that still exists stays the live one until the new one is processed.
 
     What is known of the indexed bytes is forgotten, so that no upload is saved by it.
+
+    :param run: it has found them and uploads them, in place of keys that it has found unchanged
     """
     sets = "indexed_etag = NULL, indexed_size = NULL, document_id = NULL" if gone else "indexed_etag = ''"
-    statement = sa.text(
-        # What failed or isn't selected stays so: it has its own reasons.
-        f"UPDATE object SET status = CASE WHEN status = '{Status.INDEXED}' THEN '{Status.PENDING}' ELSE status END,"
-        f" {sets}, indexed_sha256 = NULL, claim_owner = NULL, revision = revision + 1"
+    where = (
         " WHERE scope_id = :scope AND key = :key AND source_id = :source AND revision = :seen"
         f" AND status NOT IN ('{Status.UPLOADING}', '{Status.PROCESSING}', '{Status.DELETING}') AND {IDLE}"
     )
+    queued = ""
+    if run is not None:  # what the run has an outcome of, or found removed, is for a later one
+        where += " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
+        queued = ", queued_run = :run"
+    same = f"UPDATE object SET {sets}, indexed_sha256 = NULL, claim_owner = NULL, revision = revision + 1"
+    live = sa.text(f"{same}, status = '{Status.PENDING}'{queued}{where} AND status = '{Status.INDEXED}'")
+    # What failed or isn't selected stays so: it has its own reasons.
+    other = sa.text(f"{same}{where} AND status <> '{Status.INDEXED}'")
     with db.write() as connection:
-        now, done = db.now(connection), []
+        now, done, moved = db.now(connection), [], 0
         for one in findings:
             values = {
                 "scope": source.scope_id, "key": one.key, "source": source.id, "seen": one.revision, "now": now,
+                "run": run.id if run else None,
             }  # fmt: skip
-            if connection.execute(statement, values).rowcount:
+            was_live = connection.execute(live, values).rowcount
+            if was_live or connection.execute(other, values).rowcount:
                 done.append((one.key, "requeued", why))
-        note(db, connection, source.id, done)
+                moved += was_live
+        note(db, connection, source.id, done, run=run)
+        if run is not None:
+            found = KeyClass.NEW if gone else KeyClass.CHANGED
+            add_counts(connection, run.id, {"unchanged": -moved, str(found): moved, "drifted": len(done)})
     return len(done)

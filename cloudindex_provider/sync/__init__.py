@@ -6,7 +6,7 @@
     wait           3. until CloudIndex has processed what was sent
     remove         4. delete superseded documents, and those of keys that S3 has no more
     report         5. account for the run, and what the log says meanwhile
-    repair         outside of a run: audit and rebuild
+    repair         first looks and drift within a run; audit and rebuild outside of one
 
   What several steps share
     context        what a step is given: settings, state, S3, CloudIndex, who is running

@@ -1,4 +1,4 @@
-"""A whole sync in one process: detect, upload, wait, remove, report; and the upload loops side by side."""
+"""A whole sync in one process: detect, upload, wait, remove, report; and what belongs to finding the work."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cloudindex_provider.state import runs
+from cloudindex_provider.state.counts import DETECTED
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect.detection import Detection, detect
+from cloudindex_provider.sync.detect.detection import Detection, count_backlog, detect
 from cloudindex_provider.sync.remove import remove
+from cloudindex_provider.sync.repair.drift import heal_drift
+from cloudindex_provider.sync.repair.first_look import look_first, preview_first_look
 from cloudindex_provider.sync.report.progress import log_backlog
 from cloudindex_provider.sync.report.report import SyncReport, dry_report, make_report
 from cloudindex_provider.sync.upload.loop import upload_side_by_side, upload_task_count
 from cloudindex_provider.sync.wait import wait
 
 __all__ = [
+    "find_work",
     "record_requests",
     "synchronize",
 ]
@@ -25,7 +29,8 @@ def synchronize(ctx: SyncContext) -> SyncReport:
 
     :raises SyncError: or CloudIndexError, of the step that failed; the state holds what was done until then
     """
-    found = detect(ctx)
+    with record_requests(ctx):
+        found = find_work(ctx)
     if ctx.settings.dry_run:
         return dry_report(found, ctx.s3.take_calls())
     ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in found.counts.items() if number))
@@ -33,6 +38,22 @@ def synchronize(ctx: SyncContext) -> SyncReport:
     with record_requests(ctx):
         _work(ctx, found)
     return make_report(ctx)
+
+
+def find_work(ctx: SyncContext) -> Detection:
+    """Detect, adopt what a project has before anything is uploaded to it, and heal what has drifted.
+
+    :raises ProviderError: when S3's listing, or the project's before a first upload, doesn't reach its end
+    """
+    if ctx.settings.dry_run:
+        return preview_first_look(ctx)
+    found = detect(ctx)
+    run = ctx.run()
+    looked = look_first(ctx, run, found.backlog)
+    if heal_drift(ctx, run) or looked:
+        found.counts |= {name: number for name, number in runs.counts(ctx.db, run).items() if name in DETECTED}
+        count_backlog(ctx, run, found)
+    return found
 
 
 @contextmanager

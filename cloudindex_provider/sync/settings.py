@@ -21,6 +21,7 @@ from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.arguments import DEFAULT_FILE_TYPES, flag, number, plain, seconds, string, strings, whole
 
 __all__ = [
+    "AUDIT_INTERVAL",
     "DEFAULT_FILE_TYPES",
     "DEFAULT_LIMITS",
     "MAX_UPLOAD_TASKS",
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 MAX_UPLOAD_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
+
+AUDIT_INTERVAL = 86400.0  # seconds, where nobody has said another
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]\Z")
 _ARN = re.compile(r"arn:[^:]+:s3[^:]*:[^:]*:[^:]*:.+\Z")
@@ -161,6 +164,15 @@ class Limits:
             whole,
             low=1,
             high=MAX_RANGES,
+        ),
+    )
+    audit_interval: float | None = field(  # None: not said, which is AUDIT_INTERVAL where that is cheap
+        default=None,
+        metadata=_declare(
+            "seconds or timedelta after which a run also compares the state with the project's list; 0: never",
+            seconds,
+            optional=True,
+            default="24 h; never for more than a million documents",
         ),
     )
     max_attempts: int = field(

@@ -262,5 +262,20 @@ ALTER TABLE hold ADD COLUMN made_from TEXT;
 ALTER TABLE approval ADD COLUMN hold_id BIGINT;
 """,
     ),
+    Migration(
+        5,
+        # A source that has documents already was filled by this state: its project needs no first look.
+        sqlite="""
+ALTER TABLE source ADD COLUMN looked_at DOUBLE;
+ALTER TABLE source ADD COLUMN audited_at DOUBLE;
+UPDATE source SET looked_at = coalesce(last_sweep_at, 0)
+    WHERE id IN (SELECT source_id FROM object WHERE document_id IS NOT NULL);
+""",
+        postgresql="""
+ALTER TABLE source ADD COLUMN looked_at DOUBLE PRECISION, ADD COLUMN audited_at DOUBLE PRECISION;
+UPDATE source SET looked_at = coalesce(last_sweep_at, 0)
+    WHERE id IN (SELECT source_id FROM object WHERE document_id IS NOT NULL);
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,11 +1,14 @@
-"""The state's file, looked at before SQLite opens it: where it lies, and whether it was emptied.
+"""The state's file, looked at before SQLite opens it: where it lies, whether it was emptied, and whether it is ours.
 
-SQLite takes a file of no bytes for a new database (a cut one it refuses by itself), and a state that was lost must
-never pass for one that was never there. Writes nothing but the missing folder.
+SQLite takes a file of no bytes for a new database (a cut one it refuses by itself). Such a state is lost: that is said,
+and the first look at the project (``sync.repair.first_look``) makes it whole. Somebody else's file is refused before
+SQLite could change it. Writes nothing but the missing folder.
 """
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 from pathlib import Path
 
@@ -22,13 +25,17 @@ _NETWORK_FILE_SYSTEMS = {
     "fuse.s3fs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.goofys", "fuse.gcsfuse",
 }  # fmt: skip
 _MOUNTS = Path("/proc/self/mounts")
+_log = logging.getLogger("cloudindex_provider.state")
+_MAGIC = b"SQLite format 3\0"
+_MODE = slice(18, 19)  # of the header: how the file was last written
+_ROLLBACK = b"\1"  # no WAL mode, in which a state always is
 _FIRST_OPENING = 60.0  # seconds; whoever opens a new file first has written its header long before
 
 
 def prepare_sqlite_file(url: URL) -> None:
-    """Make the file's folder, and refuse a file that SQLite would wrongly take for a good one.
+    """Make the file's folder, say where a state was emptied, and refuse a file that isn't a state's.
 
-    :raises StateError: for no file, a network file system and an emptied file
+    :raises StateError: for no file, a network file system and a file of something else
     """
     if not url.database or url.database == ":memory:":
         raise StateError("The state can't be in memory: it must outlive the process.", hint="Give a file's path.")
@@ -44,13 +51,19 @@ def prepare_sqlite_file(url: URL) -> None:
             hint="Set [cloudindex] state_conn_id to a Postgres connection, or use a local disk.",
         )
     try:
-        damage = _damage(path)
+        if _is_emptied(path):
+            _log.warning(
+                "The state in %s is an empty file, which a state never is: it is lost, and begun anew. What CloudIndex"
+                " has already is found by the first look at the project. If you have a backup, restore it instead.",
+                path,
+            )
+        foreign = _foreign(path)
     except FileNotFoundError:
         return
     except OSError as error:
         raise StateError(f"The state's file {path} can't be read: {error.strerror}.") from None
-    if damage:
-        raise StateError(f"The state in {path} is damaged: {damage}.", hint=DAMAGE_HINT)
+    if foreign:
+        raise StateError(f"The state in {path} is damaged or isn't ours: {foreign}.", hint=DAMAGE_HINT)
 
 
 def _file_system(folder: Path) -> str:
@@ -70,11 +83,26 @@ def _mounts() -> list[str]:
         return []
 
 
-def _damage(path: Path) -> str | None:
+def _is_emptied(path: Path) -> bool:
+    if path.stat().st_size:
+        return False
     log = path.with_name(f"{path.name}-wal")
-    written = log.stat().st_size if log.exists() else 0
-    status = path.stat()
-    if status.st_size:
+    return bool(log.exists() and log.stat().st_size) or time.time() - path.stat().st_mtime > _FIRST_OPENING
+
+
+def _foreign(path: Path) -> str | None:
+    """What the file is, where it can't be a state's: opening it as one would already change its header."""
+    with path.open("rb") as file:
+        header = file.read(_MODE.stop)
+    if header and not header.startswith(_MAGIC[: len(header)]):
+        return "the file is no SQLite database"
+    if header[_MODE] != _ROLLBACK:
         return None
-    old = time.time() - status.st_mtime > _FIRST_OPENING
-    return "the file is empty, which a state never is" if written or old else None
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return None  # locked by another first opening, or damaged: whoever opens it finds out
+    finally:
+        connection.close()
+    return "the database has tables, but no schema version" if tables and "meta" not in tables else None

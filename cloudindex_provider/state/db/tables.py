@@ -53,6 +53,8 @@ source = Table(
     Column("fingerprint", Text),  # of the selection that the last complete listing was judged by
     Column("last_sweep_at", Double),  # seconds since 1970, the database server's clock, as all times here
     Column("endpoint", Text),  # the store that its documents were made from (``s3.place``); not known before a sweep
+    Column("looked_at", Double),  # when its project was first looked at, so that nothing is uploaded twice
+    Column("audited_at", Double),  # when a run last compared it with its project
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 

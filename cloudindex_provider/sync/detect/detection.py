@@ -24,7 +24,7 @@ from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items
 from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.selection import block_selector, selector
 
-__all__ = ["Detection", "detect", "preview"]
+__all__ = ["Detection", "count_backlog", "detect", "preview"]
 
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
 
@@ -92,7 +92,8 @@ def _detect(ctx: SyncContext) -> Detection:
         plan_hash=ctx.settings.plan_hash,
     )
     runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
-    return _with_backlog(ctx, found, run)
+    count_backlog(ctx, run, found)
+    return found
 
 
 def _resumed(ctx: SyncContext, run: Run) -> Detection:
@@ -110,13 +111,14 @@ def _resumed(ctx: SyncContext, run: Run) -> Detection:
             sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict, plan_hash=run.plan_hash)
             found.hold = verdict.hold
     ctx.log.info("This run goes on with the plan %s, which it has begun.", run.plan_hash)
-    return _with_backlog(ctx, found, run)
+    count_backlog(ctx, run, found)
+    return found
 
 
-def _with_backlog(ctx: SyncContext, found: Detection, run: Run) -> Detection:
+def count_backlog(ctx: SyncContext, run: Run, found: Detection) -> None:
+    """Note how much the run has to upload."""
     found.backlog, found.backlog_bytes = claims.backlog(ctx.db, ctx.source, run)
     found.requests = request_estimate(found.backlog, found.backlog_bytes, ctx.settings.limits.max_request_size)
-    return found
 
 
 def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:

@@ -1,8 +1,10 @@
-"""Outside of a run: finding and mending what differs. Uploads and deletes nothing in CloudIndex.
+"""Finding and mending what differs between S3, CloudIndex and state. Uploads and deletes nothing in CloudIndex.
 
+    first_look  before a source's first upload: what the project has already is adopted
+    drift       once a day: what others have deleted or changed is queued
     audit       state, S3 and CloudIndex compared with each other
     rebuild     a lost state, made again
     index_copy  a temporary file to compare in, with flat memory
 
-May import all of ``sync`` and what is below it. Used by ``cli`` alone.
+The first two are a run's own; audit and rebuild are commands of a person. May import all of ``sync`` but ``run``.
 """

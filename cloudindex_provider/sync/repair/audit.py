@@ -16,11 +16,11 @@ from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, index_copy, stage_index
 from cloudindex_provider.sync.wait import poll
 
-__all__ = ["KINDS", "Audit", "audit"]
+__all__ = ["KINDS", "Audit", "audit", "findings"]
 
 KINDS = {
     "gone": "tracked, but gone from CloudIndex",
-    "differs": "the document has other bytes than were uploaded",
+    "differs": "the document has other bytes than were uploaded, or its processing has failed since",
     "untracked": "a second document under a tracked key's name",
     "stuck": "CloudIndex doesn't finish processing",
     "removed": "live, but S3 lists the key no more; the next sync decides",
@@ -65,7 +65,7 @@ def audit(ctx: SyncContext, *, repair: bool = False, user: str = "", stuck_hours
         _list(ctx, copy, done)
         # Copies first: putting a row right changes its revision, by which its other findings are found.
         for kind in ("untracked", "gone", "differs", "stuck", "removed", "rowless"):
-            for block in _findings(ctx, copy, kind):
+            for block in findings(ctx, copy, kind):
                 _note(done, kind, block)
                 if repair:
                     _repair(ctx, kind, block, done, f"audit by {user}")
@@ -81,7 +81,8 @@ def _list(ctx: SyncContext, copy: IndexCopy, done: Audit) -> None:
         done.listed += len(page)
 
 
-def _findings(ctx: SyncContext, copy: IndexCopy, kind: str) -> Iterator[list[Finding]]:
+def findings(ctx: SyncContext, copy: IndexCopy, kind: str) -> Iterator[list[Finding]]:
+    """The differences of a kind, in blocks."""
     last: Finding | None = None
     while block := copy.findings(kind, last, _BLOCK):
         last = block[-1]

@@ -1,6 +1,6 @@
 """A temporary SQLite file to compare in: CloudIndex's list beside S3's and the state's rows, with flat memory.
 
-Lives as long as its ``with`` block and is never the state: nothing in it outlives the command that made it. Used by one
+Lives as long as its ``with`` block and is never the state: nothing in it outlives what made it. Used by one
 thread.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from cloudindex_provider.api.models import Document
 from cloudindex_provider.errors import StateError
+from cloudindex_provider.state import budgets
+from cloudindex_provider.state.budgets import ListCost
 from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.records import Finding, Tracked
 from cloudindex_provider.sync.context import SyncContext
@@ -26,7 +28,7 @@ __all__ = ["IndexCopy", "Listed", "index_copy", "stage_index"]
 
 _TABLES = """
 CREATE TABLE document (id TEXT PRIMARY KEY, name TEXT, status TEXT, sha256 TEXT, size INTEGER, version INTEGER,
-  uploaded_at TEXT) WITHOUT ROWID;
+  uploaded_at TEXT, other_name TEXT) WITHOUT ROWID;
 CREATE TABLE listed (key TEXT PRIMARY KEY, etag TEXT, size INTEGER, last_modified TEXT, storage_class TEXT,
   name TEXT, reason TEXT) WITHOUT ROWID;
 CREATE TABLE tracked (key TEXT PRIMARY KEY, mine INTEGER, quiet INTEGER, stuck INTEGER, revision INTEGER, status TEXT,
@@ -45,7 +47,8 @@ _FINDINGS = {
     ),
     "differs": (
         "tracked JOIN document ON document.id = tracked.document_id WHERE mine AND quiet"
-        f" AND tracked.status = '{Status.INDEXED}' AND document.sha256 <> tracked.sha256",
+        f" AND tracked.status = '{Status.INDEXED}'"
+        " AND (document.sha256 <> tracked.sha256 OR lower(document.status) = 'failed')",
         "tracked.revision",
         "document.id",
     ),
@@ -69,6 +72,10 @@ _FINDINGS = {
         "document.id",
     ),
 }
+_FOREIGN = (
+    f"FROM document WHERE {_UNKNOWN} AND (name IS NULL"
+    " OR NOT EXISTS (SELECT 1 FROM tracked WHERE tracked.name = document.name))"
+)
 _ORPHANS = (
     "FROM document WHERE name IS NOT NULL"
     f" AND NOT EXISTS (SELECT 1 FROM listed WHERE listed.name = document.name) AND {_UNKNOWN}"
@@ -123,8 +130,11 @@ class IndexCopy:
 
     def add_documents(self, documents: Iterable[tuple[Document, str | None]]) -> None:
         """(document, its name where that is one of ours)."""
-        rows = [(d.id, name, d.status, d.content_hash, d.size, d.version, d.uploaded_at) for d, name in documents]
-        self._db.executemany("INSERT OR REPLACE INTO document VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        rows = [
+            (d.id, name, d.status, d.content_hash, d.size, d.version, d.uploaded_at, None if name else d.file_name)
+            for d, name in documents
+        ]
+        self._db.executemany("INSERT OR REPLACE INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_listed(self, rows: Iterable[Listed]) -> None:
         self._db.executemany("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -154,15 +164,29 @@ class IndexCopy:
         """How many there are."""
         return int(self._db.execute("SELECT count(*) FROM document").fetchone()[0])
 
-    def named(self, name: str) -> list[Document]:
-        """The documents of a name."""
+    def named(self, name: str, *, unknown: bool = False) -> list[Document]:
+        """The documents of a name; those alone that the state doesn't know, where that is asked for."""
         rows = self._db.execute(
-            "SELECT id, name, status, sha256, size, version, uploaded_at FROM document WHERE name = ?", (name,)
+            "SELECT id, name, status, sha256, size, version, uploaded_at FROM document WHERE name = ?"
+            f"{f' AND {_UNKNOWN}' if unknown else ''}",
+            (name,),
         )
         return [Document(r[0], r[1], r[2], content_hash=r[3], size=r[4], version=r[5], uploaded_at=r[6]) for r in rows]
 
     def has(self, name: str) -> bool:
         return self._db.execute("SELECT 1 FROM document WHERE name = ?", (name,)).fetchone() is not None
+
+    def has_unknown(self, name: str) -> bool:
+        """Whether there is a document of the name that the state doesn't know."""
+        statement = f"SELECT 1 FROM document WHERE name = ? AND {_UNKNOWN}"
+        return self._db.execute(statement, (name,)).fetchone() is not None
+
+    def has_id(self, document_id: str) -> bool:
+        return self._db.execute("SELECT 1 FROM document WHERE id = ?", (document_id,)).fetchone() is not None
+
+    def has_ours(self) -> bool:
+        """Whether any document has a name of the kind that a sync gives."""
+        return self._db.execute("SELECT 1 FROM document WHERE name IS NOT NULL").fetchone() is not None
 
     def selected(self) -> tuple[int, int]:
         """(keys, bytes) of what is listed and selected."""
@@ -190,6 +214,15 @@ class IndexCopy:
         names = self._db.execute(f"SELECT DISTINCT name {_ORPHANS} ORDER BY name LIMIT ?", (examples,))
         return int(number), [row[0] for row in names]
 
+    def foreign(self, examples: int) -> tuple[int, list[str]]:
+        """(number, first names) of documents that the state doesn't know, and that aren't named after its keys."""
+        self._db.execute("CREATE INDEX IF NOT EXISTS tracked_by_name ON tracked (name)")
+        number = self._db.execute(f"SELECT count(*) {_FOREIGN}").fetchone()[0]
+        names = self._db.execute(
+            f"SELECT DISTINCT coalesce(name, other_name) AS shown {_FOREIGN} ORDER BY shown LIMIT ?", (examples,)
+        )
+        return int(number), [row[0] for row in names]
+
     def findings(self, kind: str, after: Finding | None, limit: int) -> list[Finding]:
         """The next differences of a kind, in key order."""
         source, revision, document = _FINDINGS[kind]
@@ -206,13 +239,18 @@ class IndexCopy:
 _BLOCK = 1000
 
 
-def stage_index(ctx: SyncContext, copy: IndexCopy) -> None:
-    """Read every live document of the project into the copy.
+def stage_index(ctx: SyncContext, copy: IndexCopy, at_block: Callable[[], None] = lambda: None) -> None:
+    """Read every live document of the project into the copy, and remember what the list took.
 
+    :param at_block: called now and then, while the list is read
     :raises IncompleteListError: when the list has fewer entries than it says
     :raises CloudIndexError: when it can't be read to its end
     """
-    documents = every_document(ctx)
+    documents, asked, number = every_document(ctx), ctx.client.request_count, 0
     while block := list(itertools.islice(documents, _BLOCK)):
         copy.add_documents((one, our_name(one.file_name)) for one in block)
+        number += len(block)
+        at_block()
     copy.index()
+    cost = ListCost(max(1, ctx.client.request_count - asked), number)
+    budgets.record_list(ctx.db, ctx.settings.project_id, cost)

@@ -32,7 +32,10 @@ from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, stage_index
 from cloudindex_provider.sync.selection import SkipReason, selector
 
-__all__ = ["Digest", "Rebuild", "Survey", "check_source", "choose", "object_digest", "rebuild", "survey"]
+__all__ = [
+    "READERS", "Digest", "Rebuild", "Survey", "check_source", "choose", "listed_digest", "object_digest",
+    "reading_seconds", "rebuild", "survey",
+]  # fmt: skip
 
 READERS = 8  # objects read at once
 _BLOCK = 256
@@ -57,7 +60,7 @@ class Survey:
     @property
     def seconds(self) -> float:
         """About how long the reading takes."""
-        return self.keys * _SECONDS_PER_KEY / READERS + self.bytes / _BYTES_PER_SECOND
+        return reading_seconds(self.keys, self.bytes)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class Rebuild:
     bytes_read: int = 0
     checksums: int = 0  # keys for which S3's own SHA-256 was enough
     dropped: int = 0  # rows of the old state that weren't made again
+    kept: int = 0  # such rows that have a document: the next sync decides about them
     unreadable_keys: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -83,6 +87,11 @@ class Digest:
     sha256: str | None
     bytes_read: int = 0
     problem: str | None = None
+
+
+def reading_seconds(keys: int, size: int) -> float:
+    """About how long it takes to read so many objects of so many bytes."""
+    return keys * _SECONDS_PER_KEY / READERS + size / _BYTES_PER_SECOND
 
 
 def check_source(ctx: SyncContext, *, replace: bool) -> None:
@@ -139,7 +148,7 @@ def rebuild(ctx: SyncContext, copy: IndexCopy, *, replace: bool = False) -> Rebu
     after: str | None = None
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         while block := copy.listed_after(after, _BLOCK):
-            digests = list(pool.map(lambda one: _digest(ctx, one), block))
+            digests = list(pool.map(lambda one: listed_digest(ctx, one), block))
             rows = [
                 _count(done, one, digest, choose(one, digest.sha256, copy.named(one.name)))
                 for one, digest in zip(block, digests, strict=True)
@@ -158,7 +167,7 @@ def _write(ctx: SyncContext, copy: IndexCopy, done: Rebuild, *, replace: bool) -
         rebuilt.write_rebuilt(ctx.db, ctx.source, [_row(text) for _, text in block])
         after = block[-1][0]
     if replace:
-        done.dropped = rebuilt.drop_others(ctx.db, ctx.source, copy.is_rebuilt)
+        done.dropped, done.kept = rebuilt.drop_others(ctx.db, ctx.source, copy.is_rebuilt, copy.has_id)
     rebuilt.set_fingerprint(ctx.db, ctx.source, ctx.settings.selection.fingerprint())
 
 
@@ -209,7 +218,11 @@ def choose(item: Listed, sha256: str | None, documents: Sequence[Document]) -> R
     return row
 
 
-def _digest(ctx: SyncContext, item: Listed) -> Digest:
+def listed_digest(ctx: SyncContext, item: Listed) -> Digest:
+    """The SHA-256 of a listed object, where it is of use and can be told.
+
+    :raises SourceUnavailableError: or CredentialsError, which aren't about one object
+    """
     listed = ListedObject(*item[:5])
     try:
         if item.reason == SkipReason.ARCHIVED:

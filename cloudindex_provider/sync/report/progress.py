@@ -49,6 +49,7 @@ class UploadProgress:
     _counted: int = 0  # the loop's requests that the run's counter has
     _told_at: float | None = None
     _begun: tuple[float, int] = (0.0, 0)  # by the clock, and the run's requests then
+    _adopted: int = 0  # that needed no upload of this detection
     _backlog: tuple[int, int] | None = None  # documents and bytes, with those that the run had settled by then
 
     def note(self, ctx: SyncContext, run: Run, requests: int) -> None:
@@ -62,7 +63,8 @@ class UploadProgress:
             self._counted = requests
         now = self.clock()
         if self._told_at is None:
-            self._begun = now, runs.counts(ctx.db, run).get(_counter(run), 0)
+            counted = runs.counts(ctx.db, run)
+            self._begun, self._adopted = (now, counted.get(_counter(run), 0)), counted.get("adopted", 0)
         elif now - self._told_at < _EVERY:
             return
         else:
@@ -71,6 +73,7 @@ class UploadProgress:
 
     def _log_progress(self, ctx: SyncContext, run: Run, now: float) -> None:
         counted = runs.counts(ctx.db, run)
+        counted["adopted"] = counted.get("adopted", 0) - self._adopted
         settled, size = sum(counted.get(name, 0) for name in _SETTLED), counted.get("bytes", 0)
         if self._backlog is None:  # once: it reads every row that is left
             documents, total = claims.backlog(ctx.db, ctx.source)

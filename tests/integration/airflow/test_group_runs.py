@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 
 import pytest
 from airflow.sdk import DAG
@@ -76,6 +77,22 @@ def test_a_changed_document_replaces_the_old_one(run, world, shipped):
     ran = run(shipped("cloudindex_s3_sync"), bucket=world.bucket)
     assert (ran.state, ran.value("report")["changed"], len(world.ci.documents())) == ("success", 1, 1)
     assert world.ci.content(world.ci.documents()[0]["id"]) == b"other words"
+
+
+def test_after_the_loss_of_the_state_the_group_adopts_and_uploads_nothing(run, world, shipped, tmp_path, caplog):
+    world.put(*keys(5))
+    world.sync()
+    before = {document["id"] for document in world.ci.documents()}
+    for file in tmp_path.glob("state.db*"):
+        file.unlink()
+    (tmp_path / "state.db").touch()  # a volume that lost its contents
+    os.utime(tmp_path / "state.db", (0, 0))
+    ran = run(shipped("cloudindex_s3_sync"), bucket=world.bucket)
+    assert (ran.state, ran.states("upload_documents")) == ("success", ["skipped"])
+    report = ran.value("report")
+    assert (report["adopted"], report["indexed"], report["uploaded"]) == (5, 5, 0)
+    assert {document["id"] for document in world.ci.documents()} == before
+    assert "is an empty file, which a state never is" in caplog.text
 
 
 def test_an_emptied_prefix_skips_the_sensor_and_its_removals_are_seen_and_held(run, world, shipped):

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from cloudindex_provider.errors import StateError, StateUnavailableError
-from cloudindex_provider.state import sources
+from cloudindex_provider.state import looks, sources
 from cloudindex_provider.state.db import database, sqlite_file
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
@@ -189,7 +189,7 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     "how",
     [
-        "overwritten header", "overwritten schema", "not a database", "emptied", "emptied, with its log",
+        "overwritten header", "overwritten schema", "not a database",
         "cut to 50", "cut to 512", "cut to 4096", "cut to 8192", "cut to 300000",
     ],
 )  # fmt: skip
@@ -202,6 +202,36 @@ def test_a_damaged_file_is_named_and_refused(full_file: Path, how: str) -> None:
     assert str(full_file) in str(caught.value)
     assert not caught.value.retryable
     assert full_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["emptied", "emptied, with its log"])
+def test_an_emptied_file_is_named_and_begun_anew_as_a_lost_state(
+    full_file: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file of no bytes never passes silently for a new state: the log names it, and a sync looks at its project."""
+    damage(full_file, how)
+    db = Database(f"sqlite:///{full_file}")
+    source = sources.open_source(db, project_id="p", bucket="b", prefix="")
+    assert not looks.read_looks(db, source).looked
+    db.close()
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{full_file} is an empty file" in warning
+    assert "lost" in warning
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_file_of_somebody_else_is_refused_and_not_a_byte_of_it_changes(tmp_path: Path, mode: str) -> None:
+    """Another program's database is named, and stays as it is, its header too."""
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA journal_mode = {mode}")
+        connection.execute("CREATE TABLE orders (id integer)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StateError, match="isn't ours") as caught:
+        Database(f"sqlite:///{path}")
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == before
 
 
 def test_damage_that_shows_later_is_named_too(full_file: Path) -> None:

@@ -90,7 +90,7 @@ def test_an_hours_refusal_stops_every_task_without_a_request(limited: Mirror) ->
         with pytest.raises(RateLimitedError) as caught:
             mirror.run(f"run{number}")
         assert 1700 < (caught.value.retry_after or 0) <= 1801
-    assert len(mirror.log) == 1
+    assert [request.operation for request in mirror.log] == ["list", "upload"]  # the first look, and the refused one
 
 
 def waiting_run(mirror: Mirror, documents: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,4 +60,24 @@ def test_the_commands_work_on_postgres(mirror: Mirror, cli: Cli) -> None:
     assert run("approve", "--source", source, "--ceiling", 3)["ceiling"] == 3
     assert run("holds") == []
     mirror.run()
+    mirror.assert_agreement()
+
+
+def test_a_lost_state_and_drift_are_healed_on_postgres(mirror: Mirror) -> None:
+    """The first look and the daily comparison, with the effect that they have on SQLite."""
+    keys = mirror.put_many(6)
+    mirror.put("b.md", "# b")
+    mirror.run()
+    for table in ("object", "superseded", "history", "run", "run_key", "run_count", "source", "scope"):
+        mirror.execute(f"DELETE FROM {table}")
+    mirror.put("0005.txt", "another text")
+    counts = mirror.run(selection=replace(mirror.settings().selection, exclude=("*.md",))).counts
+    assert (counts["adopted"], counts["uploaded"], counts["excluded"]) == (5, 1, 1)
+    mirror.run()
+    mirror.assert_agreement()
+    mirror.client.delete_document(mirror.of(keys[0])[0]["id"])
+    mirror.execute("UPDATE object SET indexed_sha256 = 'other' WHERE key = :k", k=keys[1])
+    mirror.execute("UPDATE source SET audited_at = audited_at - 86401")
+    counts = mirror.run().counts
+    assert (counts["drifted"], counts["indexed"], counts["unchanged"]) == (2, 2, 5)
     mirror.assert_agreement()

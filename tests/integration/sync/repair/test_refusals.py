@@ -54,7 +54,7 @@ def a_folder(path: Path) -> None:
 
 
 SIGNS: list[tuple[Callable[[Path], None], str]] = [
-    (corrupt, "damaged"), (truncated, "damaged"), (emptied, "damaged"), (newer, "schema 99"), (a_folder, "can't be"),
+    (corrupt, "damaged"), (truncated, "damaged"), (newer, "schema 99"), (a_folder, "can't be"),
 ]  # fmt: skip
 
 
@@ -91,6 +91,21 @@ def test_a_state_that_cannot_be_trusted_is_named_and_refused(
         assert str(path) in error
         assert sign in error
     assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_state_that_was_emptied_is_lost_and_said_to_be(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No command takes an empty file for an empty state; only a plan and a rebuild go on without it, and warn."""
+    path = tmp_path / "state.db"
+    emptied(path)
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
+    for command in COMMANDS:
+        if command[0] not in ("plan", "rebuild"):
+            assert f"The state in {path} is an empty file, so it is lost." in cli(*command).error
+    assert path.read_bytes() == b""
+    assert cli("rebuild", "--bucket", "no-such-bucket-anywhere").code == 2
+    assert f"The state in {path} is an empty file, which a state never is" in caplog.text
 
 
 def test_a_state_that_was_never_there_is_not_made_by_looking(
