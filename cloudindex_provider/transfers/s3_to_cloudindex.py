@@ -47,7 +47,8 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
     ``listed, unchanged, new, changed, removed, skipped, uploaded, adopted, drifted, indexed, failed, quarantined,
     deferred, gone, elsewhere, held, kept, excluded, stale, deleted, bytes, requests``, and the first failures and
     skips with key and reason; ``backlog``, the documents still to upload, and ``eta_seconds`` and
-    ``requests_per_minute``, ``None`` where they aren't known. For the arguments see :class:`BaseS3ToCloudIndexOperator`.
+    ``requests_per_minute``, ``None`` where they aren't known. For the arguments see
+    :class:`BaseS3ToCloudIndexOperator`.
 
     :raises SyncFailedError: when more documents failed than ``max_failed_documents``
     :raises DeletesHeldError: when a mass delete is held and ``on_mass_delete`` is ``fail``

@@ -34,7 +34,6 @@ OTHER_MEANINGS = {
     ("api/pace.py", "LEAST_HOURLY"): "requests in an hour",
     ("sensors/cloudindex.py", "MAX_DOCUMENTS"): "documents of one sensor",
     ("state/db/driver.py", "_compiled.maxsize"): "statements remembered",
-    ("state/history.py", "prune_daily.blocks"): "blocks of rows",
     ("state/tally.py", "EXAMPLES"): "keys shown",
     ("sync/settings.py", "Limits.max_delete_percent.default"): "per cent",
     ("transfers/s3_to_cloudindex.py", "s3_to_cloudindex.sensor_poke_interval"): "seconds",
