@@ -68,9 +68,9 @@ _UNDEALT = sa.text(
 def backlog(db: Database, source: Source, run: Run | None = None) -> tuple[int, int]:
     """(documents, bytes) that are ready to be uploaded, and those whose upload is in doubt.
 
-    :param run: only what this run has found
+    :param run: of what is ready, only what this run has found; doubts are everybody's
     """
-    found = "" if run is None else " AND queued_run = :run"
+    found = "" if run is None else f" AND (queued_run = :run OR status = '{Status.UPLOADING}')"
     with db.read() as connection:
         row = connection.execute(
             sa.text(
