@@ -101,7 +101,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """A 200 of an upload. A file that is in neither ``documents`` nor ``errors`` was not uploaded."""
+    """A 200 of an upload. What became of a file that is in neither ``documents`` nor ``errors`` is unknown."""
 
     documents: tuple[Document, ...]
     errors: tuple[FileError, ...] = ()

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.blocks import prefix_end
-from cloudindex_provider.state.conditions import IDLE, Status
+from cloudindex_provider.state.conditions import ANSWERED, IDLE, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Finding, Source, Tracked
@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 _RELEASED = (
-    f"UPDATE object SET status = '{Status.PENDING}', attempts = 0, next_attempt_at = NULL, reason ="
-    " NULL, claim_owner = NULL,"
+    f"UPDATE object SET status = '{Status.PENDING}', attempts = 0, next_attempt_at = NULL, {ANSWERED},"
+    " reason = NULL, claim_owner = NULL,"
     " revision = revision + 1 WHERE scope_id = :scope AND key = :key AND source_id = :source"
     f" AND status IN ('{Status.FAILED}', '{Status.QUARANTINED}') AND {IDLE}"
 )

@@ -104,6 +104,11 @@ class Database:
         )
         return float(connection.execute(sa.text(sql)).scalar_one())
 
+    def clock(self) -> float:
+        """``now``, in a transaction of its own."""
+        with self.read(snapshot=False) as connection:
+            return self.now(connection)
+
     def analyze(self) -> None:
         """Let Postgres look at the table of objects: without statistics of a first load, claims read all of it."""
         if not self.is_sqlite:

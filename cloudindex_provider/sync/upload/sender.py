@@ -1,12 +1,14 @@
 """One request's worth of claimed rows, read: write the intent, send, and write every file's outcome.
 
-An outcome that isn't known is left in doubt (``sync.doubt``), never repeated. One bad file never costs the others of
-its request: it is halved until the offender is alone, and what got no answer is sent alone the next time.
+An outcome that isn't known is left in doubt (``sync.doubt``), never repeated: also that of a file which a 200 doesn't
+name, and of a request that was answered by a 5xx. One bad file never costs the others of its request: it is halved
+until the offender is alone, and what got no answer is sent alone the next time.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +23,7 @@ from cloudindex_provider.errors import (
     NoSuchKeyError,
     PayloadTooLargeError,
     S3IntegrationError,
+    ServerError,
     SourceChangedError,
     SourceIntegrityError,
     SourceUnavailableError,
@@ -31,6 +34,7 @@ from cloudindex_provider.state import claims, doubts, outcomes, superseded
 from cloudindex_provider.state.outcomes import Failure, Sent
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.upload.binding import Lookup, bind
 from cloudindex_provider.sync.upload.prepare import Broken, Gone, OptedOut, Prepared, Ready, SameBytes, source_failure
 
 __all__ = ["Sender", "UploadSummary"]
@@ -44,6 +48,15 @@ _STALE_LISTING = (
     " asked for: look at the object with another client, delete it or leave it out with exclude."
 )
 _LEAVE_OUT = "Change the object or leave it out with exclude."
+_MOMENT = 2.0  # seconds, doubled each time; after that a request that was answered has been committed, or never will be
+# An answer of the service itself: the request is over. 502, 504 and the like are a proxy's, which has cut the line.
+_ANSWERED = frozenset({500, 503})
+_SEVERAL = 3  # files of a request that fail alike; then it is the service that fails, not the files
+_NOT_NAMED = "CloudIndex took the request without this file. It is tried again."
+_NOT_OURS = (
+    "CloudIndex answers with the document of another key for these bytes, so they can be found there. It keeps one"
+    " document for the same bytes: leave one of the keys out with exclude."
+)
 
 
 @dataclass(slots=True)
@@ -65,7 +78,11 @@ class Sender:
     summary: UploadSummary = field(default_factory=UploadSummary)
     accepted: bool = False  # the service has taken something of this loop
     suspects: set[str] = field(default_factory=set)  # keys that got no answer when they were sent alone
+    # key -> when (time.monotonic) its upload may be looked up, where the request was answered and says nothing of it
+    due: dict[str, float] = field(default_factory=dict)
+    _left_out: Counter[str] = field(default_factory=Counter)  # key -> answers of this loop that didn't name it
     _unknown: int = 0  # requests in a row whose outcome is unknown
+    _intended: float = 0.0  # when the intent of the request under way was written, by the state's clock
     _denied: int = 0
     _read: int = 0
     _refusals: list[tuple[WorkRow, CloudIndexError]] = field(default_factory=list)
@@ -136,7 +153,7 @@ class Sender:
                 for item in ready:
                     item.open_anew()
             intent = [(item.row, item.name, item.sha256) for item in ready]
-            claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
+            self._intended = claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
 
         try:
             result = ctx.client.upload_documents(
@@ -211,9 +228,10 @@ class Sender:
             self._nothing_done(ready)
             raise error
         rows = [item.row for item in ready]
-        doubts.record_unknown(self.ctx.db, self.run, self.ctx.owner, rows, str(error))
-        self.summary.keys_in_doubt += len(rows)
+        self._in_doubt(rows, str(error))
         self._unknown += 1
+        if isinstance(error, ServerError) and error.status in _ANSWERED:
+            self._settle_in(error.retry_after or _MOMENT * 2 ** (self._unknown - 1), rows)
         if len(rows) == 1 and rows[0].doubtful:  # not for the first time
             self.suspects.add(rows[0].key)
         self.ctx.log.warning(
@@ -223,22 +241,69 @@ class Sender:
         if self._unknown >= _UNKNOWN_IN_A_ROW:
             raise error
 
+    def _in_doubt(self, rows: Sequence[WorkRow], why: str) -> None:
+        doubts.record_unknown(self.ctx.db, self.run, self.ctx.owner, rows, why, grace=self.ctx.grace)
+        self.summary.keys_in_doubt += len(rows)
+
+    def _settle_in(self, seconds: float, rows: Sequence[WorkRow]) -> None:
+        self.due.update(dict.fromkeys((row.key for row in rows), time.monotonic() + seconds))
+
     def _answered(self, ready: Sequence[Ready], result: UploadResult, resends: int) -> None:
-        taken, again = self._bind(ready, result), []
-        self._taken(ready, taken)
+        binding = bind(ready, result, self._lookup(ready))
+        self._note_others(ready, binding.strays, binding.foreign)
+        self._taken(ready, binding.taken)
         refused = {error.file_name: error for error in result.errors}
-        for item in ready:
-            error = refused.get(item.name)
-            if item.name in taken:
+        left = [item for item in ready if item.name not in binding.taken]
+        for item in left:
+            if item.name in binding.shared:
+                self._fail(item.row, Failure(_NOT_OURS))
+        left = [item for item in left if item.name not in binding.shared]
+        self._not_named([item for item in left if item.name not in refused])
+        self._not_taken([(item, refused[item.name]) for item in left if item.name in refused], resends)
+
+    def _not_named(self, missing: Sequence[Ready]) -> None:
+        """The answer says nothing of these files: they may have been taken."""
+        if missing:
+            rows = [item.row for item in missing]
+            self._left_out.update(row.key for row in rows)
+            self._in_doubt(rows, "CloudIndex's answer doesn't name the file")
+            self._settle_in(_MOMENT, rows)
+
+    def worth_another_try(self, rows: Sequence[WorkRow]) -> list[WorkRow]:
+        """Of rows to be sent again, those that weren't left out of answer after answer; the others fail."""
+        left_out = [row for row in rows if self._left_out[row.key] > _RESENDS]
+        for row in left_out:
+            self._fail(row, Failure(_NOT_NAMED, strike=len(left_out) < _SEVERAL))
+        return [row for row in rows if row not in left_out]
+
+    def _not_taken(self, refused: Sequence[tuple[Ready, FileError]], resends: int) -> None:
+        """Files that the answer refuses: for good, or for now."""
+        again = [item for item, error in refused if error.retryable is not False and resends]
+        alike = Counter(error.message for _, error in refused)
+        for item, error in refused:
+            if item in again:
                 continue
-            if error is not None and error.retryable is False:
-                self._fail(item.row, Failure(_file_reason(error), permanent=True))
-            elif resends:
-                again.append(item)
-            else:
-                self._fail(item.row, Failure(_file_reason(error)))
+            # What may be tried again, or is said of most of a request, says nothing of the file.
+            strike = error.retryable is False or (error.retryable is None and alike[error.message] < _SEVERAL)
+            self._fail(item.row, Failure(_file_reason(error), permanent=error.retryable is False, strike=strike))
         self._nothing_done(again)
         self._send(again, resends - 1)
+
+    def _lookup(self, ready: Sequence[Ready]) -> Lookup:
+        keys = {item.row.key for item in ready}
+        return Lookup(
+            self._details,
+            lambda ids: superseded.held_elsewhere(self.ctx.db, self.ctx.source, ids, but=keys),
+            self._intended,
+        )
+
+    def _note_others(self, ready: Sequence[Ready], strays: Sequence[Document], foreign: Sequence[Document]) -> None:
+        """Documents of no file of the request; only what it has made itself is deleted again."""
+        for document in strays:
+            superseded.record_strays(self.ctx.db, self.run, ready[0].row.key, [document.id])
+            self.ctx.log.warning("CloudIndex made a document %s of no file of ours; it is deleted.", document.id)
+        for document in foreign:
+            self.ctx.log.info("CloudIndex's answer also names %s, which isn't touched.", document.id)
 
     def _taken(self, ready: Sequence[Ready], taken: Mapping[str, Document]) -> None:
         sent = [
@@ -258,40 +323,15 @@ class Sender:
         self.summary.failed += 1
         self.ctx.log.error("s3://%s/%s %s: %s", self.ctx.settings.bucket, row.key, outcome, failure.reason)
 
-    def _bind(self, ready: Sequence[Ready], result: UploadResult) -> dict[str, Document]:
-        """Documents by our file names. A document under a name that we didn't send is told by its hash.
-
-        What can't be told to be any file of the request is one of ours nevertheless, and is deleted again.
-        """
-        names = {item.name for item in ready}
-        taken = {document.file_name: document for document in result.documents if document.file_name in names}
-        strangers = [document for document in result.documents if document.file_name not in names]
-        refused = {error.file_name for error in result.errors}
-        missing = [item for item in ready if item.name not in taken and item.name not in refused]
-        for document in strangers:
-            digest = self._digest(document)
-            item = next((one for one in missing if digest and one.uploaded_sha256() == digest), None)
-            if item is None:
-                superseded.record_strays(self.ctx.db, self.run, ready[0].row.key, [document.id])
-                self.ctx.log.warning("CloudIndex made a document %s of no file of ours.", document.id)
-                continue
-            missing.remove(item)
-            taken[item.name] = document
-        return taken
-
-    def _digest(self, document: Document) -> str | None:
-        if document.content_hash:
-            return document.content_hash
+    def _details(self, document: Document) -> Document | None:
         try:
-            return self.ctx.client.get_document(document.id).document.content_hash
+            return self.ctx.client.get_document(document.id).document
         except CloudIndexError as error:
             self.ctx.log.warning("Document %s can't be looked at: %s", document.id, error)
             return None
 
 
-def _file_reason(error: FileError | None) -> str:
-    if error is None:
-        return "CloudIndex took the request without this file. It is tried again."
+def _file_reason(error: FileError) -> str:
     code = f" ({error.code})" if error.code else ""
     remedy = "It is tried again." if error.retryable is not False else _LEAVE_OUT
     return f"CloudIndex refused the file: {error.message}{code} {remedy}"

@@ -186,6 +186,7 @@ def test_a_project_that_is_not_found_for_a_while_strikes_no_document(in_memory: 
     """A 404 of everything is the task's failure, not a vanished document."""
     mirror = in_memory
     mirror.put("a.txt", "a")
+    mirror.cloud.settings.processing_delay = 1.0
     mirror.run(wait_for_processing=False)
     mirror.cloud.faults.add(
         Fault(operation="get", kind="status", status=404), Fault(operation="list", kind="status", status=404)
