@@ -107,6 +107,7 @@ class UploadResult:
     errors: tuple[FileError, ...] = ()
     batch: Batch | None = None
     request_id: str | None = None
+    refused: bool = False  # a 400 or 422 that says in ``errors`` which files it is about: nothing was taken
 
 
 @dataclass(frozen=True, slots=True)

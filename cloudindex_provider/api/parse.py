@@ -29,6 +29,7 @@ __all__ = [
     "parse_document",
     "parse_object",
     "parse_query",
+    "parse_refusal",
     "parse_upload",
     "parse_versions",
 ]
@@ -103,6 +104,20 @@ def parse_upload(data: Any, file_names: Sequence[str], request_id: str | None) -
         batch=_batch(fields.get("batch")),
         request_id=request_id,
     )
+
+
+def parse_refusal(body: bytes, file_names: Sequence[str], request_id: str | None) -> UploadResult | None:
+    """The verdict on files in the body of a 400 or 422; ``None`` where it names none of them."""
+    try:
+        fields = _map(decode(body))
+    except ValueError:
+        return None
+    only = file_names[0] if len(file_names) == 1 else None
+    places = (fields, _map(fields.get("error")), _map(fields.get("details")))
+    items = next((place["errors"] for place in places if isinstance(place.get("errors"), list)), ())
+    errors = [_file_error(item, only) for item in items if isinstance(item, str | dict)]
+    named = tuple(error for error in errors if error.file_name in file_names)
+    return UploadResult((), named, request_id=request_id, refused=True) if named else None
 
 
 def parse_object(data: Any) -> Mapping[str, Any]:

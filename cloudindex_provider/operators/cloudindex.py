@@ -135,9 +135,10 @@ class CloudIndexUploadDocumentsOperator(_CloudIndexOperator):
                 documents += result.documents
                 errors += result.errors
                 if missing := _unanswered(batch, result):
-                    found_after = _already_there(client, hook.project_id, missing)
-                    documents += found_after
-                    errors += _not_found(missing, found_after)
+                    # Of a refused request nothing was taken; else the files may be there.
+                    there = [] if result.refused else _already_there(client, hook.project_id, missing)
+                    documents += there
+                    errors += _not_found(missing, there)
                 self.log.info("%d documents uploaded, %d files refused", len(documents), len(errors))
         if errors and not self.allow_file_errors:
             raise _file_errors(errors, hook)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,11 +20,11 @@ DEFERRED = "deferred"  # the fate of what no run has dealt with
 # Keys that the run answers for and that have no outcome, with their rows: those that it has claimed or that a later run
 # has found, too, and those that only their own row says it has found.
 _OPEN = (
-    "SELECT run_key.key AS key, object.status, object.reason, object.claim_owner, object.claim_until"
+    "SELECT run_key.key AS key, object.status, object.reason, object.claim_owner, object.claim_until, object.intent_at"
     " FROM run_key LEFT JOIN object"
     " ON object.scope_id = :scope AND object.key = run_key.key AND object.source_id = :source"
     f" WHERE run_key.run_id = :run AND run_key.class <> '{KeyClass.REMOVED}' AND run_key.outcome IS NULL"
-    " UNION ALL SELECT key, status, reason, claim_owner, claim_until FROM object"
+    " UNION ALL SELECT key, status, reason, claim_owner, claim_until, intent_at FROM object"
     f" WHERE source_id = :source AND {WORK} AND status <> '{Status.SKIPPED}' AND queued_run = :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
@@ -44,6 +45,8 @@ _WHY = (
     f" WHEN status = '{Status.DELETING}' THEN 'the delete of its document was not finished'"
     " WHEN reason IS NOT NULL THEN 'not tried: ' || reason ELSE 'not tried yet' END"
 )
+# When a document that still processes was sent, which says whether it is stuck.
+_SINCE = f"CASE WHEN status = '{Status.PROCESSING}' AND NOT {CLAIMED} THEN intent_at END"
 
 
 @dataclass(slots=True)
@@ -82,7 +85,7 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
                 for fate in (DEFERRED, Outcome.ELSEWHERE)
                 for row in _rows(
                     connection,
-                    f"SELECT key, '{fate}', {_WHY} FROM ({_OPEN}) AS unanswered WHERE {_FATE} = '{fate}'"
+                    f"SELECT key, '{fate}', {_WHY}, {_SINCE} FROM ({_OPEN}) AS unanswered WHERE {_FATE} = '{fate}'"
                     " ORDER BY key LIMIT :limit",
                     values,
                 )
@@ -109,7 +112,11 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
 
 
 def _rows(connection: Connection, sql: str, values: dict[str, Any]) -> list[tuple[str, str, str | None]]:
-    return [(row[0], row[1], row[2]) for row in connection.execute(sa.text(sql), values)]
+    return [(row[0], row[1], _dated(*row[2:])) for row in connection.execute(sa.text(sql), values)]
+
+
+def _dated(reason: str | None, since: float | None = None) -> str | None:
+    return reason if since is None else f"{reason}, since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _outcomes(connection: Connection, values: dict[str, Any]) -> dict[tuple[str, str], int]:

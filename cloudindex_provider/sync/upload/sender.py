@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from cloudindex_provider.api.models import Document, FileError, UploadResult
 from cloudindex_provider.errors import (
@@ -145,22 +146,12 @@ class Sender:
     def _send(self, ready: list[Ready], resends: int = _RESENDS) -> None:
         if not ready:
             return
-        ctx = self.ctx
-        began = time.monotonic()
-
-        def at_turn() -> None:  # the wait for the rate limit may be long, and an intent is as young as its request
-            if time.monotonic() - began > _BODY_KEEPS:
-                for item in ready:
-                    item.open_anew()
-            intent = [(item.row, item.name, item.sha256) for item in ready]
-            self._intended = claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
-
         try:
-            result = ctx.client.upload_documents(
+            result = self.ctx.client.upload_documents(
                 [item.part() for item in ready],
                 metadata=self._metadata(ready),
                 options={"createVersion": True},
-                at_turn=at_turn,
+                at_turn=partial(self._intend, ready, time.monotonic()),
             )
         except (ClaimLostError, StoppedError):  # before a POST, perhaps after one that was refused: nothing was taken
             self._nothing_done(ready)
@@ -172,9 +163,21 @@ class Sender:
         except CloudIndexError as error:
             self._no_answer(ready, error)
         else:
-            self._unknown, self.accepted = 0, True
             self.summary.requests += 1
-            self._answered(ready, result, resends)
+            if result.refused:
+                self._refused_by_name(ready, result, resends)
+            else:
+                self._unknown, self.accepted = 0, True
+                self._answered(ready, result, resends)
+
+    def _intend(self, ready: Sequence[Ready], began: float) -> None:
+        """The wait for the rate limit may be long, and an intent is as young as its request."""
+        if time.monotonic() - began > _BODY_KEEPS:
+            for item in ready:
+                item.open_anew()
+        intent = [(item.row, item.name, item.sha256) for item in ready]
+        ctx = self.ctx
+        self._intended = claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
 
     def _metadata(self, ready: Sequence[Ready]) -> dict[str, object]:
         documents = {item.name: item.metadata() for item in ready}
@@ -205,23 +208,61 @@ class Sender:
         """The request as a whole was refused for what is in it: halve it until the offender is alone."""
         self._nothing_done(ready)
         if len(ready) > 1:
-            middle = len(ready) // 2
-            self._send(ready[:middle])
-            self._send(ready[middle:])
+            rest = ready if self.accepted or not isinstance(error, BadRequestError) else self._probed(ready, error)
+            middle = len(rest) // 2
+            self._send(rest[:middle])
+            self._send(rest[middle:])
         elif isinstance(error, PayloadTooLargeError | UnsupportedTypeError):
             self._fail(ready[0].row, Failure(str(error), permanent=True))
         else:
             self._refusals.append((ready[0].row, error))
 
+    def _probed(self, ready: list[Ready], error: BadRequestError) -> list[Ready]:
+        """Whether a first request is refused for one of its files is told by two of them, each alone.
+
+        Gives the others. Files without strikes go first: they are the least likely to be bad.
+
+        :raises BadRequestError: when both are refused: then it is the request, and nothing is said of any file
+        """
+        rest = list(ready)
+        for item in sorted(ready, key=lambda one: one.row.attempts)[:2]:
+            rest.remove(item)
+            self._send([item])
+            if self.accepted:
+                return rest
+        if rest:
+            raise self._about_the_request(error)
+        return rest
+
+    def _about_the_request(self, error: CloudIndexError) -> CloudIndexError:
+        where = f"project {self.ctx.settings.project_id!r} at {self.ctx.client.base_url}"
+        hint = f"CloudIndex refuses every upload to {where}: check the project id, and the connection's host and path."
+        return error.saying(error.message, hint=hint)
+
     def _judge_refusals(self) -> None:
-        """A file refused alone is bad, unless nothing was ever taken: then the API isn't what we take it for."""
+        """A file refused alone is bad, unless nothing was ever taken: then the API isn't what we take it for.
+
+        :raises CloudIndexError: then, and where the project itself is refused
+        """
         refusals, self._refusals = self._refusals, []
         if not refusals:
             return
-        if not self.accepted and not claims.live_documents(self.ctx.db, self.ctx.source):
-            raise refusals[0][1]
+        if not self.accepted:
+            if not claims.live_documents(self.ctx.db, self.ctx.source):
+                raise self._about_the_request(refusals[0][1])
+            self.ctx.client.check()
         for row, error in refusals:
             self._fail(row, Failure(f"{error} {_LEAVE_OUT}"))
+
+    def _refused_by_name(self, ready: list[Ready], result: UploadResult, resends: int) -> None:
+        """Nothing of the request was taken, because of the files that the answer names; the others go without them."""
+        self._nothing_done(ready)
+        refused = {error.file_name: error for error in result.errors}
+        named = [(item, refused[item.name]) for item in ready if item.name in refused]
+        for_now = [(item, error) for item, error in named if error.retryable]
+        self._not_taken([pair for pair in named if pair not in for_now], 0)
+        self._send([item for item in ready if item.name not in refused], resends)
+        self._not_taken(for_now, resends)
 
     def _no_answer(self, ready: Sequence[Ready], error: CloudIndexError) -> None:
         if not error.outcome_unknown:
