@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.api.models import FilePart, UploadResult
-from cloudindex_provider.api.parse import parse_refusal
+from cloudindex_provider.api.parse import decode, parse_details, parse_refusal
 from cloudindex_provider.errors import (
     AuthenticationError,
     BadRequestError,
@@ -122,6 +122,34 @@ def test_a_400_that_names_files_is_a_verdict_about_them(in_memory: Mirror, retry
     found = mirror.rows()[bad]
     expected = {None: ("failed", 1), False: ("quarantined", 1), True: ("failed", 0)}
     assert (found.status, found.attempts) == expected[retryable]
+
+
+@pytest.mark.parametrize("text", ["page 3: \ud83d", "Unexpected token \0 in JSON"])
+def test_an_error_message_that_no_database_stores_blocks_nothing(in_memory: Mirror, text: str) -> None:
+    """Half a surrogate pair, U+0000: the key fails for its own sake, and the other is indexed."""
+    mirror = in_memory
+    mirror.put("a.txt", "one")
+    mirror.put("b.txt", "two")
+    real = mirror.client
+
+    class Odd:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def get_document(self, document_id: str) -> Any:
+            found = real.get_document(document_id)
+            if "-a-" not in found.document.file_name:
+                return found
+            body = {"id": document_id, "fileName": found.document.file_name, "status": "failed", "errorMessage": text}
+            return parse_details(decode(json.dumps({"document": body}).encode()))
+
+    mirror.client = Odd()
+    mirror.execute(
+        "INSERT INTO document_list VALUES (:p, 1000, 10)", p=mirror.project_id
+    )  # single documents are asked for
+    (row,) = mirror.run().failures
+    assert "couldn't process it" in str(row["reason"])
+    assert mirror.rows()["docs/b.txt"].status == "indexed"
 
 
 @dataclass
