@@ -15,7 +15,7 @@ from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.state.records import WorkRow
 from cloudindex_provider.sync.naming import is_of_other_key
 
-__all__ = ["ALIKE", "Look", "Patience", "Verdict", "cause", "is_outage", "look_at"]
+__all__ = ["ALIKE", "SEVERAL", "Look", "Patience", "Verdict", "cause", "is_outage", "look_at"]
 
 SEVERAL = 3  # that fail alike; fewer may well be bad files
 ALIKE = " Most of what was sent fails alike, so it counts as CloudIndex's fault, and as no strike of the file."
@@ -24,6 +24,7 @@ _ANOTHERS = (
     " there. Leave one of the keys out with exclude."
 )
 _SHOWN_LATE = 60.0  # seconds after an upload in which a service may still show the version before
+_NAMES = re.compile(r"[A-Za-z0-9-]+-[0-9a-f]{24}(\.[A-Za-z0-9]+)?")  # as ``naming`` makes them
 _NUMBERS = re.compile(r"[0-9a-fA-F]{6,}|\d+")
 
 
@@ -82,9 +83,9 @@ def is_outage(alike: int, indexed: int) -> bool:
     return alike >= SEVERAL and alike > indexed
 
 
-def cause(row: WorkRow, reason: str) -> str:
-    """What is the same in the reasons of failures that are alike: file names and numbers aren't."""
-    return _NUMBERS.sub("#", reason.removesuffix(ALIKE).replace(row.file_name or "\0", "#"))
+def cause(reason: str) -> str:
+    """What is the same in the reasons of failures that are alike: names of files and numbers aren't."""
+    return _NUMBERS.sub("#", _NAMES.sub("#", reason.removesuffix(ALIKE)))
 
 
 def _failed(reason: str) -> Verdict:

@@ -146,12 +146,12 @@ class _Polling:
         It can't while what else was sent is still processing: then the failures wait, and are seen again.
         """
         fates = outcomes.read_fates(self.ctx.db, self.run)
-        alike = Counter(cause(row, verdict.reason) for row, verdict in self.failed)
+        alike = Counter(cause(verdict.reason) for _, verdict in self.failed)
         for reason, number in fates.failed.items():
-            alike[cause(self.failed[0][0], reason)] += number
+            alike[cause(reason)] += number
         undecided = self.progress.waiting > 0 and not _is_last(self.ctx, self.progress)
         for row, verdict in self.failed:
-            number = alike[cause(row, verdict.reason)]
+            number = alike[cause(verdict.reason)]
             if undecided and number > fates.indexed:
                 self.progress.waiting += 1
             else:

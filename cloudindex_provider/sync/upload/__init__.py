@@ -6,5 +6,6 @@
     binding  which document of an answer is whose
     sender   one request: the intent, the POST, and every file's outcome
 
-May import ``sync.doubt``, ``sync.report`` (its progress) and what is below them; not the steps beside it.
+May import ``sync.doubt``, ``sync.processing``, ``sync.report`` (its progress) and what is below them; not the steps
+beside it.
 """

@@ -35,6 +35,7 @@ from cloudindex_provider.state import claims, doubts, outcomes, superseded
 from cloudindex_provider.state.outcomes import Failure, Sent
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.processing import SEVERAL
 from cloudindex_provider.sync.upload.binding import Lookup, bind
 from cloudindex_provider.sync.upload.prepare import Broken, Gone, OptedOut, Prepared, Ready, SameBytes, source_failure
 
@@ -52,7 +53,6 @@ _LEAVE_OUT = "Change the object or leave it out with exclude."
 _MOMENT = 2.0  # seconds, doubled each time; after that a request that was answered has been committed, or never will be
 # An answer of the service itself: the request is over. 502, 504 and the like are a proxy's, which has cut the line.
 _ANSWERED = frozenset({500, 503})
-_SEVERAL = 3  # files of a request that fail alike; then it is the service that fails, not the files
 _NOT_NAMED = "CloudIndex took the request without this file. It is tried again."
 _NOT_OURS = (
     "CloudIndex answers with the document of another key for these bytes, so they can be found there. It keeps one"
@@ -314,7 +314,7 @@ class Sender:
         """Of rows to be sent again, those that weren't left out of answer after answer; the others fail."""
         left_out = [row for row in rows if self._left_out[row.key] > _RESENDS]
         for row in left_out:
-            self._fail(row, Failure(_NOT_NAMED, strike=len(left_out) < _SEVERAL))
+            self._fail(row, Failure(_NOT_NAMED, strike=len(left_out) < SEVERAL))
         return [row for row in rows if row not in left_out]
 
     def _not_taken(self, refused: Sequence[tuple[Ready, FileError]], resends: int) -> None:
@@ -325,7 +325,7 @@ class Sender:
             if item in again:
                 continue
             # What may be tried again, or is said of most of a request, says nothing of the file.
-            strike = error.retryable is False or (error.retryable is None and alike[error.message] < _SEVERAL)
+            strike = error.retryable is False or (error.retryable is None and alike[error.message] < SEVERAL)
             self._fail(item.row, Failure(_file_reason(error), permanent=error.retryable is False, strike=strike))
         self._nothing_done(again)
         self._send(again, resends - 1)

@@ -70,6 +70,6 @@ def test_most_of_what_was_sent_makes_an_outage_and_few_files_never_do(alike, ind
 
 
 def test_failures_are_alike_whatever_names_and_numbers_they_hold():
-    first = cause(row(), f"No worker for {NAME}, job 12")
-    assert first == cause(row(file_name="other.txt"), f"No worker for other.txt, job 77{ALIKE}")
-    assert first != cause(row(), "Broken PDF")
+    first = cause(f"No worker for {NAME}, job 12")
+    assert first == cause(f"No worker for other-000000000000000000000000.pdf, job 77{ALIKE}")
+    assert first != cause("Broken PDF")

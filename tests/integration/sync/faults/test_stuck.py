@@ -12,6 +12,7 @@ import pytest
 from cloudindex_provider.api.models import Document
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import repairs
+from cloudindex_provider.sync.repair.audit import audit
 from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.wait import wait
 from tests.support.mirror import Mirror
@@ -168,3 +169,14 @@ def test_a_single_look_never_sleeps(in_memory: Mirror) -> None:
     ctx = mirror.context("run1", wait_for_processing=False)
     ctx.sleep = lambda _: pytest.fail("it waits")  # type: ignore[assignment]
     assert wait(ctx).waiting == 1
+
+
+def test_an_audit_s_repair_gives_a_stuck_document_up(in_memory: Mirror) -> None:
+    """It says that it is stuck, and the next run uploads it anew, also where stuck_after isn't over."""
+    mirror = in_memory
+    stuck_upload(mirror)
+    mirror.time_passes(7200)
+    done = audit(mirror.context("audit"), repair=True, user="me", stuck_hours=1)
+    assert (done.found["stuck"], done.repaired["stuck"]) == (1, 1)
+    mirror.run()
+    mirror.assert_agreement()
