@@ -38,6 +38,7 @@ class Call:
     repeat: Repeat = Repeat.SAFE
     writes: bool = False  # an unanswered one may have taken effect
     not_found_hint: str | None = None
+    verdicts: frozenset[int] = frozenset()  # statuses of errors whose body may say which file is refused
 
 
 _PROJECT_HINT = "Check project_id, and that the API key belongs to this project."
@@ -53,6 +54,7 @@ def upload_documents(project_id: str | None) -> Call:
         repeat=Repeat.ONLY_IF_NOT_DONE,
         writes=True,
         not_found_hint=_PROJECT_HINT,
+        verdicts=frozenset({400, 422}),
     )
 
 

@@ -120,6 +120,11 @@ class CloudIndexClient:
         call = build.upload_documents(project_id or self.project_id)
         names = [part.file_name for part in files]
         answer = self._http.exchange(call, Multipart(files, fields=fields), at_turn=at_turn)[0]
+        if answer.status in call.verdicts:
+            refused = parse.parse_refusal(answer.body, names, answer.request_id)
+            if refused is None:
+                raise self._http.refusal(call, answer)
+            return refused
         return _parsed(call, answer, lambda data: parse.parse_upload(data, names, answer.request_id))
 
     def iter_documents(self, *, project_id: str | None = None) -> DocumentStream:

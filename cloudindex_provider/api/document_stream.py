@@ -46,12 +46,21 @@ class DocumentStream:
     def __init__(self, open_page: Callable[[Params], Page]) -> None:
         self._open_page = open_page
         self._complete: bool | None = None
+        self._unread_names: frozenset[str] | None = None
         self._documents = self._run()
 
     @property
     def complete(self) -> bool | None:
         """``None`` until the end was reached; false when the list is known or suspected not to be whole."""
         return self._complete
+
+    @property
+    def unread_names(self) -> frozenset[str] | None:
+        """The file names that may stand in what wasn't read, once the end was reached; ``None``: any name may.
+
+        An entry that has an id and no file name is no upload of ours, whose parts all have one.
+        """
+        return self._unread_names
 
     def __iter__(self) -> Iterator[Document]:
         return self
@@ -80,7 +89,8 @@ class DocumentStream:
             finally:
                 page.close()
             params = count.next_params(params)
-        self._complete = count.whole
+        self._complete = count.whole and not count.unread
+        self._unread_names = frozenset(name for name in count.unread if name) if count.whole else None
 
 
 class _Count:
@@ -88,7 +98,8 @@ class _Count:
 
     def __init__(self) -> None:
         self.entries = 0
-        self.whole = True
+        self.whole = True  # no entry is missing, or has a name that can't be told
+        self.unread: set[str] = set()  # names of entries without an id; "" for one with an id and without a name
         self.facts: dict[str, Any] = {}  # the last page's own numbers
         self.first_id: str | None = None
         self.on_page = 0
@@ -158,13 +169,29 @@ def _document(entry: Any, count: _Count) -> Document | None:
     try:
         document = parse_document(entry)
     except ValueError:
-        count.whole = False
+        _unread(entry, count)
         return None
     if count.on_page == 1:
         count.first_id = document.id
     return document
 
 
+def _unread(entry: Any, count: _Count) -> None:
+    """What an entry says that is no document."""
+    try:
+        named = parse_document({**entry, **dict.fromkeys(_IDS, "none")}, default_name="")
+    except (ValueError, TypeError):
+        count.whole = False
+        return
+    has_id = any(entry.get(name) for name in _IDS)
+    if (named.file_name or has_id) and len(count.unread) < _UNREAD:
+        count.unread.add(named.file_name)
+    else:
+        count.whole = False
+
+
+_UNREAD = 1000  # names that are kept
+_IDS = ("id", "documentId", "document_id")
 _END: Any = object()
 
 

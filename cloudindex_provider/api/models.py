@@ -101,12 +101,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """A 200 of an upload. A file that is in neither ``documents`` nor ``errors`` was not uploaded."""
+    """A 200 of an upload. What became of a file that is in neither ``documents`` nor ``errors`` is unknown."""
 
     documents: tuple[Document, ...]
     errors: tuple[FileError, ...] = ()
     batch: Batch | None = None
     request_id: str | None = None
+    refused: bool = False  # a 400 or 422 that says in ``errors`` which files it is about: nothing was taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Pace:
     hourly_until: float = 0.0
     slots: int = 0  # requests under way at a time, learned from a refusal
     slots_until: float = 0.0
+    booked_at: float = 0.0  # when the last moment was booked: the clock has been set back where that is yet to come
 
     def usual(self, now: float) -> float:
         """Seconds between requests by the limits themselves, whatever this window has left."""
@@ -99,14 +100,16 @@ class Pace:
 
     def mend(self, now: float) -> None:
         """Forgets every moment where the clock that they were told by has been set back."""
-        if now < self.window_from - ROUNDING:
-            self.next_at = self.closed_until = self.window_ends = self.window_from = self.length_at = 0.0
+        if now < max(self.window_from, self.booked_at) - ROUNDING:
+            self.booked_at = self.next_at = self.closed_until = self.window_ends = self.window_from = self.length_at = (
+                0.0
+            )
             self.hourly_until = self.slots_until = 0.0
 
     def book(self, now: float) -> float:
         """The moment of one request, which nobody else gets."""
         at = self._earliest(now)
-        self.next_at = self._following(at)
+        self.next_at, self.booked_at = self._following(at), now
         return at
 
     def hear(self, heard: Heard, now: float, *, flying: int, last_hour: int = 0) -> None:

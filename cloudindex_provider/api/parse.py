@@ -1,6 +1,7 @@
 """From decoded JSON to the models. Pure and tolerant: null is absent, both spellings of a field are read.
 
-Raises ``ValueError`` naming the field where an answer can't mean anything; the message repeats no content.
+Raises ``ValueError`` naming the field where an answer can't mean anything; the message repeats no content. Whatever the
+service says of a document or of a file's error is cleaned here, because it is logged, stored and shown.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from cloudindex_provider.api.models import (
     ScoredChunk,
     UploadResult,
 )
+from cloudindex_provider.api.redact import clean
+
+_SENTENCE, _NAME = 300, 1000  # characters that are kept of a text
 
 __all__ = [
     "decode",
@@ -25,6 +29,7 @@ __all__ = [
     "parse_document",
     "parse_object",
     "parse_query",
+    "parse_refusal",
     "parse_upload",
     "parse_versions",
 ]
@@ -42,23 +47,25 @@ def parse_document(data: Any, *, default_name: str | None = None) -> Document:
     """A document in the spelling of the OpenAPI, the upload answer or the guides."""
     fields = _object(data, "document")
     document_id = _text(fields, "id", "documentId", "document_id")
-    name = _text(fields, "fileName", "filename", "file_name", "name") or default_name
+    name = _said(fields, "fileName", "filename", "file_name", "name", limit=_NAME) or default_name
     if not document_id:
         raise ValueError("a document has no id")
-    if not name:
+    if document_id != clean(document_id, limit=_NAME):  # asked for by another id, it would be another document
+        raise ValueError("a document has an id that is no text for a URL")
+    if name is None:
         raise ValueError("a document has no fileName")
     return Document(
         id=document_id,
         file_name=name,
-        status=_text(fields, "processingStatus", "status") or "",
+        status=_said(fields, "processingStatus", "status") or "",
         version=_integer(fields, "version"),
-        content_hash=_hash(_text(fields, "contentHash", "content_hash")),
+        content_hash=_hash(_said(fields, "contentHash", "content_hash")),
         size=_integer(fields, "fileSize", "size"),
-        error_message=_text(fields, "errorMessage", "error_message"),
+        error_message=_said(fields, "errorMessage", "error_message"),
         chunk_count=_integer(fields, "chunkCount", "chunk_count"),
-        file_type=_text(fields, "fileType", "file_type"),
-        uploaded_at=_text(fields, "uploadDate", "uploadedAt", "uploaded_at"),
-        project_id=_text(fields, "projectId", "project_id"),
+        file_type=_said(fields, "fileType", "file_type"),
+        uploaded_at=_said(fields, "uploadDate", "uploadedAt", "uploaded_at"),
+        project_id=_said(fields, "projectId", "project_id"),
     )
 
 
@@ -99,6 +106,20 @@ def parse_upload(data: Any, file_names: Sequence[str], request_id: str | None) -
     )
 
 
+def parse_refusal(body: bytes, file_names: Sequence[str], request_id: str | None) -> UploadResult | None:
+    """The verdict on files in the body of a 400 or 422; ``None`` where it names none of them."""
+    try:
+        fields = _map(decode(body))
+    except ValueError:
+        return None
+    only = file_names[0] if len(file_names) == 1 else None
+    places = (fields, _map(fields.get("error")), _map(fields.get("details")))
+    items = next((place["errors"] for place in places if isinstance(place.get("errors"), list)), ())
+    errors = [_file_error(item, only) for item in items if isinstance(item, str | dict)]
+    named = tuple(error for error in errors if error.file_name in file_names)
+    return UploadResult((), named, request_id=request_id, refused=True) if named else None
+
+
 def parse_object(data: Any) -> Mapping[str, Any]:
     """An answer that nobody documented, as it is."""
     return _object(data, "answer")
@@ -127,15 +148,15 @@ def _chunk(data: Any) -> ScoredChunk:
 
 def _file_error(data: Any, only: str | None) -> FileError:
     if isinstance(data, str):
-        return FileError(only or "", data)
+        return FileError(only or "", clean(data))
     fields = _object(data, "error of a file")
     inner = _map(fields.get("error"))  # the nested dialect
     retryable = fields.get("retryable")
     return FileError(
-        file_name=_text(fields, "fileName", "filename", "file_name") or only or "",
-        message=_text(fields, "error", "message") or _text(inner, "message") or "The service gave no reason.",
-        code=_text(fields, "code") or _text(inner, "code"),
-        category=_text(fields, "category") or _text(inner, "category"),
+        file_name=_said(fields, "fileName", "filename", "file_name", limit=_NAME) or only or "",
+        message=_said(fields, "error", "message") or _said(inner, "message") or "The service gave no reason.",
+        code=_said(fields, "code") or _said(inner, "code"),
+        category=_said(fields, "category") or _said(inner, "category"),
         retryable=retryable if isinstance(retryable, bool) else None,
         details=_map(fields.get("details")) or _map(inner.get("details")),
     )
@@ -143,10 +164,10 @@ def _file_error(data: Any, only: str | None) -> FileError:
 
 def _batch(data: Any) -> Batch | None:
     fields = _map(data)
-    batch_id = _text(fields, "id")
+    batch_id = _said(fields, "id")
     if not batch_id:
         return None
-    return Batch(batch_id, _text(fields, "status"), _integer(fields, "totalFiles"), _integer(fields, "progress"))
+    return Batch(batch_id, _said(fields, "status"), _integer(fields, "totalFiles"), _integer(fields, "progress"))
 
 
 def _object(data: Any, name: str) -> Mapping[str, Any]:
@@ -180,6 +201,12 @@ def _text(fields: Mapping[str, Any], *names: str) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
     return None
+
+
+def _said(fields: Mapping[str, Any], *names: str, limit: int = _SENTENCE) -> str | None:
+    """A text that is shown, logged and stored: no control characters, no half of a surrogate pair, not too long."""
+    found = _text(fields, *names)
+    return clean(found, limit=limit) or None if found else None
 
 
 def _integer(fields: Mapping[str, Any], *names: str) -> int | None:

@@ -106,7 +106,10 @@ class HttpExchanges:
         read: bool = True,
         at_turn: Callable[[], None] | None = None,
     ) -> Exchange:
-        """A 2xx answer, its body unread unless ``read``. Hiccups are tried again, everything else raises its error."""
+        """A 2xx answer, its body unread unless ``read``; or one of the call's ``verdicts``, see ``refusal``.
+
+        Hiccups are tried again, everything else raises its error.
+        """
         waited, attempts = 0.0, 0
         while True:
             attempts += 1
@@ -123,6 +126,10 @@ class HttpExchanges:
             log.debug("%s: attempt %d: %s, next in %.1f s", call.operation, attempts, type(outcome).__name__, wait)
             waited += wait
             self._sleep(wait)
+
+    def refusal(self, call: Call, answer: Answer) -> CloudIndexError:
+        """The error of an answer that turned out to hold no verdict."""
+        return error_mapping.answer_error(call, answer, self._secrets)
 
     def _attempt(
         self,
@@ -146,7 +153,7 @@ class HttpExchanges:
                     head = outcome[0]
             finally:
                 self._note(call, head, secrets, time.monotonic() - began)
-        if isinstance(outcome, CloudIndexError) or 200 <= head.status < 300:
+        if isinstance(outcome, CloudIndexError) or 200 <= head.status < 300 or head.status in call.verdicts:
             return outcome
         if head.status < 400:
             return error_mapping.redirect_error(call, head, self._base_url)

@@ -56,6 +56,8 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
     :param max_failed_documents: failures of one run that leave it green
     :param wait_for_processing: wait until CloudIndex has processed what was uploaded
     :param processing_timeout: seconds or timedelta; what still processes then is left to the next run
+    :param stuck_after: seconds or timedelta of processing after which a document is given up and uploaded anew;
+        ``None``: never
     :param max_run_time: seconds or timedelta after which no upload is begun; ``None``: no limit
     :param max_documents_per_run: uploads of one run; ``None``: no limit
     :param upload_tasks: uploads at the same time, as mapped tasks or threads
@@ -96,6 +98,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         max_failed_documents: int | str = DEFAULT_LIMITS.max_failed_documents,
         wait_for_processing: bool | str = True,
         processing_timeout: float | timedelta | str = DEFAULT_LIMITS.processing_timeout,
+        stuck_after: float | timedelta | str | None = DEFAULT_LIMITS.stuck_after,
         max_run_time: float | timedelta | str | None = DEFAULT_LIMITS.max_run_time,
         max_documents_per_run: int | str | None = None,
         upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
@@ -133,6 +136,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         self.max_failed_documents = max_failed_documents
         self.wait_for_processing = wait_for_processing
         self.processing_timeout = processing_timeout
+        self.stuck_after = stuck_after
         self.max_run_time = max_run_time
         self.max_documents_per_run = max_documents_per_run
         self.upload_tasks = upload_tasks

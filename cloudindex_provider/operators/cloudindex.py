@@ -133,7 +133,12 @@ class CloudIndexUploadDocumentsOperator(_CloudIndexOperator):
                     batch, metadata=self.metadata, options=self.options, project_id=hook.project_id
                 )
                 documents += result.documents
-                errors += [*result.errors, *_unanswered(batch, result)]
+                errors += result.errors
+                if missing := _unanswered(batch, result):
+                    # Of a refused request nothing was taken; else the files may be there.
+                    there = [] if result.refused else _already_there(client, hook.project_id, missing)
+                    documents += there
+                    errors += _not_found(missing, there)
                 self.log.info("%d documents uploaded, %d files refused", len(documents), len(errors))
         if errors and not self.allow_file_errors:
             raise _file_errors(errors, hook)
@@ -364,13 +369,19 @@ def _batches(parts: Sequence[FilePart], max_size: int) -> Iterator[list[FilePart
         yield batch
 
 
-def _unanswered(batch: Sequence[FilePart], result: UploadResult) -> list[FileError]:
-    """Files of which the answer says nothing; by the service's documents they were not uploaded."""
+def _unanswered(batch: Sequence[FilePart], result: UploadResult) -> list[FilePart]:
+    """Files of which the answer says nothing: they may have been stored, so they are looked up first."""
     if len(result.documents) + len(result.errors) >= len(batch):
         return []  # each was answered, maybe under a name that the server changed
     answered = {document.file_name for document in result.documents} | {error.file_name for error in result.errors}
-    message = "CloudIndex answered without a word about it"
-    return [FileError(part.file_name, message, retryable=True) for part in batch if part.file_name not in answered]
+    return [part for part in batch if part.file_name not in answered]
+
+
+def _not_found(parts: Sequence[FilePart], documents: Sequence[Document]) -> list[FileError]:
+    """Files that CloudIndex neither spoke of nor shows; the next try looks once more before it sends them."""
+    found = {document.file_name for document in documents}
+    message = "CloudIndex answered without a word about it, and doesn't list it"
+    return [FileError(part.file_name, message, retryable=True) for part in parts if part.file_name not in found]
 
 
 def _file_errors(errors: Sequence[FileError], hook: CloudIndexHook) -> FilesRejectedError:

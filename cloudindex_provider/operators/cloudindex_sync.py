@@ -129,7 +129,7 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
                     )
                 ctx.sleep(pause.seconds)
         self._log_end(ctx, seen, indexed, failed)
-        return {"indexed": indexed, "failed": failed, "processing": seen.waiting}
+        return {"indexed": indexed, "failed": failed, "processing": seen.waiting + seen.late}
 
     def _poller(self, ctx: SyncContext, quick_looks: int) -> Poller:
         timeout = ctx.settings.limits.processing_timeout if ctx.settings.wait_for_processing else 0.0
@@ -137,6 +137,8 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
 
     def _log_end(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
         self.log.info("CloudIndex has processed %d documents; %d failed.", indexed + failed, failed)
+        if seen.late:
+            self.log.warning("%d documents have been processing since before this run began.", seen.late)
         if seen.waiting and ctx.settings.wait_for_processing:
             limit = ctx.settings.limits.processing_timeout
             self.log.warning(

@@ -133,7 +133,7 @@ def claim_request(
         values = claim_values(owner, source=run.source.id, run=run.id, scope=run.source.scope_id, now=now)
         ready = (find or _in_key_order)(db, connection, values, room)
         # What got no answer when it was sent alone stays alone, after everything else.
-        others = [row for row in ready if not (row.doubtful and row.attempts)]
+        others = [row for row in ready if not row.unanswered]
         chosen = others[: min(room, fit_request((row.size for row in others), max_request_size))] or ready[:1]
         chosen.sort(key=_key)
         take(connection, run, owner, chosen, now + lease)
@@ -229,14 +229,15 @@ def _set_mine(connection: Connection, run: Run, owner: Owner, rows: Sequence[Wor
 
 def record_intent(
     db: Database, run: Run, owner: Owner, rows: Sequence[tuple[WorkRow, str, str | None]], *, lease: float
-) -> None:
+) -> float:
     """Write, before a request, what it is about to upload: (row, file name, SHA-256 where it is known already).
 
-    A row may name a newer ETag than the listing did, as long as nobody has changed it since it was claimed.
+    Gives the moment, by the database's clock. A row may name a newer ETag than the listing did, as long as nobody has
+    changed it since it was claimed.
 
     :raises ClaimLostError: when a row is claimed by somebody else or wants another ETag by now; nothing is written then
     """
-    with db.write() as connection:
+    with db.write(durable=True) as connection:
         now = db.now(connection)
         for row, name, sha256 in sorted(rows, key=lambda item: _key(item[0])):
             values = {
@@ -246,6 +247,7 @@ def record_intent(
             }  # fmt: skip
             if connection.execute(_INTEND, values).rowcount != 1:
                 raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)
+    return now
 
 
 def release_key(db: Database, run: Run, owner: Owner, key: str) -> None:

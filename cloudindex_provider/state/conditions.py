@@ -10,8 +10,8 @@ from enum import StrEnum
 from cloudindex_provider.state.records import Owner, Run
 
 __all__ = [
-    "ADOPTED", "CLAIMED", "FOUND", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD",
-    "READY",
+    "ADOPTED", "ANSWERED", "CLAIMED", "FOUND", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE",
+    "NO_UPLOAD", "READY",
     "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
 ]  # fmt: skip
 
@@ -75,6 +75,9 @@ MAY_CLAIM = (
 ADOPTED = "adopted"
 # Set: nothing of the key is on its way to CloudIndex.
 NO_UPLOAD = "upload_etag = NULL, upload_size = NULL, upload_sha256 = NULL, upload_document_id = NULL"
+
+# Set: CloudIndex has given an answer about the key, or there are other bytes of it.
+ANSWERED = "unanswered = 0, unanswered_at = NULL"
 
 
 def claim_values(owner: Owner, **more: object) -> dict[str, object]:

@@ -27,8 +27,15 @@ __all__ = [
     "record_unknown",
     "replace_live",
     "seconds_since_intent",
+    "seconds_unanswered",
     "took_others",
 ]
+
+
+# A request that was answered by a 5xx is looked up soon, and looked for until it can't be committed any more.
+_SETTLED = "doubtful = CASE WHEN doubt_until > :now THEN 1 ELSE 0 END"
+# What is known of a live document, whose bytes an upload may have replaced.
+_FORGET = "indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL"
 
 
 class Doubtful(NamedTuple):
@@ -41,22 +48,26 @@ class Doubtful(NamedTuple):
     revision: int
 
 
-def doubtful_indexed(db: Database, run: Run) -> list[Doubtful]:
-    """Keys to be looked at once more: indexed, with an upload of theirs that may have been committed late."""
+def doubtful_indexed(db: Database, run: Run, *, before: float | None = None) -> list[Doubtful]:
+    """Keys to be looked at once more: indexed, with an upload of theirs that may have been committed late.
+
+    :param before: only those whose last upload began before that moment
+    """
     with db.read() as connection:
         rows = connection.execute(
             sa.text(
                 "SELECT key, file_name, document_id, indexed_sha256, revision FROM object"
-                f" WHERE source_id = :source AND doubtful = 1 AND status = '{Status.INDEXED}' ORDER BY key"
+                f" WHERE source_id = :source AND doubtful = 1 AND status = '{Status.INDEXED}'"
+                f"{'' if before is None else ' AND intent_at < :before'} ORDER BY key"
             ),
-            {"source": run.source.id},
+            {"source": run.source.id, "before": before},
         )
         return [Doubtful(*row) for row in rows]
 
 
 def clear_doubt(db: Database, run: Run, row: Doubtful, extra_ids: Sequence[str]) -> None:
-    """Every copy of the key is known now."""
-    _end_doubt(db, run, row, "doubtful = 0", extra_ids)
+    """Every copy of the key that there is now is known; more may come only while a request may still be committed."""
+    _end_doubt(db, run, row, _SETTLED, extra_ids)
 
 
 def replace_live(db: Database, run: Run, row: Doubtful, live_id: str | None, extra_ids: Sequence[str]) -> None:
@@ -64,12 +75,9 @@ def replace_live(db: Database, run: Run, row: Doubtful, live_id: str | None, ext
 
     :param live_id: the document that has the key's bytes; ``None``: none has, so the key is uploaded again
     """
-    sets = "doubtful = 0, document_id = :live"
+    sets = f"{_SETTLED}, document_id = :live"
     if live_id is None:
-        sets = (
-            f"doubtful = 0, status = '{Status.PENDING}', document_id = NULL, indexed_etag = NULL, indexed_size = NULL,"
-            " indexed_sha256 = NULL"
-        )
+        sets = f"{_SETTLED}, status = '{Status.PENDING}', document_id = NULL, {_FORGET}"
     _end_doubt(db, run, row, sets, extra_ids, live=live_id)
 
 
@@ -83,22 +91,29 @@ def _end_doubt(
                 f"UPDATE object SET {sets}, revision = revision + 1"
                 f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = '{Status.INDEXED}'"
             ),
-            {**values, "live": live},
+            {**values, "live": live, "now": db.now(connection)},
         ).rowcount
         if ended:
             supersede(connection, run.source, row.key, extra_ids, Reason.COPY)
 
 
-def record_unknown(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str) -> None:
-    """The request's outcome is unknown: the rows stay ``uploading`` and ours until they are looked up."""
+def record_unknown(
+    db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow], reason: str, *, grace: float = 0.0
+) -> None:
+    """The request's outcome is unknown: the rows stay ``uploading`` and ours until they are looked up.
+
+    :param grace: seconds from now on in which it may still be committed
+    """
     with db.write() as connection:
+        until = db.now(connection) + grace
         for row in sorted(rows, key=lambda one: one.key):
             connection.execute(
                 sa.text(
-                    "UPDATE object SET doubtful = 1, reason = :reason, revision = revision + 1"
+                    "UPDATE object SET doubtful = 1, reason = :reason, revision = revision + 1, doubt_until ="
+                    " CASE WHEN doubt_until > :until THEN doubt_until ELSE :until END"
                     f" WHERE scope_id = :scope AND key = :key AND {MINE}"
                 ),
-                row_values(run, owner, row.key, reason=reason),
+                row_values(run, owner, row.key, reason=reason, until=until),
             )
 
 
@@ -111,7 +126,7 @@ def record_not_sent(
     :param live_is_known: false: the upload may have replaced the bytes of the live document, so what was known of them
         is forgotten
     """
-    forget = "" if live_is_known else ", indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL"
+    forget = "" if live_is_known else f", {_FORGET}"
     with db.write() as connection:
         statement = sa.text(
             f"UPDATE object SET status = '{Status.PENDING}', doubtful = 1, reason = NULL, {NO_UPLOAD}{forget},"
@@ -126,15 +141,17 @@ def record_not_sent(
 
 
 def record_suspects(db: Database, run: Run, keys: Iterable[str]) -> None:
-    """Count an attempt of uploads that got no answer though they were sent alone."""
+    """Count the uploads that got no answer though they were sent alone. That is no strike: see ``sync.doubt``."""
     with db.write() as connection:
+        now = db.now(connection)
         for key in sorted(keys):
             connection.execute(
                 sa.text(
-                    "UPDATE object SET attempts = attempts + 1, revision = revision + 1"
+                    "UPDATE object SET unanswered = unanswered + 1, unanswered_at = coalesce(unanswered_at, :now),"
+                    " revision = revision + 1"
                     f" WHERE scope_id = :scope AND key = :key AND status = '{Status.UPLOADING}'"
                 ),
-                {"scope": run.source.scope_id, "key": key},
+                {"scope": run.source.scope_id, "key": key, "now": now},
             )
 
 
@@ -174,3 +191,10 @@ def seconds_since_intent(db: Database, rows: Sequence[WorkRow]) -> float:
     """Seconds since the newest of these intents, by the database's clock."""
     with db.read() as connection:
         return db.now(connection) - max((row.intent_at or 0.0 for row in rows), default=0.0)
+
+
+def seconds_unanswered(db: Database, row: WorkRow) -> float:
+    """Seconds since the first of the requests with this file alone that got no answer."""
+    with db.read() as connection:
+        now = db.now(connection)
+    return now - (now if row.unanswered_at is None else row.unanswered_at)

@@ -6,14 +6,24 @@ A key's outcome is written in the transaction that changes its row, for every ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.state.accounts import key_class, record_outcome
-from cloudindex_provider.state.conditions import MINE, NO_UPLOAD, WORK, Outcome, Status, claim_values, row_values
+from cloudindex_provider.state.conditions import (
+    ANSWERED,
+    MINE,
+    NO_UPLOAD,
+    WORK,
+    Outcome,
+    Status,
+    claim_values,
+    row_values,
+)
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, Source, WorkRow
@@ -23,8 +33,11 @@ from cloudindex_provider.state.superseded import Reason, supersede
 __all__ = [
     "VANISHED",
     "Failure",
+    "Fates",
+    "Live",
     "Sent",
     "processing_rows",
+    "read_fates",
     "record_all_sent",
     "record_failed",
     "record_gone",
@@ -39,9 +52,9 @@ _LOOK_AGAIN_AFTER = 86400.0  # seconds of quarantine
 VANISHED = "S3 lists it, and says 404 when it is read"
 _KEY = "WHERE scope_id = :scope AND key = :key"
 _TAKEN = (
-    f"status = '{Status.PROCESSING}', upload_document_id = :id, document_version = coalesce(:version,"
-    " document_version),"
-    " upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL"
+    f"status = '{Status.PROCESSING}', upload_document_id = :id, document_version ="
+    " CASE WHEN :id = document_id THEN coalesce(:version, document_version) ELSE :version END,"
+    f" upload_sha256 = coalesce(:sha, upload_sha256), reason = NULL, {ANSWERED}"
 )
 # Made once: what a request's twenty files need for the most part is SQLAlchemy reading a statement again.
 _SENT = sa.text(f"UPDATE object SET {_TAKEN}, {_DONE} {_KEY} AND {MINE}")
@@ -52,6 +65,14 @@ _CLAIMED = sa.text(_SELECT_CLAIMED).bindparams(sa.bindparam("keys", expanding=Tr
 _CLAIMED_LOCKED = sa.text(f"{_SELECT_CLAIMED} FOR UPDATE").bindparams(sa.bindparam("keys", expanding=True))
 
 
+class Live(StrEnum):
+    """What is known of a key's live document after an upload that was taken has ended badly."""
+
+    KNOWN = "known"  # as it was
+    UNKNOWN = "unknown"  # a service that makes versions may have given it the bytes of the upload
+    GONE = "gone"  # a service that replaces has dropped it
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why a key failed. ``permanent``: the same bytes would fail again."""
@@ -59,6 +80,20 @@ class Failure:
     reason: str
     permanent: bool = False
     strike: bool = True  # false: it says nothing about the document, so it never leads to quarantine
+    live: Live = Live.KNOWN  # the key's live document after that
+    ours: bool = True  # false: what was uploaded has become no document of ours, so none is deleted
+
+
+_FORGET = "indexed_etag = NULL, indexed_size = NULL, indexed_sha256 = NULL, "
+_AFTER = {Live.KNOWN: "", Live.UNKNOWN: _FORGET, Live.GONE: f"{_FORGET}document_id = NULL, document_version = NULL, "}
+
+
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """What became of a run's uploads so far."""
+
+    indexed: int = 0
+    failed: dict[str, int] = field(default_factory=dict)  # by reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +201,12 @@ def record_failed(
         guard, where = _guard(run, owner, row)
         if _change(
             connection,
-            f"status = :status, reason = :reason, attempts = :attempts, next_attempt_at = :next, {NO_UPLOAD}",
+            "status = :status, reason = :reason, attempts = :attempts, next_attempt_at = :next,"
+            f" {_AFTER[failure.live]}{NO_UPLOAD}",
             {**values, **where},
             guard,
         ):
-            if row.upload_document_id and row.upload_document_id != row.document_id:
+            if row.upload_document_id and row.upload_document_id != row.document_id and failure.ours:
                 supersede(connection, run.source, row.key, [row.upload_document_id], Reason.FAILED)
             _record(connection, run, row, outcome, failure.reason)
             note(db, connection, run.source.id, [(row.key, status, failure.reason)], run=run)
@@ -192,7 +228,7 @@ def record_gone(db: Database, run: Run, owner: Owner, row: WorkRow, now_there: L
         else:
             sets = (
                 f"status = '{Status.PENDING}', etag = :etag, size = :size, last_modified = :at,"
-                f" attempts = 0, {NO_UPLOAD}"
+                f" attempts = 0, {ANSWERED}, {NO_UPLOAD}"
             )
             values = row_values(
                 run, owner, row.key, etag=now_there.etag, size=now_there.size, at=now_there.last_modified
@@ -227,6 +263,22 @@ def processing_rows(db: Database, source: Source, *, after: str | None = None, l
             {"source": source.id, "after": after, "limit": limit},
         )
         return [WorkRow(*row) for row in rows]
+
+
+def read_fates(db: Database, run: Run) -> Fates:
+    """What CloudIndex has processed and what it hasn't, of the keys that the run answers for."""
+    statement = sa.text(
+        "SELECT outcome, reason, count(*) FROM run_key WHERE run_id = :run AND (outcome = :indexed AND reason IS NULL"
+        " OR outcome IN (:failed, :quarantined)) GROUP BY outcome, reason"
+    )
+    words = {word: str(Outcome(word)) for word in ("indexed", "failed", "quarantined")}
+    with db.read() as connection:
+        rows = connection.execute(statement, {"run": run.id, **words}).all()
+    failed: dict[str, int] = {}
+    for outcome, reason, number in rows:
+        if outcome != Outcome.INDEXED:
+            failed[reason or ""] = failed.get(reason or "", 0) + int(number)
+    return Fates(sum(int(row[2]) for row in rows if row[0] == Outcome.INDEXED), failed)
 
 
 def record_processed(db: Database, run: Run, row: WorkRow, *, sha256: str | None, version: int | None) -> bool:

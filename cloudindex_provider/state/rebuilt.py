@@ -12,7 +12,16 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from cloudindex_provider.state.accounts import record_outcomes
-from cloudindex_provider.state.conditions import ADOPTED, IDLE, IDLE_OBJECT, WORK, KeyClass, Outcome, Status
+from cloudindex_provider.state.conditions import (
+    ADOPTED,
+    ANSWERED,
+    IDLE,
+    IDLE_OBJECT,
+    WORK,
+    KeyClass,
+    Outcome,
+    Status,
+)
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Run, Source
@@ -55,7 +64,7 @@ _UPSERT = (
     f"INSERT INTO object (scope_id, source_id, intent_at, {', '.join(_COLUMNS)})"
     f" VALUES (:scope, :source, :intent_at, {', '.join(f':{name}' for name in _COLUMNS)})"
     f" ON CONFLICT (scope_id, key) DO UPDATE SET {_SET}, doubtful = 0, attempts = 0, next_attempt_at = NULL,"
-    " claim_owner = NULL, queued_run = NULL, revision = object.revision + 1"
+    f" {ANSWERED}, claim_owner = NULL, queued_run = NULL, revision = object.revision + 1"
     " WHERE object.source_id = excluded.source_id"
     f" AND {IDLE_OBJECT}"
 )

@@ -132,6 +132,8 @@ class WorkRow:
     reason: str | None
     next_attempt_at: float | None  # where it is or was quarantined: when it is looked at again
     revision: int
+    unanswered: int = 0  # requests with this file alone that got no answer, since the last that got one
+    unanswered_at: float | None = None  # the first of them
 
     @property
     def on_probation(self) -> bool:

@@ -5,7 +5,7 @@ Every change names the revision that was seen, spares rows that somebody works o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +13,12 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.blocks import prefix_end
-from cloudindex_provider.state.conditions import IDLE, KeyClass, Status
+from cloudindex_provider.state.conditions import ANSWERED, IDLE, NO_UPLOAD, KeyClass, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Finding, Run, Source, Tracked
 from cloudindex_provider.state.runs import add_counts
+from cloudindex_provider.state.superseded import Reason, supersede
 
 __all__ = [
     "known_documents",
@@ -29,11 +30,13 @@ __all__ = [
 ]
 
 _RELEASED = (
-    f"UPDATE object SET status = '{Status.PENDING}', attempts = 0, next_attempt_at = NULL, reason ="
-    " NULL, claim_owner = NULL,"
+    f"UPDATE object SET status = '{Status.PENDING}', attempts = 0, next_attempt_at = NULL, {ANSWERED},"
+    " reason = NULL, claim_owner = NULL,"
     " revision = revision + 1 WHERE scope_id = :scope AND key = :key AND source_id = :source"
     f" AND status IN ('{Status.FAILED}', '{Status.QUARANTINED}') AND {IDLE}"
 )
+
+_STUCK = f"scope_id = :scope AND key = :key AND source_id = :source AND status = '{Status.PROCESSING}' AND {IDLE}"
 
 
 # Releasing
@@ -42,7 +45,9 @@ _RELEASED = (
 def retry_keys(db: Database, source: Source, keys: Sequence[str], user: str) -> int:
     """Let failed or quarantined keys be tried again by the next run, as if for the first time.
 
-    :raises SettingsError: naming the first key that isn't failed or quarantined; none is released then
+    So are keys that CloudIndex doesn't finish processing: what it has of them is given up, and deleted by that run.
+
+    :raises SettingsError: naming the first key that is none of these; none is released then
     """
     with db.write() as connection:
         for key in keys:
@@ -50,7 +55,7 @@ def retry_keys(db: Database, source: Source, keys: Sequence[str], user: str) -> 
                 sa.text("SELECT status FROM object WHERE scope_id = :scope AND key = :key AND source_id = :source"),
                 {"scope": source.scope_id, "key": key, "source": source.id},
             ).scalar()
-            if status not in ("failed", "quarantined"):
+            if status not in (Status.FAILED, Status.QUARANTINED, Status.PROCESSING):
                 what = "has no such key" if status is None else "has it, and it"
                 end = "." if status is None else f" is {status}: there is nothing to try again."
                 raise SettingsError(f"{key!r}: source {source.id} {what}{end}", field="key")
@@ -81,13 +86,28 @@ def _release(db: Database, connection: Connection, source: Source, keys: Sequenc
     now, done = db.now(connection), []
     for key in keys:
         values = {"scope": source.scope_id, "source": source.id, "key": key, "now": now}
+        _give_up(connection, source, values)
         if connection.execute(sa.text(_RELEASED), values).rowcount:
             done.append((key, "released", f"operator action by {user}"))
     note(db, connection, source.id, done)
     return len(done)
 
 
-# Looking back
+def _give_up(connection: Connection, source: Source, values: Mapping[str, Any]) -> None:
+    """A key that is processing has failed; what its upload has left of the live document isn't known."""
+    statement = sa.text(f"SELECT document_id, upload_document_id FROM object WHERE {_STUCK}")
+    row = connection.execute(statement, values).first()
+    if row is None:
+        return
+    if row.upload_document_id and row.upload_document_id != row.document_id:
+        supersede(connection, source, str(values["key"]), [row.upload_document_id], Reason.FAILED)
+    connection.execute(
+        sa.text(
+            f"UPDATE object SET status = '{Status.FAILED}', indexed_etag = NULL, indexed_size = NULL,"
+            f" indexed_sha256 = NULL, {NO_UPLOAD} WHERE {_STUCK}"
+        ),
+        values,
+    )
 
 
 # What an audit reads

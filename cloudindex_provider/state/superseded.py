@@ -5,7 +5,7 @@ One of them is deleted only while no row holds its id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ __all__ = [
     "claim_superseded",
     "document_ids_of",
     "forget_superseded",
+    "held_elsewhere",
     "keep_superseded",
     "record_strays",
     "supersede",
@@ -97,7 +98,7 @@ def claim_superseded(
     :param again: the key may be claimed by the owner already
     """
     free = f"({FREE} OR ({MINE}))" if again else FREE
-    with db.write() as connection:
+    with db.write(durable=True) as connection:
         now = db.now(connection)
         values = claim_values(
             owner, scope=run.source.scope_id, key=one.key, id=one.document_id, now=now, until=now + lease
@@ -163,3 +164,23 @@ def supersede_found(db: Database, source: Source, findings: Sequence[Finding], *
                 done.append((one.key, "copy found", f"{why}: {one.document_id}"))
         note(db, connection, source.id, done)
     return len(done)
+
+
+def held_elsewhere(db: Database, source: Source, ids: Collection[str], *, but: Collection[str] = ()) -> set[str]:
+    """Those of the documents that rows of other keys hold, whichever sync of the project they belong to.
+
+    Reads every row of the project, since there is no index on documents: a first load would pay for it at every key.
+
+    :param but: keys of the source's bucket whose own documents they may be
+    """
+    if not ids:
+        return set()
+    statement = sa.text(
+        "SELECT scope_id, key, document_id, upload_document_id FROM object"
+        " WHERE scope_id IN (SELECT id FROM scope WHERE project_id = :project)"
+        " AND (document_id IN :ids OR upload_document_id IN :ids)"
+    ).bindparams(sa.bindparam("ids", expanding=True))
+    with db.read() as connection:
+        rows = connection.execute(statement, {"project": source.project_id, "ids": list(ids)}).all()
+    holders = [row for row in rows if row.scope_id != source.scope_id or row.key not in but]
+    return {one for row in holders for one in (row.document_id, row.upload_document_id)} & set(ids)

@@ -26,7 +26,7 @@ from cloudindex_provider.state.accounts import (
 from cloudindex_provider.state.approvals import Approval, Hold, record_verdict
 from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.bulk_insert import insert_listed
-from cloudindex_provider.state.conditions import IDLE, WORK, KeyClass, Outcome, Status
+from cloudindex_provider.state.conditions import ANSWERED, IDLE, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.history import note
@@ -135,7 +135,7 @@ def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObj
 
 def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
     wanted = "etag = :etag, size = :size, last_modified = :last_modified, storage_class = :storage_class"
-    fresh = "attempts = 0, next_attempt_at = NULL, reason = NULL"
+    fresh = f"attempts = 0, next_attempt_at = NULL, reason = NULL, {ANSWERED}"
     # A row whose delete had begun may have lost its document: its hash must not pass for something indexed.
     unsure = ", ".join(
         f"{name} = CASE WHEN status = '{Status.DELETING}' THEN NULL ELSE {name} END"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ DEFERRED = "deferred"  # the fate of what no run has dealt with
 # Keys that the run answers for and that have no outcome, with their rows: those that it has claimed or that a later run
 # has found, too, and those that only their own row says it has found.
 _NOTED = (
-    "SELECT run_key.key AS key, object.status, object.reason, object.claim_owner, object.claim_until"
+    "SELECT run_key.key AS key, object.status, object.reason, object.claim_owner, object.claim_until, object.intent_at"
     " FROM run_key LEFT JOIN object"
     " ON object.scope_id = :scope AND object.key = run_key.key AND object.source_id = :source"
     f" WHERE run_key.run_id = :run AND run_key.class <> '{KeyClass.REMOVED}' AND run_key.outcome IS NULL"
@@ -29,7 +30,7 @@ _FOUND = (
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
 _KEPT = f"FROM run_key WHERE run_id = :run AND class = '{KeyClass.REMOVED}' AND outcome = '{Outcome.KEPT}'"
-_OPEN = f"{_NOTED} UNION ALL SELECT key, status, reason, claim_owner, claim_until FROM object WHERE {_FOUND}"
+_OPEN = f"{_NOTED} UNION ALL SELECT key, status, reason, claim_owner, claim_until, intent_at FROM object WHERE {_FOUND}"
 _FATE = (
     f"CASE WHEN status = '{Status.QUARANTINED}' THEN '{Outcome.QUARANTINED}'"
     f" WHEN status IS NULL OR status IN ('{Status.INDEXED}', '{Status.SKIPPED}') OR {CLAIMED}"
@@ -47,6 +48,8 @@ _WHY = (
     f" WHEN status = '{Status.DELETING}' THEN 'the delete of its document was not finished'"
     " WHEN reason IS NOT NULL THEN 'not tried: ' || reason ELSE 'not tried yet' END"
 )
+# When a document that still processes was sent, which says whether it is stuck.
+_SINCE = f"CASE WHEN status = '{Status.PROCESSING}' AND NOT {CLAIMED} THEN intent_at END"
 
 
 @dataclass(slots=True)
@@ -101,7 +104,11 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
 
 
 def _rows(connection: Connection, sql: str, values: dict[str, Any]) -> list[tuple[str, str, str | None]]:
-    return [(row[0], row[1], row[2]) for row in connection.execute(sa.text(sql), values)]
+    return [(row[0], row[1], _dated(*row[2:])) for row in connection.execute(sa.text(sql), values)]
+
+
+def _dated(reason: str | None, since: float | None = None) -> str | None:
+    return reason if since is None else f"{reason}, since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _outcomes(connection: Connection, values: dict[str, Any]) -> dict[tuple[str, str], int]:
@@ -124,13 +131,15 @@ def _unsettled(connection: Connection, values: dict[str, Any]) -> list[tuple[str
     """The first keys that are deferred, elsewhere or gone. Each query follows an index: the backlog may be long."""
     statuses = (Status.FAILED, Status.PENDING, Status.UPLOADING, Status.PROCESSING, Status.DELETING)
     fates = (DEFERRED, Outcome.ELSEWHERE)
-    queries = [f"SELECT key, {_FATE}, {_WHY} FROM ({_NOTED}) AS noted WHERE {_FATE} = '{fate}'" for fate in fates]
+    queries = [
+        f"SELECT key, {_FATE}, {_WHY}, {_SINCE} FROM ({_NOTED}) AS noted WHERE {_FATE} = '{fate}'" for fate in fates
+    ]
     queries += [
-        f"SELECT key, {_FATE}, {_WHY} FROM object WHERE status = '{status}' AND {IDLE} AND {_FOUND}"
+        f"SELECT key, {_FATE}, {_WHY}, {_SINCE} FROM object WHERE status = '{status}' AND {IDLE} AND {_FOUND}"
         for status in statuses
     ]
     queries += [
-        f"SELECT key, {_FATE}, {_WHY} FROM object WHERE claim_owner IS NOT NULL AND {CLAIMED} AND {_FOUND}",
+        f"SELECT key, {_FATE}, {_WHY}, {_SINCE} FROM object WHERE claim_owner IS NOT NULL AND {CLAIMED} AND {_FOUND}",
         "SELECT key, outcome, reason FROM run_key WHERE run_id = :run"
         f" AND outcome IN ('{Outcome.GONE}', '{Outcome.ELSEWHERE}')",
     ]

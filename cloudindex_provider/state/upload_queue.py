@@ -27,7 +27,7 @@ __all__ = ["UploadQueue"]
 _QUEUE = 10_000  # keys of one scan
 _LOOK = 100  # keys whose rows are looked at together; 20 are taken of them, 60 by three other loops
 # What got no answer when it was sent alone comes last in every order.
-_LAST = "CASE WHEN doubtful = 1 AND attempts > 0 THEN 1 ELSE 0 END"
+_LAST = "CASE WHEN unanswered > 0 THEN 1 ELSE 0 END"
 
 
 @dataclass(slots=True)

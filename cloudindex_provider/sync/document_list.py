@@ -1,25 +1,66 @@
-"""The list of all documents of a project: one task at a time, read as a stream, believed only when it is whole."""
+"""The list of all documents of a project: one task at a time, read as a stream; it proves absence only when whole."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import IncompleteListError
 from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.sync.context import SyncContext
 
-__all__ = ["every_document", "find_copies"]
+__all__ = ["Copies", "every_document", "find_copies"]
 
 
 _LIST_SECONDS = 600.0  # the longest that others' lists of all documents are waited for
 
 
+class Copies(dict[str, list[Document]]):
+    """File name -> live documents. One that is here is there; that one isn't here only a whole list proves."""
+
+    complete = True  # false: an entry couldn't be read or was left out
+    unread_names: frozenset[str] | None = None  # what those entries may be named; ``None``: anything
+
+    def of(self, name: str) -> list[Document]:
+        return self.get(name, [])
+
+    def has_all(self, name: str) -> bool:
+        """Whether there is no other document of this name."""
+        return self.complete or (self.unread_names is not None and name not in self.unread_names)
+
+    def demand_all(self, names: Iterable[str]) -> None:
+        """
+        :raises IncompleteListError: when there may be other documents of these names
+        """
+        if not all(map(self.has_all, names)):
+            raise _incomplete()
+
+
 def every_document(ctx: SyncContext) -> Iterator[Document]:
     """The project's live documents, by one list under the project's lock.
 
-    :raises SyncError: when the list doesn't end as it should, because then nothing is known of what it left out
+    :raises IncompleteListError: when the list doesn't end as it should: nothing is known of what it left out
     """
+    whole = Copies()
+    yield from _read(ctx, whole)
+    if not whole.complete:
+        raise _incomplete()
+
+
+def find_copies(ctx: SyncContext, names: Collection[str]) -> Copies:
+    """The live documents that have one of these file names.
+
+    :raises CloudIndexError: when the list can't be read to its end
+    """
+    wanted = set(names)
+    found = Copies()
+    for document in _read(ctx, found):
+        if document.file_name in wanted:
+            found.setdefault(document.file_name, []).append(document)
+    return found
+
+
+def _read(ctx: SyncContext, copies: Copies) -> Iterator[Document]:
     held = lease(
         ctx.db,
         f"list:{ctx.settings.project_id}",
@@ -33,16 +74,9 @@ def every_document(ctx: SyncContext) -> Iterator[Document]:
             keep()
             if document.phase is not Phase.GONE:
                 yield document
-        complete = documents.complete
-    if complete is False:
-        raise IncompleteListError("CloudIndex's list of documents has fewer entries than it says.")
+        copies.complete = documents.complete is not False
+        copies.unread_names = getattr(documents, "unread_names", None)
 
 
-def find_copies(ctx: SyncContext, names: Collection[str]) -> dict[str, list[Document]]:
-    """The live documents that have one of these file names; raises as ``every_document`` does."""
-    wanted = set(names)
-    found: dict[str, list[Document]] = {}
-    for document in every_document(ctx):
-        if document.file_name in wanted:
-            found.setdefault(document.file_name, []).append(document)
-    return found
+def _incomplete() -> IncompleteListError:
+    return IncompleteListError("CloudIndex's list of documents has fewer entries than it says, or some can't be read.")

@@ -8,7 +8,7 @@ once the key is indexed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import NotFoundError, S3IntegrationError, SourceUnavailableError
@@ -20,29 +20,48 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.document_list import find_copies
 from cloudindex_provider.sync.naming import file_name
 
-__all__ = ["look_once_more", "resolve_doubts"]
+__all__ = ["Settled", "look_once_more", "resolve_doubts"]
 
 _TOGETHER = 600.0  # seconds; a service that took another file so shortly before was up
+_BEFORE_A_FILE_IS_NAMED = 2  # requests with it alone and without an answer, after the first request of all
+_AN_HOUR = 3600.0  # seconds; a fault that lasts longer is hardly the service's alone
+_ALONE = "CloudIndex gives no answer to an upload of this file alone. Look at the file if others are taken."
+_EITHER = (
+    "CloudIndex gave no answer to its uploads, and took nothing else meanwhile: it may be CloudIndex's fault as well as"
+    " the file's. It is tried again by the next run."
+)
 
 
-def resolve_doubts(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> list[WorkRow]:
-    """Decide about claimed rows in doubt, whose grace is over; gives those to be sent again, pending and still claimed.
+@dataclass(slots=True)
+class Settled:
+    """What became of uploads in doubt."""
 
-    Their ``doubtful`` is 1 where the service had given no answer, 0 where only the try was interrupted.
+    again: list[WorkRow] = field(default_factory=list)  # not there: pending, still claimed, and to be sent again
+    unknown: list[WorkRow] = field(default_factory=list)  # still in doubt, because the list isn't whole
+
+
+def resolve_doubts(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> Settled:
+    """Decide about claimed rows in doubt, whose grace is over.
+
+    The ``doubtful`` of those to be sent again is 1 where an answer was missing, 0 where only the try was interrupted.
     """
     names = {row.file_name or file_name(ctx.settings.bucket, row.key): row for row in rows}
     copies = find_copies(ctx, names)
-    adopted, again = 0, []
+    adopted, settled = 0, Settled()
     for name, row in names.items():
-        candidates = copies.get(name, [])
+        candidates = copies.of(name)
         mine = _own_upload(ctx, row, candidates)
         if mine is not None:
             adopted += 1
             _adopt(ctx, run, row, mine, candidates)
+        elif not copies.has_all(name):
+            settled.unknown.append(row)
         elif _not_sent(ctx, run, row, candidates):
-            again.append(_pending(row, candidates))
+            settled.again.append(_pending(row, candidates))
     ctx.log.info("Of %d uploads in doubt, %d had arrived and are adopted.", len(rows), adopted)
-    return again
+    if settled.unknown:
+        ctx.log.warning("CloudIndex's list isn't whole: %d uploads stay in doubt.", len(settled.unknown))
+    return settled
 
 
 def _adopt(ctx: SyncContext, run: Run, row: WorkRow, mine: Document, candidates: Sequence[Document]) -> None:
@@ -70,12 +89,13 @@ def _not_sent(ctx: SyncContext, run: Run, row: WorkRow, candidates: Sequence[Doc
         extra_ids=[one.id for one in candidates],
         live_is_known=_live_is_known(row, candidates),
     )
-    if not kept or not row.attempts:
+    if not kept or row.unanswered < _BEFORE_A_FILE_IS_NAMED:
         return kept
-    # Sent alone, and no answer again. That is the file's fault only where the service took others at the time.
+    # Sent alone, and no answer again and again. That is the file's fault only where the service took others meanwhile.
     limit = ctx.settings.limits.max_attempts
-    poisoned = row.attempts >= limit and doubts.took_others(ctx.db, run, row, within=_TOGETHER)
-    reason = "CloudIndex gives no answer to an upload of this file alone. Look at the file if others are taken."
+    company = doubts.took_others(ctx.db, run, row, within=_TOGETHER)
+    poisoned = company and row.unanswered >= limit
+    reason = _ALONE if company or doubts.seconds_unanswered(ctx.db, row) >= _AN_HOUR else _EITHER
     failure = Failure(reason, permanent=poisoned, strike=poisoned)
     outcome = outcomes.record_failed(ctx.db, run, ctx.owner, row, failure, max_attempts=limit)
     ctx.log.error("s3://%s/%s %s: %s", ctx.settings.bucket, row.key, outcome, reason)
@@ -125,23 +145,35 @@ def look_once_more(ctx: SyncContext, run: Run) -> int:
     """After they are processed, look again for copies of what was in doubt: a cut request may commit late.
 
     Gives how many copies were found; they are removed with the superseded documents. Where the late one took the place
-    of the live document, or gave it other bytes, the key is put right.
+    of the live document, or gave it other bytes, the key is put right. What a list that isn't whole doesn't show is
+    looked for again by the next run. So is what a run that doesn't wait has just sent: that look would come too early.
     """
-    rows = doubts.doubtful_indexed(ctx.db, run)
+    rows = doubts.doubtful_indexed(ctx.db, run, before=None if ctx.settings.wait_for_processing else run.started_at)
     if not rows:
         return 0
     copies = find_copies(ctx, {row.file_name for row in rows})
     found = 0
     for row in rows:
-        candidates = copies.get(row.file_name, [])
+        candidates = copies.of(row.file_name)
         extra = [one.id for one in candidates if one.id != row.document_id]
         found += len(extra)
-        live = next((one for one in candidates if one.id == row.document_id), None) or _document(ctx, row.document_id)
-        if live is not None and _same_hash(live, row):
+        live = _live(ctx, row, candidates)
+        if live is None or not _same_hash(live, row):
+            _put_right(ctx, run, row, candidates)
+        elif copies.has_all(row.file_name):
             doubts.clear_doubt(ctx.db, run, row, extra)
         else:
-            _put_right(ctx, run, row, candidates)
+            ctx.log.warning("CloudIndex's list isn't whole: %r is looked at again by the next run.", row.key)
     return found
+
+
+def _live(ctx: SyncContext, row: Doubtful, candidates: Sequence[Document]) -> Document | None:
+    """The key's live document, with its hash where the service tells it at all; ``None`` where it is gone."""
+    listed = next((one for one in candidates if one.id == row.document_id), None)
+    if listed is not None and listed.content_hash:
+        return listed
+    # Absent under its name, or listed without a hash: a list that tells no hash says nothing of the bytes.
+    return _document(ctx, row.document_id)
 
 
 def _same_hash(document: Document, row: Doubtful) -> bool:
@@ -163,4 +195,5 @@ def _document(ctx: SyncContext, document_id: str) -> Document | None:
     try:
         return ctx.client.get_document(document_id).document
     except NotFoundError:
+        ctx.client.check()  # a 404 about the project says nothing of the document
         return None

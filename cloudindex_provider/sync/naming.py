@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["MAX_NAME_BYTES", "extension", "file_name", "our_name"]
+__all__ = ["MAX_NAME_BYTES", "extension", "file_name", "is_of_other_key", "our_name"]
 
 MAX_NAME_BYTES = 150
 _HASH_DIGITS = 24  # 96 bits: no collision among 2**40 keys to speak of
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,10})\Z")
 _OTHER = re.compile(r"[^A-Za-z0-9]+")
 # What ``file_name`` makes.
-_OURS = re.compile(rf"[A-Za-z0-9-]+-[0-9a-f]{{{_HASH_DIGITS}}}(\.[A-Za-z0-9]{{1,10}})?\Z")
+_OURS = re.compile(rf"[A-Za-z0-9-]+-([0-9a-f]{{{_HASH_DIGITS}}})(\.[A-Za-z0-9]{{1,10}})?\Z")
 
 
 def extension(key: str) -> str:
@@ -52,3 +52,9 @@ def our_name(name: str) -> str | None:
     ('docs-Prices-fees-438be2a10e26b1863182b4d6.csv', None)
     """
     return name if _OURS.match(name) else None
+
+
+def is_of_other_key(name: str, ours: str) -> bool:
+    """Whether ``name`` is what a sync calls another key's document than that called ``ours``."""
+    match = _OURS.match(name)
+    return match is not None and match[1] not in ours

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from cloudindex_provider.state.removals import Removal
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.guard import moved_reason
-from cloudindex_provider.sync.document_list import find_copies
+from cloudindex_provider.sync.document_list import Copies, find_copies
 from cloudindex_provider.sync.naming import file_name
 
 __all__ = ["RemovalSummary", "remove"]
@@ -128,8 +129,11 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
         left = [one for one in block if one.document_id not in tried]
         if not left:
             break
+        tried.update(one.document_id for one in left)
+        shared = superseded.held_elsewhere(ctx.db, ctx.source, [one.document_id for one in left])
         for one in left:
-            tried.add(one.document_id)
+            if one.document_id in shared:
+                continue  # some key is in step by it; it goes with the last of them
             if not superseded.claim_superseded(ctx.db, run, ctx.owner, one, lease=ctx.lease):
                 continue  # somebody works on the key; the next run deletes it
             with deletes.of(one.key), _released(ctx, run, one.key):
@@ -148,11 +152,15 @@ def _remove_block(
 ) -> None:
     deletes = _Deletes(ctx)
     unknown = {one.file_name or file_name(ctx.settings.bucket, one.key) for one in gone if one.doubtful}
-    copies = find_copies(ctx, unknown) if unknown else {}
+    copies = find_copies(ctx, unknown) if unknown else Copies()
+    copies.demand_all(unknown)  # a document that isn't found now is never deleted
+    ids_of = {one.key: _documents_of(ctx, run, one, copies) for one in gone}
+    every = [document_id for ids in ids_of.values() for document_id in ids]
+    shared = superseded.held_elsewhere(ctx.db, ctx.source, every, but=ids_of)
+    left = Counter(every)
     for one in gone:
-        name = one.file_name or file_name(ctx.settings.bucket, one.key)
-        known = [one.document_id, one.upload_document_id, *superseded.document_ids_of(ctx.db, run, one.key)]
-        ids = list(dict.fromkeys([i for i in known if i] + [copy.id for copy in copies.get(name, [])]))
+        # A document that other keys hold goes with the last of them.
+        ids = [document_id for document_id in ids_of[one.key] if document_id not in shared and left[document_id] == 1]
         turn = _Turn(ctx, run, one, proven_at)
         with deletes.of(one.key), _released(ctx, run, one.key), _kept(ctx, run, one, summary):
             for document_id in ids:
@@ -160,8 +168,15 @@ def _remove_block(
             if not ids:
                 turn()
             removals.record_deleted(ctx.db, run, ctx.owner, turn.removal, ids)
+            left.subtract(ids_of[one.key])
             summary.deleted += 1
     deletes.raise_first()
+
+
+def _documents_of(ctx: SyncContext, run: Run, one: Removal, copies: Copies) -> list[str]:
+    name = one.file_name or file_name(ctx.settings.bucket, one.key)
+    known = [one.document_id, one.upload_document_id, *superseded.document_ids_of(ctx.db, run, one.key)]
+    return list(dict.fromkeys([i for i in known if i] + [copy.id for copy in copies.of(name)]))
 
 
 class _BackError(Exception):

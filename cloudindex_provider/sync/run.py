@@ -71,6 +71,5 @@ def record_requests(ctx: SyncContext) -> Iterator[None]:
 
 def _work(ctx: SyncContext, found: Detection) -> None:
     upload_side_by_side(ctx, upload_task_count(found.requests, ctx.settings.limits.upload_tasks))
-    if ctx.settings.wait_for_processing:
-        wait(ctx)
+    wait(ctx)
     remove(ctx)

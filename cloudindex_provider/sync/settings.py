@@ -147,6 +147,15 @@ class Limits:
         default=60 * 60.0,
         metadata=_declare("seconds or timedelta; what still processes then is left to the next run", seconds),
     )
+    stuck_after: float | None = field(
+        default=24 * 3600.0,
+        metadata=_declare(
+            "seconds or timedelta of processing after which a document is given up and uploaded anew; ``None``: never",
+            seconds,
+            low=1,
+            optional=True,
+        ),
+    )
     upload_tasks: int = field(
         default=4,
         metadata=_declare(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import NotFoundError
 from cloudindex_provider.state import budgets, outcomes, runs
 from cloudindex_provider.state.budgets import ListCost
 from cloudindex_provider.state.claims import live_documents
-from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.outcomes import Failure, Live
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import look_once_more
 from cloudindex_provider.sync.polling import Poller
+from cloudindex_provider.sync.processing import ALIKE, Look, Patience, Verdict, cause, is_outage, look_at
 
 __all__ = ["Progress", "list_is_cheaper", "poll", "wait"]
 
@@ -30,33 +32,50 @@ class Progress:
     waiting: int = 0
     indexed: int = 0
     failed: int = 0
+    late: int = 0  # still processing as before the run began, so not waited for
     waited: float = 0.0
 
 
-def poll(ctx: SyncContext) -> Progress:
+def poll(ctx: SyncContext, *, stuck_after: float | None = None) -> Progress:
     """Ask once about everything that is processing, and write what is decided.
 
+    :param stuck_after: seconds; default: the setting's
     :raises CloudIndexError: when the service doesn't answer; nothing is changed by that
     """
     run = ctx.run()
+    limits = ctx.settings.limits
     progress = Progress(waited=runs.mark_wait_started(ctx.db, run))
     rows = _all_processing(ctx, run)
     if rows:
-        for row, document in _look_up(ctx, rows):
-            _decide(ctx, run, row, document, progress)
-    if not progress.waiting or progress.waited >= ctx.settings.limits.processing_timeout:
+        bound = limits.stuck_after if stuck_after is None else stuck_after
+        patience = Patience(ctx.db.clock(), run.started_at, limits.processing_timeout, bound)
+        _Polling(ctx, run, patience, progress).look_at(rows)
+    if not progress.waiting or _is_last(ctx, progress):
         look_once_more(ctx, run)  # also beside documents that never end
     return progress
 
 
 def wait(ctx: SyncContext) -> Progress:
-    """Poll until nothing is processing or ``processing_timeout`` is over; what still processes then is deferred."""
-    poller = Poller(ctx.poll_interval, timeout=ctx.settings.limits.processing_timeout)
+    """Poll until nothing is processing or ``processing_timeout`` is over; what still processes then is deferred.
+
+    A single look where ``wait_for_processing`` is off: what earlier runs have sent is followed all the same.
+    """
+    poller = Poller(ctx.poll_interval, timeout=_timeout(ctx))
     progress = poll(ctx)
     while pause := poller.after(waiting=progress.waiting, waited=progress.waited):
         ctx.sleep(pause.seconds)
         progress = poll(ctx)
+    if progress.late:
+        ctx.log.warning("%d documents have been processing since before this run began.", progress.late)
     return progress
+
+
+def _timeout(ctx: SyncContext) -> float:
+    return ctx.settings.limits.processing_timeout if ctx.settings.wait_for_processing else 0.0
+
+
+def _is_last(ctx: SyncContext, progress: Progress) -> bool:
+    return progress.waited >= _timeout(ctx)
 
 
 def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
@@ -66,25 +85,98 @@ def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
     return found
 
 
-def _look_up(ctx: SyncContext, rows: list[WorkRow]) -> Iterator[tuple[WorkRow, Document | None]]:
-    """(row, its document); ``None`` is a document that is proven to be gone. What isn't known isn't given."""
-    if not _by_list(ctx, len(rows)):
+@dataclass(slots=True)
+class _Polling:
+    """One look at everything that is processing."""
+
+    ctx: SyncContext
+    run: Run
+    patience: Patience
+    progress: Progress
+    live: dict[str, Document] | None = None  # live documents of the rows, where one list has shown all of them
+    failed: list[tuple[WorkRow, Verdict]] = field(default_factory=list)
+
+    def look_at(self, rows: list[WorkRow]) -> None:
+        for row, document in self._look_up(rows):
+            verdict = look_at(row, document, self.patience)
+            if verdict.look is Look.INDEXED and document is not None:
+                self.progress.indexed += 1
+                outcomes.record_processed(
+                    self.ctx.db, self.run, row, sha256=document.content_hash, version=document.version
+                )
+            elif verdict.look is Look.FAILED:
+                self.failed.append((row, verdict))
+            else:
+                self.progress.late += verdict.look is Look.LATE
+                self.progress.waiting += verdict.look is Look.WAITING
+        if self.failed:
+            self._judge_failures()
+
+    def _look_up(self, rows: list[WorkRow]) -> Iterator[tuple[WorkRow, Document | None]]:
+        """(row, its document); ``None`` is a document that is proven to be gone. What isn't known isn't given."""
+        ctx = self.ctx
+        if not _by_list(ctx, len(rows)):
+            for row in rows:
+                yield row, _single(ctx, str(row.upload_document_id))
+            return
+        by_id: dict[str, list[WorkRow]] = {}
         for row in rows:
-            yield row, _single(ctx, row)
-        return
-    by_id = {row.upload_document_id: row for row in rows}
-    asked, seen = ctx.client.request_count, 0
-    with ctx.client.iter_documents() as documents:
-        for document in documents:
-            seen += 1
-            if document.id in by_id:
-                yield by_id.pop(document.id), document
-        complete = documents.complete
-    cost = ListCost(max(1, ctx.client.request_count - asked), seen)
-    budgets.record_list(ctx.db, ctx.settings.project_id, cost)
-    for row in by_id.values():
-        # Absent from a list that isn't complete, or was begun before the upload, is unknown.
-        yield row, _single(ctx, row) if complete else _unknown(row)
+            by_id.setdefault(str(row.upload_document_id), []).append(row)
+        live, wanted = dict[str, Document](), {row.document_id for row in rows}
+        asked, seen = ctx.client.request_count, 0
+        with ctx.client.iter_documents() as documents:
+            for document in documents:
+                seen += 1
+                if document.id in wanted:
+                    live[document.id] = document
+                for row in by_id.pop(document.id, ()):
+                    yield row, document
+            complete = documents.complete
+        cost = ListCost(max(1, ctx.client.request_count - asked), seen)
+        budgets.record_list(ctx.db, ctx.settings.project_id, cost)
+        self.live = live if complete else None
+        for document_id, some in by_id.items():
+            for row in some:
+                # Absent from a list that isn't complete, or was begun before the upload, is unknown.
+                yield row, _single(ctx, document_id) if complete else _unknown(row)
+
+    def _judge_failures(self) -> None:
+        """Write what failed, when it can be told whether it is the file's fault or the service's.
+
+        It can't while what else was sent is still processing: then the failures wait, and are seen again.
+        """
+        fates = outcomes.read_fates(self.ctx.db, self.run)
+        alike = Counter(cause(verdict.reason) for _, verdict in self.failed)
+        for reason, number in fates.failed.items():
+            alike[cause(reason)] += number
+        undecided = self.progress.waiting > 0 and not _is_last(self.ctx, self.progress)
+        for row, verdict in self.failed:
+            number = alike[cause(verdict.reason)]
+            if undecided and number > fates.indexed:
+                self.progress.waiting += 1
+            else:
+                self._fail(row, verdict, outage=is_outage(number, fates.indexed))
+
+    def _fail(self, row: WorkRow, verdict: Verdict, *, outage: bool) -> None:
+        ctx = self.ctx
+        reason = verdict.reason + (ALIKE if outage else "")
+        failure = Failure(reason, strike=verdict.strike and not outage, live=self._live(row), ours=verdict.ours)
+        limit = ctx.settings.limits.max_attempts
+        self.progress.failed += 1
+        outcome = outcomes.record_failed(ctx.db, self.run, None, row, failure, max_attempts=limit)
+        ctx.log.error("s3://%s/%s %s: %s", ctx.settings.bucket, row.key, outcome, reason)
+
+    def _live(self, row: WorkRow) -> Live:
+        """What the failed upload has left of the key's live document."""
+        if row.document_id is None:
+            return Live.KNOWN
+        if row.document_id == row.upload_document_id:
+            return Live.UNKNOWN
+        document = (self.live or {}).get(row.document_id) or _single(self.ctx, row.document_id)
+        if document is None or document.phase is Phase.GONE:
+            return Live.GONE
+        digest = document.content_hash
+        return Live.UNKNOWN if digest and row.indexed_sha256 and digest != row.indexed_sha256 else Live.KNOWN
 
 
 def list_is_cheaper(waiting: int, listing: ListCost, *, spacing: float) -> bool:
@@ -105,9 +197,9 @@ def _by_list(ctx: SyncContext, waiting: int) -> bool:
     return list_is_cheaper(waiting, listing, spacing=ctx.client.spacing)
 
 
-def _single(ctx: SyncContext, row: WorkRow) -> Document | None:
+def _single(ctx: SyncContext, document_id: str) -> Document | None:
     try:
-        return ctx.client.get_document(str(row.upload_document_id)).document
+        return ctx.client.get_document(document_id).document
     except NotFoundError:
         ctx.client.check()  # a 404 about the project says nothing of the document
         return None
@@ -115,39 +207,3 @@ def _single(ctx: SyncContext, row: WorkRow) -> Document | None:
 
 def _unknown(row: WorkRow) -> Document:
     return Document(id=str(row.upload_document_id), file_name=row.file_name or "", status="unknown")
-
-
-def _decide(ctx: SyncContext, run: Run, row: WorkRow, document: Document | None, progress: Progress) -> None:
-    phase = Phase.GONE if document is None else document.phase
-    if phase is Phase.WAITING or (document and _older_version(row, document)):
-        progress.waiting += 1
-        return
-    digest = document.content_hash if document else None
-    if phase is Phase.DONE and not _other_bytes(row, digest):
-        progress.indexed += 1
-        outcomes.record_processed(ctx.db, run, row, sha256=digest, version=document.version if document else None)
-        return
-    progress.failed += 1
-    reason = {
-        Phase.DONE: "CloudIndex indexed other bytes than were sent. It is uploaded again.",
-        Phase.GONE: "The document vanished from CloudIndex while it was processed. It is uploaded again.",
-        Phase.FAILED: f"CloudIndex couldn't process it: {(document and document.error_message) or 'no reason given'}."
-        " Change the object or leave it out with exclude.",
-    }[phase]
-    limits = ctx.settings.limits
-    outcome = outcomes.record_failed(ctx.db, run, None, row, Failure(reason), max_attempts=limits.max_attempts)
-    ctx.log.error("s3://%s/%s %s: %s", ctx.settings.bucket, row.key, outcome, reason)
-
-
-def _other_bytes(row: WorkRow, digest: str | None) -> bool:
-    return bool(digest and row.upload_sha256 and digest != row.upload_sha256)
-
-
-def _older_version(row: WorkRow, document: Document) -> bool:
-    """The service still shows the version before the upload, whose processing says nothing about the new one."""
-    if document.id != row.document_id:
-        return False
-    if document.version is not None and row.document_version is not None:
-        return document.version < row.document_version
-    known = document.content_hash is not None and document.content_hash == row.indexed_sha256
-    return known and _other_bytes(row, document.content_hash)

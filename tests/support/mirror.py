@@ -249,7 +249,7 @@ class Mirror:
 
     def time_passes(self, seconds: float) -> None:
         """Everything that the state knows happened that much earlier."""
-        for column in ("next_attempt_at", "claim_until", "intent_at"):
+        for column in ("next_attempt_at", "claim_until", "intent_at", "doubt_until", "unanswered_at"):
             self.execute(f"UPDATE object SET {column} = {column} - :s WHERE {column} IS NOT NULL", s=seconds)
         self.execute("UPDATE lease SET until = until - :s", s=seconds)
 

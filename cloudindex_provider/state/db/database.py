@@ -75,11 +75,18 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A writing transaction. Keep it short: no network call, at most ``BLOCK`` rows."""
+    def write(self, *, durable: bool = False) -> Iterator[Connection]:
+        """A writing transaction. Keep it short: no network call, at most ``BLOCK`` rows.
+
+        :param durable: it, and all before it, outlasts a power cut: for what must be known of a request that follows.
+            Postgres does that for every transaction (``synchronous_commit`` is on unless somebody has turned it off)
+        """
         # SQLite has one writer; threads of this process queue here instead of polling its lock.
-        with self._write_lock if self.is_sqlite else _no_lock(), self._errors(), self._engine.begin() as connection:
-            yield connection
+        with self._write_lock if self.is_sqlite else _no_lock(), self._errors(), self._engine.connect() as connection:
+            if self.is_sqlite:
+                _set_durable(connection, durable=durable)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def read(self, *, snapshot: bool = True) -> Iterator[Connection]:
@@ -103,6 +110,11 @@ class Database:
             else "SELECT extract(epoch FROM clock_timestamp())"
         )
         return float(connection.execute(sa.text(sql)).scalar_one())
+
+    def clock(self) -> float:
+        """``now``, in a transaction of its own."""
+        with self.read(snapshot=False) as connection:
+            return self.now(connection)
 
     def analyze(self) -> None:
         """Let Postgres look at the table of objects: without statistics of a first load, claims read all of it."""
@@ -218,7 +230,8 @@ def _sqlite(url: URL) -> Engine:
         dbapi_connection.isolation_level = None  # the driver begins nothing by itself
         cursor = dbapi_connection.cursor()
         _use_wal(cursor)
-        cursor.execute("PRAGMA synchronous=NORMAL")  # in WAL a power cut may lose the last commits, never the file
+        # In WAL a power cut may lose the last commits, never the file; ``write`` says which commits it mustn't lose.
+        cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")
@@ -228,6 +241,18 @@ def _sqlite(url: URL) -> Engine:
             connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _set_durable(connection: Connection, *, durable: bool) -> None:
+    """Have the next commit wait for the disk or not; SQLite takes that only outside of a transaction.
+
+    Waiting took 2 to 3 ms where it was measured, once a request of up to twenty files.
+    """
+    if connection.info.get("durable", False) is not durable:
+        cursor = connection.connection.cursor()
+        cursor.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        cursor.close()
+        connection.info["durable"] = durable
 
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:

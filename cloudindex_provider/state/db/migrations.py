@@ -277,5 +277,20 @@ UPDATE source SET looked_at = coalesce(last_sweep_at, 0)
     WHERE id IN (SELECT source_id FROM object WHERE document_id IS NOT NULL);
 """,
     ),
+    Migration(
+        6,
+        sqlite="""
+ALTER TABLE object ADD COLUMN doubt_until DOUBLE;
+ALTER TABLE object ADD COLUMN unanswered INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE object ADD COLUMN unanswered_at DOUBLE;
+ALTER TABLE pace ADD COLUMN booked_at DOUBLE DEFAULT 0 NOT NULL;
+""",
+        postgresql="""
+ALTER TABLE object ADD COLUMN doubt_until DOUBLE PRECISION;
+ALTER TABLE object ADD COLUMN unanswered INTEGER DEFAULT 0 NOT NULL;
+ALTER TABLE object ADD COLUMN unanswered_at DOUBLE PRECISION;
+ALTER TABLE pace ADD COLUMN booked_at DOUBLE PRECISION DEFAULT 0 NOT NULL;
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -93,6 +93,10 @@ object_ = Table(
     Column("claim_until", Double),
     Column("queued_run", _Id),  # the run that found it new or changed
     Column("revision", Integer, nullable=False, server_default=text("0")),
+    # what no answer to an upload leaves behind
+    Column("doubt_until", Double),  # until then a request that is in doubt may still be committed
+    Column("unanswered", Integer, nullable=False, server_default=text("0")),  # requests with this file alone
+    Column("unanswered_at", Double),  # the first of them
     sqlite_with_rowid=False,
 )
 Index(
@@ -265,6 +269,7 @@ pace = Table(
     Column("hourly_until", Double, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("slots_until", Double, nullable=False),
+    Column("booked_at", Double, nullable=False, server_default=text("0")),
 )
 
 # Requests of a budget that are booked or under way; what its process left behind ends by itself.

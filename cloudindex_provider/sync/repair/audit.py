@@ -70,7 +70,7 @@ def audit(ctx: SyncContext, *, repair: bool = False, user: str = "", stuck_hours
                 if repair:
                     _repair(ctx, kind, block, done, f"audit by {user}")
     if repair and done.found["stuck"]:
-        _look_at_stuck(ctx, done)
+        _look_at_stuck(ctx, done, stuck_hours * 3600)
     return done
 
 
@@ -106,11 +106,11 @@ def _repair(ctx: SyncContext, kind: str, block: list[Finding], done: Audit, why:
     done.repaired[kind] = done.repaired.get(kind, 0) + number
 
 
-def _look_at_stuck(ctx: SyncContext, done: Audit) -> None:
-    """Ask about what is processing, as a run of its own would: processed is indexed, failed or gone is a strike."""
+def _look_at_stuck(ctx: SyncContext, done: Audit, stuck_after: float) -> None:
+    """Ask about what is processing, as a run of its own would: processed is indexed; failed, gone or stuck a strike."""
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
     try:
-        seen = poll(ctx)
+        seen = poll(ctx, stuck_after=stuck_after)
     finally:
         runs.finish_run(ctx.db, run)
     done.repaired["stuck"] = min(seen.indexed + seen.failed, done.found["stuck"])

@@ -4,7 +4,9 @@
     others   waiting for claims of other runs to be renewed or to end
     readers  the threads that read S3 for one loop
     prepare  from a claimed row to a file part, or to why it needs no upload
+    binding  which document of an answer is whose
     sender   one request: the intent, the POST, and every file's outcome
 
-May import ``sync.doubt``, ``sync.report`` (its progress) and what is below them; not the steps beside it.
+May import ``sync.doubt``, ``sync.processing``, ``sync.report`` (its progress) and what is below them; not the steps
+beside it.
 """

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cloudindex_provider.api.limits import fit_request
-from cloudindex_provider.errors import ClaimLostError, StateError, UnsettledUploadsError
+from cloudindex_provider.errors import ClaimLostError, IncompleteListError, StateError, UnsettledUploadsError
 from cloudindex_provider.state import claims, doubts, runs
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.state.upload_queue import UploadQueue
@@ -57,6 +57,7 @@ class _UploadLoop:
     sender: Sender
     readers: Readers
     _again: list[WorkRow] = field(default_factory=list)  # claimed rows whose upload hadn't arrived
+    _unknown: set[str] = field(default_factory=set)  # keys in doubt that a list which isn't whole doesn't show
     _ahead: Reading | None = None  # the next request, claimed and being read
     _queue: UploadQueue = field(init=False)
     _progress: UploadProgress = field(default_factory=UploadProgress)
@@ -88,6 +89,7 @@ class _UploadLoop:
                 if reading is None:
                     break
                 self._send(reading, partial(self._read_ahead, reading))
+                self._settle_answered(deadline)
                 self._progress.note(self.ctx, self.run, self.sender.summary.requests)
         finally:
             self._drop_ahead()
@@ -97,6 +99,24 @@ class _UploadLoop:
             together = [row for row in self._again[:count] if not row.doubtful] or self._again[:1]
             self._again = [row for row in self._again if row not in together]
             self._send(self.readers.begin(together))
+
+    def _settle_answered(self, deadline: float) -> None:
+        """Look up what an answered request leaves open, a moment later, and send what isn't there again: together at
+        first, and the second time alone, after everything else.
+
+        A longer wait is left to the end: other uploads may go meanwhile.
+        """
+        for together in (True, False):
+            wait = max(self.sender.due.values(), default=0.0) - time.monotonic()
+            if not self.sender.due or wait > _SHORT_WAIT or not self._may_go_on(deadline):
+                return
+            self.ctx.sleep(max(0.0, wait))
+            rows = [row for row in self._in_doubt() if row.key in self.sender.due]
+            again = self._look_up(rows)
+            if not together:
+                self._again += again
+            elif again:
+                self._send(self.readers.begin(again))
 
     def _may_go_on(self, deadline: float) -> bool:
         if self.ctx.stop.is_set():
@@ -183,23 +203,48 @@ class _UploadLoop:
             self.ctx.sleep(remaining)
             old, young = old + young, []
         if old:
-            self._again += resolve_doubts(self.ctx, self.run, old)
+            self._again += self._look_up(old)
         return bool(old)
+
+    def _look_up(self, rows: Sequence[WorkRow]) -> list[WorkRow]:
+        """Look up uploads in doubt; gives those to be sent again."""
+        for row in rows:
+            self.sender.due.pop(row.key, None)
+        settled = resolve_doubts(self.ctx, self.run, rows)
+        self._unknown |= {row.key for row in settled.unknown}
+        return self.sender.worth_another_try(settled.again)
+
+    def _in_doubt(self) -> list[WorkRow]:
+        """What is in doubt, and wasn't looked for in vain."""
+        self.sender.note_suspects()
+        rows = doubts.doubtful_uploads(self.ctx.db, self.run, self.ctx.owner, lease=self.ctx.lease)
+        return [row for row in rows if row.key not in self._unknown]
 
     def _doubts(self) -> tuple[list[WorkRow], list[WorkRow], float]:
         """(may be looked up, not yet, seconds until the last of those may)."""
-        self.sender.note_suspects()
-        rows = doubts.doubtful_uploads(self.ctx.db, self.run, self.ctx.owner, lease=self.ctx.lease)
-        newest = max((row.intent_at or 0.0 for row in rows), default=0.0)
+        rows = self._in_doubt()
         age = doubts.seconds_since_intent(self.ctx.db, rows)
-        due = newest + age - self.ctx.grace  # intents up to then may be looked up
-        old = [row for row in rows if (row.intent_at or 0.0) <= due]
-        young = [row for row in rows if (row.intent_at or 0.0) > due]
-        return old, young, self.ctx.grace - age
+        newest = max((row.intent_at or 0.0 for row in rows), default=0.0)
+        now, clock = newest + age, time.monotonic()
+        left = {
+            row.key: self.sender.due[row.key] - clock
+            if row.key in self.sender.due
+            else (row.intent_at or 0.0) + self.ctx.grace - now
+            for row in rows
+        }
+        old = [row for row in rows if left[row.key] <= 0]
+        young = [row for row in rows if left[row.key] > 0]
+        return old, young, max((left[row.key] for row in young), default=0.0)
 
     def _demand_another_try(self) -> None:
         old, young, remaining = self._doubts()
         rows = old + young
+        if self._unknown:
+            raise IncompleteListError(
+                f"The outcome of {len(self._unknown)} uploads is unknown, the first of them {min(self._unknown)!r}:"
+                " CloudIndex's list of documents has entries that can't be read, or fewer than it says.",
+                key=min(self._unknown),
+            )
         if rows:
             raise UnsettledUploadsError(
                 f"The outcome of {len(rows)} uploads is unknown, the first of them {rows[0].key!r}.",

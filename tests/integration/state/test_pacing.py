@@ -367,3 +367,32 @@ def test_a_low_hourly_limit_is_kept_to_without_errors(pacer: Callable[..., Share
         task.before("x")
         ok(task, RateLimit(100, 90, 60.0))
     assert 9 * 140 <= clock.now - began <= 10 * 150
+
+
+def test_a_clock_that_is_set_back_refuses_nobody_also_without_headers(
+    pacer: Callable[..., SharedPacer], clock: Clock
+) -> None:
+    """An API or proxy that shows no limits: a day that the clock was fast is no wait, whoever books next."""
+    mine = pacer()
+    for _ in range(3):
+        mine.before("upload")
+        ok(mine)
+    clock.now -= 86_400.0
+    pacer().before("upload")
+    assert sum(clock.slept) < 1
+
+
+def test_a_clock_that_is_set_back_long_after_the_last_headers_refuses_nobody(
+    pacer: Callable[..., SharedPacer], clock: Clock
+) -> None:
+    """A service that has stopped to show its limits: what it once said is older than the clock's mistake."""
+    mine = pacer()
+    mine.before("upload")
+    ok(mine, RateLimit(1000, 999, 60.0))
+    clock.now += 3 * 86_400.0
+    mine.before("upload")
+    ok(mine)
+    clock.now -= 86_400.0
+    before = sum(clock.slept)
+    pacer().before("upload")
+    assert sum(clock.slept) - before < 1

@@ -9,7 +9,7 @@ import pytest
 
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import claims, doubts, outcomes, removals, superseded
+from cloudindex_provider.state import claims, doubts, outcomes, removals, sources, superseded
 from cloudindex_provider.state.records import Owner
 
 Listed = Callable[..., ListedObject]
@@ -225,3 +225,16 @@ def test_doubt_is_cleared_once_and_copies_are_noted(state: Any, listed: Listed) 
     doubts.clear_doubt(state.db, state.run, doubt, ["late"])
     assert doubts.doubtful_indexed(state.db, state.run) == []
     assert state.superseded() == {("late", "copy")}
+
+
+def test_a_document_that_another_sync_s_row_holds_is_known(state: Any, listed: Listed) -> None:
+    """In whatever bucket of the project the other key is, live or on its way there; another project's doesn't count."""
+    state.index(*map(listed, ("mine", "theirs", "foreign")))
+    for key, project in (("theirs", "p"), ("foreign", "another")):
+        other = sources.open_source(state.db, project_id=project, bucket="another", prefix="", sync_id="")
+        state.sql(f"UPDATE object SET scope_id = {other.scope_id} WHERE key = '{key}'")
+    mine, theirs, foreign = (f"doc-{key}-e1" for key in ("mine", "theirs", "foreign"))
+    state.sql("UPDATE object SET upload_document_id = 'coming' WHERE key = 'theirs'")
+    asked = [mine, theirs, foreign, "coming", "nobody's"]
+    assert superseded.held_elsewhere(state.db, state.source, asked) == {mine, theirs, "coming"}
+    assert superseded.held_elsewhere(state.db, state.source, asked, but=["mine", "theirs"]) == {theirs, "coming"}

@@ -188,7 +188,7 @@ def test_failed_rows_are_claimed_with_the_rest_and_never_twice_in_a_run(state: A
 def test_what_got_no_answer_alone_comes_last_and_alone(state: Any, claim: Any, order: str) -> None:
     """A file that may break the service is tried after everything else, though it is the first in the order."""
     state.detect(*(document(number, size=number + 1) for number in range(25)))
-    state.sql("UPDATE object SET doubtful = 1, attempts = 1 WHERE key IN ('000', '001')")
+    state.sql("UPDATE object SET doubtful = 1, unanswered = 1 WHERE key IN ('000', '001')")
     queue = UploadQueue(look=6)
     found = all_of(lambda: claim(queue, order))
     assert sorted(key for request in found[:-2] for key in request) == numbered(range(2, 25))

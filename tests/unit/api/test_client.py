@@ -261,3 +261,16 @@ def test_an_integration_path_that_leaves_the_base_url_is_refused(scripted, path)
     with pytest.raises(ConfigurationError):
         client.configure_integration(type="s3", credentials={}, settings={}, path=path)
     assert script.requests == []
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_400_that_names_files_is_an_answer_and_one_that_names_none_an_error(scripted, status):
+    """What it says of a file is a verdict; what it says of the request keeps the service's own text."""
+    body = {"error": "Validation failed", "errors": [{"fileName": "a.txt", "error": "It holds a virus"}]}
+    parts = [FilePart(name, 1, lambda: [b"x"]) for name in ("a.txt", "b.txt")]
+    client, _ = scripted(httpx.Response(status, json=body))
+    result = client.upload_documents(parts)
+    assert (result.refused, [one.file_name for one in result.errors]) == (True, ["a.txt"])
+    client, _ = scripted(httpx.Response(status, json={"error": "Malformed project id"}))
+    with pytest.raises(BadRequestError, match="Malformed project id"):
+        client.upload_documents(parts)

@@ -203,3 +203,21 @@ def test_memory_stays_flat_over_many_documents():
             assert tracemalloc.get_traced_memory()[1] < 5_000_000
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("entry", "names"),
+    [
+        ({"id": "2"}, frozenset()),  # each upload of ours has a file name
+        ({"fileName": "x"}, frozenset({"x"})),
+        ({}, None),
+        (None, None),
+        ([TWO], None),
+    ],
+)
+def test_an_unreadable_entry_says_which_names_it_may_have(scripted, entry, names):
+    """What a list that isn't whole still proves: that some names stand in none of its unreadable entries."""
+    client, _ = scripted([ONE, entry])
+    stream = client.iter_documents()
+    assert ids(stream) == ["1"]
+    assert (stream.complete, stream.unread_names) == (False, names)

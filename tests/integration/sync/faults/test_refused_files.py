@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from cloudindex_provider.api.models import FilePart, UploadResult
+from cloudindex_provider.api.parse import decode, parse_details, parse_refusal
 from cloudindex_provider.errors import (
     AuthenticationError,
     BadRequestError,
@@ -70,6 +75,106 @@ def test_an_api_that_refuses_everything_is_the_task_s_failure(in_memory: Mirror)
     in_memory.cloud.faults.clear()
     in_memory.run()
     in_memory.assert_agreement()
+
+
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_a_400_without_a_verdict_is_about_the_request_and_costs_three_requests_at_most(
+    in_memory: Mirror, number: int
+) -> None:
+    """It says project, base path and the service's own text; no file is blamed."""
+    mirror = in_memory
+    mirror.put_many(number)
+    mirror.cloud.faults.add(upload("status", status=400, times=None))
+    with pytest.raises(BadRequestError) as caught:
+        mirror.run()
+    for fact in (mirror.project_id, "/public/v1", "A fault that was asked for"):
+        assert fact in str(caught.value)
+    assert mirror.requests("upload") <= 3
+    assert {(row.status, row.attempts) for row in mirror.rows().values()} == {("pending", 0)}
+
+
+def test_a_400_at_the_first_request_of_a_run_blames_nobody_where_documents_are_live(in_memory: Mirror) -> None:
+    """An API that has changed refuses every request; yesterday's documents don't make that the files' fault."""
+    mirror = in_memory
+    mirror.put_many(3)
+    mirror.run()
+    mirror.put_many(9, start=10)
+    requests = mirror.requests("upload")
+    mirror.cloud.faults.add(upload("status", status=422, times=None))
+    with pytest.raises(BadRequestError, match="refuses every upload"):
+        mirror.run()
+    assert mirror.requests("upload") == requests + 3
+    assert {row.attempts for row in mirror.rows().values()} == {0}
+
+
+@pytest.mark.parametrize("retryable", [None, False, True])
+def test_a_400_that_names_files_is_a_verdict_about_them(in_memory: Mirror, retryable: bool | None) -> None:
+    """Each gets its own reason, and the others of the request go without them, in one more request."""
+    mirror = in_memory
+    mirror.put_many(6)
+    bad = mirror.put("bad.txt", "bad")
+    mirror.client = Verdicts(mirror.client, retryable)
+    (row,) = mirror.run().failures
+    assert row["key"] == bad
+    assert "It holds a virus" in str(row["reason"])
+    mirror.assert_agreement(but={bad}, rows=False)
+    assert mirror.requests("upload") == 1
+    found = mirror.rows()[bad]
+    expected = {None: ("failed", 1), False: ("quarantined", 1), True: ("failed", 0)}
+    assert (found.status, found.attempts) == expected[retryable]
+
+
+@pytest.mark.parametrize("text", ["page 3: \ud83d", "Unexpected token \0 in JSON"])
+def test_an_error_message_that_no_database_stores_blocks_nothing(in_memory: Mirror, text: str) -> None:
+    """Half a surrogate pair, U+0000: the key fails for its own sake, and the other is indexed."""
+    mirror = in_memory
+    mirror.put("a.txt", "one")
+    mirror.put("b.txt", "two")
+    real = mirror.client
+
+    class Odd:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def get_document(self, document_id: str) -> Any:
+            found = real.get_document(document_id)
+            if "-a-" not in found.document.file_name:
+                return found
+            body = {"id": document_id, "fileName": found.document.file_name, "status": "failed", "errorMessage": text}
+            return parse_details(decode(json.dumps({"document": body}).encode()))
+
+    mirror.client = Odd()
+    mirror.execute(
+        "INSERT INTO document_list VALUES (:p, 1000, 10)", p=mirror.project_id
+    )  # single documents are asked for
+    (row,) = mirror.run().failures
+    assert "couldn't process it" in str(row["reason"])
+    assert mirror.rows()["docs/b.txt"].status == "indexed"
+
+
+@dataclass
+class Verdicts:
+    """A service that answers 400 and names the bad files, by the client's own reading of such a body."""
+
+    client: Any
+    retryable: bool | None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def upload_documents(self, files: Sequence[FilePart], *, at_turn: Callable[[], None], **more: Any) -> UploadResult:
+        names = [part.file_name for part in files]
+        bad = [
+            {"fileName": one, "error": "It holds a virus", "retryable": self.retryable}
+            for one in names
+            if "-bad-" in one
+        ]
+        if not bad:
+            return self.client.upload_documents(files, at_turn=at_turn, **more)
+        at_turn()
+        verdict = parse_refusal(json.dumps({"error": "Validation failed", "errors": bad}).encode(), names, None)
+        assert verdict is not None
+        return verdict
 
 
 @pytest.mark.parametrize("kind", ["cut_before", "status"])
@@ -186,6 +291,7 @@ def test_a_project_that_is_not_found_for_a_while_strikes_no_document(in_memory: 
     """A 404 of everything is the task's failure, not a vanished document."""
     mirror = in_memory
     mirror.put("a.txt", "a")
+    mirror.cloud.settings.processing_delay = 1.0
     mirror.run(wait_for_processing=False)
     mirror.cloud.faults.add(
         Fault(operation="get", kind="status", status=404), Fault(operation="list", kind="status", status=404)
