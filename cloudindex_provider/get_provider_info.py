@@ -111,7 +111,8 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "history_days": {
                         "description": (
-                            "Days for which outcomes stay in the history. The last five of each key stay longer."
+                            "Days for which outcomes and runs are kept. The last five outcomes of each key that is "
+                            "there, and the last 30 runs, stay longer."
                         ),
                         "type": "integer",
                         "default": "90",

@@ -26,8 +26,11 @@ with DAG(
         task_id="approve",
         subject="{{ dag_run.conf.subject }}",
         body="{{ dag_run.conf.body }}",
-        hold_id="{{ dag_run.conf.hold_id }}",
-        source_id="{{ dag_run.conf.source_id }}",
+        hold="{{ dag_run.conf.hold }}",
+        project_id="{{ dag_run.conf.project_id }}",
+        bucket="{{ dag_run.conf.bucket }}",
+        prefix="{{ dag_run.conf.prefix }}",
         ceiling="{{ dag_run.conf.ceiling }}",
         state_conn_id="{{ dag_run.conf.state_conn_id }}",
+        state_url="{{ dag_run.conf.state_url }}",
     )

@@ -1,7 +1,8 @@
 """Asking a person about a mass delete, through Airflow's human-in-the-loop. Writes an approval; deletes nothing.
 
 The delete step of a sync with ``on_mass_delete="approve"`` triggers the DAG that holds this operator, once a hold. The
-answer is a ceiling for one later run, which plans anew.
+run's conf names the hold by its token, and the state that it is in. The answer is a ceiling for one later run, which
+plans anew.
 """
 
 from __future__ import annotations
@@ -13,14 +14,23 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
-from cloudindex_provider.hooks.state import resolve_state_url
-from cloudindex_provider.state.approvals import DEFAULT_DAYS, HoldRow, approve, mark_asked, open_holds
+from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.hooks.state import open_state
+from cloudindex_provider.retry import CloudIndexRetryPolicy
+from cloudindex_provider.state.approvals import (
+    DEFAULT_DAYS,
+    HoldName,
+    HoldRow,
+    approve_hold,
+    mark_asked,
+    unasked_hold,
+)
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.sync.arguments import whole
 from cloudindex_provider.sync.context import SyncContext
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, RetryPolicy
 
 __all__ = ["APPROVAL_DAG_ID", "CloudIndexApproveDeletesOperator", "ask_for_approval"]
 
@@ -28,47 +38,61 @@ APPROVAL_DAG_ID = "cloudindex_approve_deletes"
 
 
 class CloudIndexApproveDeletesOperator(ApprovalOperator):
-    """Shows a hold to a person and writes the approval, if it is given.
+    """Shows a hold to a person and writes the approval, if it is given. Nothing is written unless the hold of that
+    token waits in that state, for that project, bucket and prefix.
 
-    :param hold_id: id of the hold (templated)
-    :param source_id: id of the held source (templated)
+    :param hold: the token that names the hold (templated)
+    :param project_id: the held sync's project (templated)
+    :param bucket: its bucket (templated)
+    :param prefix: its prefix (templated)
     :param ceiling: how many documents the next run may delete at most (templated)
     :param days: how long the approval is valid
     :param state_conn_id: the sync's own ``state_conn_id``, where it has one (templated)
+    :param state_url: the sync's own ``state_url``, where it has one (templated)
     """
 
     template_fields: Sequence[str] = (
         *ApprovalOperator.template_fields,
-        "hold_id",
-        "source_id",
-        "ceiling",
-        "state_conn_id",
-    )
+        "hold", "project_id", "bucket", "prefix", "ceiling", "state_conn_id", "state_url",
+    )  # fmt: skip
 
     def __init__(
         self,
         *,
-        hold_id: int | str,
-        source_id: int | str,
+        hold: str,
+        project_id: str,
+        bucket: str,
+        prefix: str,
         ceiling: int | str,
         days: float = DEFAULT_DAYS,
         state_conn_id: str | None = None,
+        state_url: str | None = None,
         response_timeout: timedelta | None = timedelta(days=DEFAULT_DAYS),
         retries: int | None = 2,  # Airflow 3.3 may fail a task falsely that is answered at once; it asks again then
         retry_delay: timedelta | float = timedelta(seconds=30),
+        retry_policy: RetryPolicy | None = CloudIndexRetryPolicy(),  # noqa: B008 - frozen, so it can be shared
         **kwargs: Any,
     ) -> None:
-        super().__init__(response_timeout=response_timeout, retries=retries, retry_delay=retry_delay, **kwargs)
-        self.hold_id = hold_id
-        self.source_id = source_id
+        super().__init__(
+            response_timeout=response_timeout,
+            retries=retries,
+            retry_delay=retry_delay,
+            retry_policy=retry_policy,
+            **kwargs,
+        )
+        self.hold = hold
+        self.project_id = project_id
+        self.bucket = bucket
+        self.prefix = prefix
         self.ceiling = ceiling
         self.days = days
         self.state_conn_id = state_conn_id
+        self.state_url = state_url
 
     def execute(self, context: Context) -> Any:
         db = self._state()
         try:
-            mark_asked(db, whole("hold_id", self.hold_id))
+            mark_asked(db, self._name())
         finally:
             db.close()
         return super().execute(context)
@@ -80,15 +104,21 @@ class CloudIndexApproveDeletesOperator(ApprovalOperator):
             ceiling = whole("ceiling", self.ceiling)
             db = self._state()
             try:
-                approve(db, whole("source_id", self.source_id), ceiling, _user(answer), self.days)
+                approve_hold(db, self._name(), ceiling, _user(answer), self.days)
             finally:
                 db.close()
             self.log.info("The next run may delete up to %d documents, within %g days.", ceiling, self.days)
         return answer
 
+    def _name(self) -> HoldName:
+        return HoldName(str(self.hold), str(self.project_id), str(self.bucket), str(self.prefix))
+
     def _state(self) -> Database:
-        conn_id = self.state_conn_id if self.state_conn_id not in ("", "None") else None
-        return Database(resolve_state_url(state_conn_id=conn_id))
+        return open_state(state_url=_given(self.state_url), state_conn_id=_given(self.state_conn_id), must_exist=True)
+
+
+def _given(value: str | None) -> str | None:
+    return None if value in ("", "None") else value
 
 
 def _user(answer: Mapping[str, Any]) -> str:
@@ -96,37 +126,75 @@ def _user(answer: Mapping[str, Any]) -> str:
     return str(user.get("name") or user.get("id") or "unknown")
 
 
-def ask_for_approval(ctx: SyncContext, context: Context, *, result: dict[str, Any], state_conn_id: str | None) -> None:
+def ask_for_approval(
+    ctx: SyncContext,
+    context: Context,
+    *,
+    result: dict[str, Any],
+    state_conn_id: str | None,
+    state_url: str | None = None,
+) -> None:
     """Trigger the approval DAG for the source's hold, when a person is to be asked and nobody was yet.
 
     The caller's task ends with that, as a TriggerDagRunOperator does, so its ``result`` is written before. Outside a
     run there is no DAG to trigger: the hold waits for ``airflow cloudindex approve``.
+
+    :raises SettingsError: when Airflow has no such DAG
     """
     if ctx.settings.on_mass_delete != "approve":
         return
-    holds = [hold for hold in open_holds(ctx.db, ctx.source.id) if hold.asked_at is None]
-    if not holds or context.get("ti") is None:
+    hold, ti = unasked_hold(ctx.db, ctx.source.id), context.get("ti")
+    if hold is None or ti is None:
         return
-    hold = holds[0]
-    ctx.log.warning("Asking for approval in the DAG %s.", APPROVAL_DAG_ID)
+    run_id = f"hold_{hold.token}_{hold.removed}"  # the token is no other state's
+    paused = _is_paused(ti)
+    waits = f"It waits for a person in the run {run_id} of the DAG {APPROVAL_DAG_ID}"
+    if paused:
+        waits += ", which is paused: unpause it"
+    if ti.get_dr_count(dag_id=APPROVAL_DAG_ID, run_ids=[run_id]):
+        ctx.log.warning("The approval of the held removals was asked for already. %s.", waits)
+        return
+    ctx.log.warning("Asking for approval of the held removals. %s.", waits)
     context["ti"].xcom_push("return_value", result)
     TriggerDagRunOperator(
         task_id="ask_for_approval",
         trigger_dag_id=APPROVAL_DAG_ID,
-        trigger_run_id=f"hold_{hold.id}_{hold.removed}",
-        conf=_question(hold, state_conn_id),
-        skip_when_already_exists=True,
+        trigger_run_id=run_id,
+        conf={**_question(hold), "state_conn_id": state_conn_id or "", "state_url": state_url or ""},
     ).execute(context)
 
 
-def _question(hold: HoldRow, state_conn_id: str | None) -> dict[str, Any]:
+def _is_paused(ti: Any) -> bool:
+    try:
+        return bool(ti.get_dag(APPROVAL_DAG_ID).is_paused)
+    except Exception as error:  # its type is another one where the task is a process of its own, and in dag.test()
+        if _status(error) != 404:
+            raise
+    raise SettingsError(
+        f"Removals are held for a person's approval, and Airflow has no DAG {APPROVAL_DAG_ID} to ask with.",
+        field="on_mass_delete",
+        hint=f"Copy dags/{APPROVAL_DAG_ID}.py of airflow-provider-cloudindex into Airflow's DAGs folder.",
+    )
+
+
+def _status(error: Exception) -> Any:
+    """The status of Airflow's API, as far as its error has one."""
+    answer = getattr(error, "response", None)
+    if answer is not None:
+        return answer.status_code
+    detail = getattr(getattr(error, "error", None), "detail", None)
+    return detail.get("status_code") if isinstance(detail, Mapping) else None
+
+
+def _question(hold: HoldRow) -> dict[str, Any]:
     return {
-        "hold_id": hold.id,
-        "source_id": hold.source_id,
+        "hold": hold.token,
+        "project_id": hold.project_id,
+        "bucket": hold.bucket,
+        "prefix": hold.prefix,
         "ceiling": hold.removed,
         "subject": f"Delete {hold.removed} of {hold.live} documents?",
         "body": f"S3 lists {hold.removed} objects of s3://{hold.bucket}/{hold.prefix} no more: {hold.reason}."
         f" Look at the bucket first. Approved, the next sync of project {hold.project_id} plans anew and deletes at"
         f" most {hold.removed} documents.",
-        "state_conn_id": state_conn_id or "",
     }

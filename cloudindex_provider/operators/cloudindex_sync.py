@@ -159,7 +159,8 @@ class CloudIndexDeleteRemovedOperator(BaseS3ToCloudIndexOperator):
                 done = remove(ctx)
             self.log.info("Deleted the documents of %d keys; %d held, %d kept.", done.deleted, done.held, done.kept)
             counts = {"deleted": done.deleted, "superseded": done.superseded, "held": done.held, "kept": done.kept}
-            ask_for_approval(ctx, context, result=counts, state_conn_id=self.state_conn_id)
+            where = {"state_conn_id": self.state_conn_id, "state_url": self.state_url}
+            ask_for_approval(ctx, context, result=counts, **where)
         return counts
 
 

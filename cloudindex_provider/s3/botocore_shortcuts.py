@@ -13,6 +13,9 @@ import threading
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from xml.parsers.expat import ErrorString, ExpatError, ParserCreate
+
+from botocore.parsers import ResponseParserError
 
 from cloudindex_provider.s3.list_xml import parse_page
 
@@ -77,6 +80,16 @@ def _read_list(response_dict: dict[str, Any], customized_response_dict: dict[str
     if page is not None:
         response_dict["body"] = page.rest
         customized_response_dict[ROWS] = page.rows
+    _check_xml(response_dict.get("body"))
+
+
+def _check_xml(body: Any) -> None:
+    """botocore takes a 200 that is no XML for S3's error 500, and nobody would learn that it can't be read."""
+    try:
+        if body:
+            ParserCreate("utf-8").Parse(body, True)
+    except ExpatError as error:
+        raise ResponseParserError(f"The answer is no XML ({ErrorString(error.code)}).") from None
 
 
 def _read_get(response_dict: dict[str, Any], customized_response_dict: dict[str, Any]) -> None:

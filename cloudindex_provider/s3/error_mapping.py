@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,14 @@ _UNREACHABLE = (
     boto.HTTPClientError,  # read and proxy errors, closed connections, TLS
     boto.ConnectionError,  # no connection: refused, unknown host, timeout
 )
+# OpenSSL's words for an answer that isn't TLS: those of version 3, and those of before.
+_NOT_TLS = {
+    "WRONG_VERSION_NUMBER",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNKNOWN_PROTOCOL",
+    "HTTP_REQUEST",
+}
 _BROKEN_OFF = (boto.ResponseStreamingError, boto.IncompleteReadError)
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
@@ -90,6 +99,17 @@ def _sentence(cls: type[S3IntegrationError], operation: str, bucket: str, key: s
     return f"{said} ({code})."
 
 
+def _way_in(error: Exception) -> str:
+    """What to look at where no answer came."""
+    cause: BaseException | None = error
+    for _ in range(5):  # botocore's error holds urllib3's, and that Python's
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
+            return "No TLS is spoken there: try http:// in the AWS connection's endpoint_url, or the port that has TLS."
+        held = getattr(cause, "kwargs", {}).get("error") or next(iter(getattr(cause, "args", ())), None)
+        cause = held if isinstance(held, BaseException) else None
+    return "Check the endpoint and region of the AWS connection, DNS, proxy and firewall."
+
+
 @contextmanager
 def s3_errors(operation: str, bucket: str, key: str | None = None) -> Iterator[None]:
     """Raise botocore's errors of the block as ``S3IntegrationError``, without the request they hold."""
@@ -105,7 +125,7 @@ def s3_errors(operation: str, bucket: str, key: str | None = None) -> Iterator[N
             code=type(error).__name__,
             details=details,
             key=key,
-            hint="Check the endpoint and region of the AWS connection, DNS, proxy and firewall.",
+            hint=_way_in(error),
         ) from None
     except _BROKEN_OFF as error:
         raise SourceUnavailableError(

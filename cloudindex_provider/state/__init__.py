@@ -10,6 +10,7 @@
     counts        what a run counts: names, groups, meanings
     accounts      which keys a run answers for, and their outcomes
     history       what happened to each key
+    pruning       forgetting what of the history and the runs is old
 
   A key's way
     blocks        reading by the thousand rows, for the comparison

@@ -16,12 +16,13 @@ from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.conditions import WORK, KeyClass, Outcome, Status
+from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.records import ObjectRow, Run, Source, WorkRow
 
 __all__ = [
-    "forget_verdicts", "hand_over", "key_class", "note_claimed", "note_found", "note_removed", "record_outcome",
-    "record_outcomes",
+    "forget_found", "forget_verdicts", "hand_over", "key_class", "note_claimed", "note_found", "note_removed",
+    "record_outcome", "record_outcomes",
 ]  # fmt: skip
 
 # Seconds after which a run without an end is taken to have died: nobody asks for its report any more.
@@ -35,13 +36,13 @@ _CLASS = (
 _DECIDED = (
     "UPDATE run_key SET outcome = :outcome, reason = :reason"
     f" WHERE key = :key AND outcome IS NULL AND class <> '{KeyClass.REMOVED}'"
-    " AND EXISTS (SELECT 1 FROM run WHERE run.id = run_key.run_id AND run.source_id = :source)"
+    " AND run_id <> :but AND EXISTS (SELECT 1 FROM run WHERE run.id = run_key.run_id AND run.source_id = :source)"
 )
 _DECIDED_FOR_FINDER = (
     "INSERT INTO run_key (run_id, key, class, outcome, reason)"
     " SELECT queued_run, key, CAST(:class AS text), CAST(:outcome AS text), CAST(:reason AS text) FROM object"
     " WHERE scope_id = :scope AND key = :key AND source_id = :source"
-    " AND EXISTS (SELECT 1 FROM run WHERE run.id = object.queued_run)"
+    " AND queued_run <> :but AND EXISTS (SELECT 1 FROM run WHERE run.id = object.queued_run)"
     " ON CONFLICT (run_id, key) DO NOTHING"
 )
 _CLAIMED = (
@@ -82,6 +83,34 @@ def forget_verdicts(connection: Connection, run: Run, keys: Sequence[str]) -> No
         one_of, values = among(connection, keys)
         statement = sa.text(f"DELETE FROM run_key WHERE run_id = :run AND key {one_of} AND outcome IS NOT NULL")
         connection.execute(statement, {"run": run.id, "keys": values})
+
+
+def forget_found(db: Database, run: Run) -> None:
+    """Before a detection is repeated: what its earlier try had found is found again, or isn't this run's any more."""
+    for status in Status:
+        after: str | None = ""
+        while after is not None and status is not Status.INDEXED:
+            after = _forget_found_block(db, run, status, after)
+
+
+def _forget_found_block(db: Database, run: Run, status: Status, after: str) -> str | None:
+    values = {"source": run.source.id, "scope": run.source.scope_id, "run": run.id, "status": str(status)}
+    with db.write() as connection:
+        found = sa.text(
+            f"SELECT key FROM object WHERE source_id = :source AND {WORK} AND status = :status AND key > :after"
+            " AND queued_run = :run ORDER BY key LIMIT :limit"
+        )
+        keys = list(connection.execute(found, {**values, "after": after, "limit": BLOCK}).scalars())
+        if not keys:
+            return None
+        one_of, bound = among(connection, keys)
+        connection.execute(
+            sa.text(
+                f"UPDATE object SET queued_run = NULL WHERE scope_id = :scope AND key {one_of} AND queued_run = :run"
+            ),
+            {**values, "keys": bound},
+        )
+    return str(keys[-1])
 
 
 def note_found(connection: Connection, run: Run, classes: Mapping[str, KeyClass]) -> None:
@@ -126,11 +155,21 @@ def record_outcome(
 
 
 def record_outcomes(
-    connection: Connection, source: Source, keys: Sequence[tuple[str, KeyClass, str | None]], outcome: Outcome
+    connection: Connection,
+    source: Source,
+    keys: Sequence[tuple[str, KeyClass, str | None]],
+    outcome: Outcome,
+    *,
+    but: Run | None = None,
 ) -> None:
-    """``record_outcome`` of several keys: (key, what it was before, reason)."""
+    """``record_outcome`` of several keys: (key, what it was before, reason).
+
+    :param but: a run that has not found these keys in its present listing, though an earlier try of it had
+    """
     if keys:
-        shared = {"scope": source.scope_id, "source": source.id, "outcome": str(outcome)}
+        shared = {
+            "scope": source.scope_id, "source": source.id, "outcome": str(outcome), "but": but.id if but else 0,
+        }  # fmt: skip
         rows = [{**shared, "key": key, "class": str(cls), "reason": reason} for key, cls, reason in keys]
         execute_many(connection, _DECIDED, rows)
         execute_many(connection, _DECIDED_FOR_FINDER, rows)

@@ -16,6 +16,8 @@ from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.state.accounts import key_class, note_claimed
 from cloudindex_provider.state.conditions import (
     ADOPTED,
+    CLAIMED,
+    FOUND,
     MAY_CLAIM,
     MINE,
     READY,
@@ -32,6 +34,7 @@ __all__ = [
     "Finder",
     "backlog",
     "claim_request",
+    "claimed_by_others",
     "free_key",
     "give_back",
     "live_documents",
@@ -77,6 +80,25 @@ def backlog(db: Database, source: Source, run: Run | None = None) -> tuple[int, 
             {"source": source.id, "run": run.id if run else None},
         ).one()
     return int(row[0]), int(row[1])
+
+
+def claimed_by_others(db: Database, run: Run, owner: Owner) -> dict[str, float]:
+    """key -> end of its claim: what other runs have claimed of the keys that this one has found, up to 1,000.
+
+    Not what other tasks of this run have: Airflow sees to them.
+    """
+    of_run = f"{run.name.dag_id}|{run.name.run_id}|"
+    statement = sa.text(
+        f"SELECT key, claim_until FROM object WHERE source_id = :source AND {WORK} AND {CLAIMED}"
+        f" AND status IN ('{Status.PENDING}', '{Status.FAILED}', '{Status.UPLOADING}')"
+        f" AND {FOUND} AND substr(claim_owner, 1, :length) <> :of_run AND claim_owner <> :task"
+        " AND substr(claim_owner, 1, :workers_length) <> :workers ORDER BY key LIMIT 1000"
+    )
+    with db.read() as connection:
+        values = claim_values(
+            owner, source=run.source.id, run=run.id, now=db.now(connection), of_run=of_run, length=len(of_run)
+        )
+        return {row.key: float(row.claim_until) for row in connection.execute(statement, values)}
 
 
 def live_documents(db: Database, source: Source) -> int:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from cloudindex_provider.state.records import Owner, Run
 
 __all__ = [
-    "ADOPTED", "CLAIMED", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY",
+    "ADOPTED", "CLAIMED", "FOUND", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE", "NO_UPLOAD", "READY",
     "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
 ]  # fmt: skip
 
@@ -54,20 +54,21 @@ class Outcome(StrEnum):
 
 # The partial index of everything that isn't settled: SQLite uses it only for queries that repeat this very term.
 WORK = f"status <> '{Status.INDEXED}'"
-# Nobody works on the row: no claim, or one whose lease has ended. And the opposite.
-IDLE = "(claim_owner IS NULL OR claim_until < :now)"
-CLAIMED = f"NOT {IDLE}"
+# Somebody works on the row, by a claim whose lease hasn't ended; and the opposite. The first term leads to an index.
+CLAIMED = "(claim_owner IS NOT NULL AND claim_until >= :now)"
+IDLE = f"(NOT {CLAIMED})"
 IDLE_OBJECT = IDLE.replace("claim_", "object.claim_")  # where another table has such columns, too
 # Free to take: nobody's, or an earlier try of the same task.
 FREE = f"({IDLE} OR (claim_try < :try AND (claim_owner = :task OR substr(claim_owner, 1, :workers_length) = :workers)))"
 MINE = "claim_owner = :owner AND claim_try = :try"
 READY = f"status IN ('{Status.PENDING}', '{Status.FAILED}')"
 _OF_RUN = "SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key"
+FOUND = f"(queued_run = :run OR EXISTS ({_OF_RUN}))"  # by the run
 # What a run may claim: ready, free, found by it, and neither tried nor found removed by it.
 MAY_CLAIM = (
     f"source_id = :source AND {WORK} AND {READY} AND {FREE}"
     f" AND NOT EXISTS ({_OF_RUN} AND (outcome IS NOT NULL OR class = '{KeyClass.REMOVED}'))"
-    f" AND (queued_run = :run OR EXISTS ({_OF_RUN}))"
+    f" AND {FOUND}"
 )
 # The reason of an outcome that cost no upload: the project had the document.
 ADOPTED = "adopted"

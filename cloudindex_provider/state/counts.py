@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["COUNTS", "DETECTED", "FATES", "PARTS_OF_LISTED", "REPORTED", "WORK_FOUND", "Count", "Group"]
+__all__ = ["COUNTS", "DETECTED", "FATES", "PARTS_OF_LISTED", "REPORTED", "WORK_FOUND", "Count", "Group", "is_detected"]
 
 
 class Group(StrEnum):
@@ -56,6 +56,7 @@ COUNTS = (
     Count("gone", Group.FATE, "deleted or replaced in S3 since it was listed"),
     Count("elsewhere", Group.FATE, "being worked on by another run, or another sync's by now"),
     Count("held", Group.SWEEP, "removed keys whose documents wait for a person or the next run"),
+    Count("kept", Group.STATE, "removed keys whose documents stay, because S3 doesn't prove that they are gone"),
     Count("excluded", Group.SWEEP, "keys with a document that the selection leaves out; kept"),
     Count("live", Group.SWEEP, "documents of this sync before the run", reported=False),
     Count("stale", Group.STATE, "documents that serve an older version than S3 has"),
@@ -69,6 +70,13 @@ COUNTS = (
 REPORTED = tuple(one.name for one in COUNTS if one.reported)
 # Counted anew by a repeated detection; beside them all that begins with ``skipped:``, the skips by reason.
 DETECTED = tuple(one.name for one in COUNTS if one.group in (Group.LISTING, Group.SWEEP))
+
+
+def is_detected(name: str) -> bool:
+    """Whether a detection counts this."""
+    return name in DETECTED or name.startswith("skipped:")
+
+
 PARTS_OF_LISTED = tuple(one.name for one in COUNTS if one.group is Group.LISTING)
 FATES = tuple(one.name for one in COUNTS if one.group is Group.FATE)
 WORK_FOUND = ("new", "changed")

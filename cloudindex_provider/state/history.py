@@ -1,4 +1,4 @@
-"""The history: what happened to each key, when, in which run and why; and forgetting what is old. All of that table."""
+"""The history: what happened to each key, when, in which run and why. What is old goes by ``pruning``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, Source
 
-__all__ = ["Event", "key_history", "note", "prune", "prune_daily"]
+__all__ = ["Event", "key_history", "note"]
 
 _INSERT = sa.text(
     "INSERT INTO history (source_id, key, at, run_id, event, reason) VALUES (:source, :key, :at, :run, :event, :reason)"
@@ -46,55 +46,6 @@ def note(
     rows = [{**shared, "key": key, "event": event, "reason": reason} for key, event, reason in events]
     if rows:
         connection.execute(_INSERT, rows)
-
-
-def prune_daily(db: Database, source: Source, *, days: float, blocks: int = 20) -> int:
-    """``prune`` in as many blocks as needed, at most ``blocks``; at most once a day, because it reads the history."""
-    name = f"pruned:{source.id}"
-    with db.write() as connection:
-        now = db.now(connection)
-        last = connection.execute(sa.text("SELECT value FROM meta WHERE name = :name"), {"name": name}).scalar()
-        if last is not None and now - float(last) < 86400:
-            return 0
-        connection.execute(
-            sa.text(
-                "INSERT INTO meta (name, value) VALUES (:name, :now)"
-                " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-            ),
-            {"name": name, "now": str(now)},
-        )
-    total = 0
-    for _ in range(blocks):
-        gone = prune(db, source, days=days)
-        total += gone
-        if not gone:
-            break
-    return total
-
-
-def prune(db: Database, source: Source, *, days: float, keep: int = 5, block: int = 5000) -> int:
-    """Forget history older than ``days``, but never a key's last ``keep`` events, and the keys of runs as old.
-
-    A block of each a call; gives how many rows went, 0 when nothing is left to forget. A run's counters stay.
-    """
-    with db.write() as connection:
-        before = db.now(connection) - days * 86400
-        deleted = connection.execute(
-            sa.text(
-                "DELETE FROM history WHERE id IN (SELECT id FROM (SELECT id, at, row_number() OVER"
-                " (PARTITION BY key ORDER BY id DESC) AS place FROM history WHERE source_id = :source_id) AS ranked"
-                " WHERE at < :before AND place > :keep LIMIT :block)"
-            ),
-            {"source_id": source.id, "before": before, "keep": keep, "block": block},
-        ).rowcount
-        keys = connection.execute(
-            sa.text(
-                "DELETE FROM run_key WHERE (run_id, key) IN (SELECT run_id, key FROM run_key WHERE run_id IN"
-                " (SELECT id FROM run WHERE source_id = :source_id AND started_at < :before) LIMIT :block)"
-            ),
-            {"source_id": source.id, "before": before, "block": block},
-        ).rowcount
-    return int(deleted) + int(keys)
 
 
 def key_history(db: Database, source: Source, key: str) -> tuple[dict[str, Any] | None, list[Event]]:

@@ -33,6 +33,7 @@ class Source:
     prefix: str
     sync_id: str
     fingerprint: str | None
+    endpoint: str | None = None  # the store that its documents were made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Run:
     complete: bool
     deletes_blocked: str | None
     mass_delete: bool
+    plan_hash: str | None = None
+    approval_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,7 @@ class SweepWrites:
     insert_skipped: list[tuple[ListedObject, str]] = field(default_factory=list)
     requeue: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # another ETag: strikes forgotten
     replace_wanted: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # in flight with an older ETag
+    take_over: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # another sync skips it
     restore: list[tuple[ObjectRow, ListedObject]] = field(default_factory=list)  # what is indexed is what S3 has again
     skip: list[tuple[ObjectRow, ListedObject, str]] = field(default_factory=list)
     forget: list[ObjectRow] = field(default_factory=list)  # gone, and nothing of it was ever sent
@@ -168,7 +172,7 @@ class SweepWrites:
         self.insert.sort(key=itemgetter(0))
         self.insert_skipped.sort(key=lambda pair: pair[0].key)
         self.skip.sort(key=lambda triple: triple[0].key)
-        for pairs in (self.requeue, self.replace_wanted, self.restore, self.waiting):
+        for pairs in (self.requeue, self.replace_wanted, self.take_over, self.restore, self.waiting):
             pairs.sort(key=lambda pair: pair[0].key)
         for rows in (self.forget, self.removed, self.underway):
             rows.sort(key=lambda row: row.key)
@@ -185,8 +189,8 @@ class SweepWrites:
 
 
 _LISTS = (
-    "insert", "insert_skipped", "requeue", "replace_wanted", "restore", "skip", "forget", "removed", "waiting",
-    "underway",
+    "insert", "insert_skipped", "requeue", "replace_wanted", "take_over", "restore", "skip", "forget", "removed",
+    "waiting", "underway",
 )  # fmt: skip
 
 

@@ -144,14 +144,18 @@ def record_kept(db: Database, run: Run, key: str, outcome: str, reason: str) -> 
 
 
 def record_held(db: Database, run: Run, reason: str) -> int:
-    """None of this run's removals is acted on; gives how many those are."""
+    """None of this run's removals is acted on; gives how many those are, also those that an earlier try has held."""
+    values = {"reason": reason, "run": run.id}
+    mine = f"run_id = :run AND class = '{KeyClass.REMOVED}'"
     with db.write() as connection:
-        held = connection.execute(
+        more = connection.execute(
             sa.text(
-                f"UPDATE run_key SET outcome = '{Outcome.HELD}', reason = :reason"
-                f" WHERE run_id = :run AND class = '{KeyClass.REMOVED}' AND outcome IS NULL"
+                f"UPDATE run_key SET outcome = '{Outcome.HELD}', reason = :reason WHERE {mine} AND outcome IS NULL"
             ),
-            {"reason": reason, "run": run.id},
+            values,
         ).rowcount
-        add_counts(connection, run.id, {"held": held})
-    return held
+        add_counts(connection, run.id, {"held": more})
+        held = connection.execute(
+            sa.text(f"SELECT count(*) FROM run_key WHERE {mine} AND outcome = '{Outcome.HELD}'"), values
+        ).scalar_one()
+    return int(held)

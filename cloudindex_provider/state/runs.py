@@ -19,6 +19,7 @@ __all__ = [
     "find_run",
     "finish_run",
     "mark_wait_started",
+    "resume_run",
     "run_age",
     "start_run",
 ]
@@ -29,7 +30,9 @@ _STILL_SET_ASIDE = (
     f"(outcome = '{Outcome.QUARANTINED}' AND EXISTS (SELECT 1 FROM object WHERE object.scope_id = :scope"
     f" AND object.key = run_key.key AND object.status = '{Status.QUARANTINED}'))"
 )
-_RUN_COLUMNS = "id, started_at, detected_at, wait_started_at, complete, deletes_blocked, mass_delete"
+_RUN_COLUMNS = (
+    "id, started_at, detected_at, wait_started_at, complete, deletes_blocked, mass_delete, plan_hash, approval_id"
+)
 
 
 def start_run(db: Database, source: Source, name: RunName) -> Run:
@@ -46,7 +49,8 @@ def start_run(db: Database, source: Source, name: RunName) -> Run:
                 "INSERT INTO run (source_id, dag_id, run_id, task_id, started_at)"
                 " VALUES (:source_id, :dag_id, :run_id, :task_id, :now)"
                 " ON CONFLICT (source_id, dag_id, run_id, task_id) DO UPDATE SET started_at = :now, detected_at = NULL,"
-                " wait_started_at = NULL, finished_at = NULL, complete = 0, deletes_blocked = NULL, mass_delete = 0"
+                " wait_started_at = NULL, finished_at = NULL, complete = 0, deletes_blocked = NULL, mass_delete = 0,"
+                " plan_hash = NULL, approval_id = NULL"
                 " RETURNING id"
             ),
             {**names, "now": now},
@@ -55,6 +59,22 @@ def start_run(db: Database, source: Source, name: RunName) -> Run:
         connection.execute(sa.text(f"DELETE FROM run_count WHERE run_id = :id AND {_DETECTED}"), values)
         connection.execute(sa.text(f"DELETE FROM run_key WHERE run_id = :id AND NOT {_STILL_SET_ASIDE}"), values)
     return Run(run_id, source, name, now, None, None, complete=False, deletes_blocked=None, mass_delete=False)
+
+
+def resume_run(db: Database, run: Run) -> None:
+    """Go on with a run whose detection was complete, without another one: what has failed in it and may be tried again,
+    and removals that weren't acted on, have no outcome any more."""
+    values = {"id": run.id, "scope": run.source.scope_id}
+    open_again = (
+        f"(outcome IN ('{Outcome.FAILED}', '{Outcome.QUARANTINED}') AND NOT {_STILL_SET_ASIDE})"
+        f" OR outcome IN ('{Outcome.KEPT}', '{Outcome.HELD}')"
+    )
+    with db.write() as connection:
+        connection.execute(
+            sa.text(f"UPDATE run_key SET outcome = NULL, reason = NULL WHERE run_id = :id AND ({open_again})"), values
+        )
+        connection.execute(sa.text("UPDATE run SET wait_started_at = NULL, finished_at = NULL WHERE id = :id"), values)
+        connection.execute(sa.text("DELETE FROM run_count WHERE run_id = :id AND name = 'held'"), values)
 
 
 def find_run(db: Database, source: Source, name: RunName) -> Run | None:
@@ -79,6 +99,8 @@ def find_run(db: Database, source: Source, name: RunName) -> Run | None:
         complete=bool(row[4]),
         deletes_blocked=row[5],
         mass_delete=bool(row[6]),
+        plan_hash=row[7],
+        approval_id=row[8],
     )
 
 

@@ -58,11 +58,11 @@ def list_sources(db: Database) -> list[SourceInfo]:
     with db.read() as connection:
         sources = connection.execute(
             sa.text(
-                "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, last_sweep_at"
+                "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint, last_sweep_at"
                 " FROM source JOIN scope ON scope.id = source.scope_id ORDER BY project_id, bucket, prefix, sync_id"
             )
         )
-        found = {row[0]: SourceInfo(Source(*row[:7]), row[7]) for row in sources}
+        found = {row[0]: SourceInfo(Source(*row[:8]), row[8]) for row in sources}
         numbers = connection.execute(
             sa.text("SELECT source_id, status, count(*), count(document_id) FROM object GROUP BY source_id, status")
         )
@@ -84,7 +84,7 @@ def get_source(db: Database, source_id: int) -> Source:
     with db.read() as connection:
         row = connection.execute(
             sa.text(
-                "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint FROM source"
+                "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint FROM source"
                 " JOIN scope ON scope.id = source.scope_id WHERE source.id = :id"
             ),
             {"id": source_id},
@@ -104,14 +104,14 @@ def peek_source(db: Database, *, project_id: str, bucket: str, prefix: str, sync
     with db.read() as connection:
         row = connection.execute(
             sa.text(
-                "SELECT coalesce(source.id, 0), scope.id, fingerprint FROM scope LEFT JOIN source"
+                "SELECT coalesce(source.id, 0), scope.id, fingerprint, endpoint FROM scope LEFT JOIN source"
                 " ON source.scope_id = scope.id AND prefix = :prefix AND sync_id = :sync"
                 " WHERE project_id = :project AND bucket = :bucket"
             ),
             names,
         ).one_or_none()
-    source_id, scope_id, fingerprint = row if row is not None else (0, 0, None)
-    return Source(source_id, scope_id, project_id, bucket, prefix, sync_id, fingerprint)
+    source_id, scope_id, fingerprint, endpoint = row if row is not None else (0, 0, None, None)
+    return Source(source_id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint)
 
 
 def claimed_rows(db: Database, source: Source) -> int:
@@ -276,10 +276,10 @@ def open_source(db: Database, *, project_id: str, bucket: str, prefix: str, sync
             {"scope_id": scope_id, "prefix": prefix, "sync_id": sync_id},
             "scope_id = :scope_id AND prefix = :prefix AND sync_id = :sync_id",
         )
-        fingerprint = connection.execute(
-            sa.text("SELECT fingerprint FROM source WHERE id = :id"), {"id": source_id}
-        ).scalar_one()
-    return Source(source_id, scope_id, project_id, bucket, prefix, sync_id, fingerprint)
+        fingerprint, endpoint = connection.execute(
+            sa.text("SELECT fingerprint, endpoint FROM source WHERE id = :id"), {"id": source_id}
+        ).one()
+    return Source(source_id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint)
 
 
 def _get_or_insert(connection: Connection, table: str, values: Mapping[str, Any], where: str) -> int:

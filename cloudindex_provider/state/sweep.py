@@ -48,12 +48,22 @@ _LOOK_AGAIN = sa.text(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a complete listing's removals may be acted on, and by whose word."""
+    """Whether a complete listing's removals may be acted on, and by whose word.
+
+    :param hold: why they may not
+    :param approved: the hold that the approval lifts; it waits until the deletes begin
+    """
 
     removed: int = 0
     live: int = 0
     hold: Hold | None = None
+    approved: Hold | None = None
     approval: Approval | None = None
+
+    @property
+    def waits(self) -> Hold | None:
+        """What is a person's to decide, or was and isn't done yet."""
+        return self.approved or (self.hold if self.hold and self.hold.mass else None)
 
 
 def apply(db: Database, run: Run, writes: SweepWrites) -> None:
@@ -83,13 +93,13 @@ def _other_than_before(writes: SweepWrites) -> list[str]:
 
 def _found(writes: SweepWrites) -> dict[str, KeyClass]:
     """The keys of work that have a row already, in key order within their kind."""
-    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.waiting)]
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.take_over, *writes.waiting)]
     return {row.key: key_class(row) for row in (*rows, *writes.underway)}
 
 
 def _lock(connection: Connection, run: Run, writes: SweepWrites) -> None:
     """Lock the rows that are to change in key order, so that two transactions never wait for each other's."""
-    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.restore)]
+    rows = [row for row, _ in (*writes.requeue, *writes.replace_wanted, *writes.take_over, *writes.restore)]
     rows += [row for row, _, _ in writes.skip]
     keys = [row.key for row in (*rows, *writes.forget)]
     if keys and connection.dialect.name != "sqlite":  # which has one writer
@@ -137,6 +147,12 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
         _UNTOUCHED,
         [_seen(run, row, item, now) for row, item in writes.requeue],
     )
+    _many(
+        connection,
+        f"source_id = :source, status = '{Status.PENDING}', {wanted}, {fresh}, queued_run = :run, claim_owner = NULL",
+        f"status = '{Status.SKIPPED}' AND {_UNTOUCHED}",
+        [_seen(run, row, item, now) for row, item in writes.take_over],
+    )
     # In flight: the upload goes on; when it is processed, the row sees that S3 has moved on and queues itself again.
     _many(connection, wanted, "revision = :seen", [_seen(run, row, item, now) for row, item in writes.replace_wanted])
     _many(
@@ -154,7 +170,10 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
 
 
 def _seen(run: Run, row: ObjectRow, item: ListedObject, now: float) -> dict[str, Any]:
-    return {**item._asdict(), "scope": run.source.scope_id, "seen": row.revision, "run": run.id, "now": now}
+    return {
+        **item._asdict(), "scope": run.source.scope_id, "source": run.source.id, "seen": row.revision, "run": run.id,
+        "now": now,
+    }  # fmt: skip
 
 
 def _many(connection: Connection, sets: str, where: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -170,10 +189,10 @@ def _gone(db: Database, connection: Connection, run: Run, writes: SweepWrites, n
     _forget(db, connection, run, writes.forget, now)
     # What earlier runs have found, and this one finds to need no work any more.
     restored = [(row.key, key_class(row), "S3 has the indexed version again") for row, _ in writes.restore]
-    record_outcomes(connection, run.source, restored, Outcome.INDEXED)
+    record_outcomes(connection, run.source, restored, Outcome.INDEXED, but=run)
     settled = (Status.INDEXED, Status.SKIPPED)
     skipped = [(row.key, key_class(row), str(why)) for row, _, why in writes.skip if row.status not in settled]
-    record_outcomes(connection, run.source, skipped, Outcome.SKIPPED)
+    record_outcomes(connection, run.source, skipped, Outcome.SKIPPED, but=run)
 
 
 def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[ObjectRow], now: float) -> None:
@@ -186,7 +205,8 @@ def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[Objec
     rows_now = connection.execute(sa.text(f"SELECT key, revision FROM object WHERE {idle}"), values)
     seen = {row.key: row.revision for row in rows_now}
     gone = [row for row in rows if seen.get(row.key) == row.revision]
-    record_outcomes(connection, run.source, [(row.key, key_class(row), "deleted since") for row in gone], Outcome.GONE)
+    vanished = [(row.key, key_class(row), "deleted since") for row in gone]
+    record_outcomes(connection, run.source, vanished, Outcome.GONE, but=run)
     one_of, keys = among(connection, [row.key for row in gone])
     connection.execute(
         sa.text(f"DELETE FROM object WHERE scope_id = :scope AND key {one_of}"), {**values, "keys": keys}
@@ -197,28 +217,45 @@ def _forget(db: Database, connection: Connection, run: Run, rows: Sequence[Objec
 
 
 def finish(
-    db: Database, run: Run, *, fingerprint: str | None, verdict: Verdict, bounds: Sequence[str] | None = None
+    db: Database,
+    run: Run,
+    *,
+    fingerprint: str | None,
+    verdict: Verdict,
+    bounds: Sequence[str] | None = None,
+    endpoint: str | None = None,
+    plan_hash: str | None = None,
 ) -> None:
     """Close a complete listing: only now may its removals be acted on.
 
     :param bounds: where the next listing can be cut into ranges; ``None`` keeps what is known
+    :param endpoint: the store that was listed; what is known stays while it has removals, which a person must see
+    :param plan_hash: the plan that the run is bound to
     """
     with db.write() as connection:
         now = db.now(connection)
-        hold = verdict.hold
-        held = (verdict.removed, verdict.live, hold.reason) if hold and hold.mass else None
-        record_verdict(connection, run, now=now, held=held, used=verdict.approval)
+        hold, waits = verdict.hold, verdict.waits
+        record_verdict(connection, run, now=now, removed=verdict.removed, live=verdict.live, hold=waits)
         connection.execute(
             sa.text(
-                "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass"
-                " WHERE id = :id"
+                "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass,"
+                " plan_hash = :plan, approval_id = :approval WHERE id = :id"
             ),
-            {"now": now, "why": hold.reason if hold else None, "mass": int(bool(hold and hold.mass)), "id": run.id},
-        )
+            {
+                "now": now, "why": hold.reason if hold else None, "mass": int(bool(hold and hold.mass)), "id": run.id,
+                "plan": plan_hash, "approval": verdict.approval.id if verdict.approval and not hold else None,
+            },
+        )  # fmt: skip
         connection.execute(
-            sa.text("UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now WHERE id = :id"),
-            {"fingerprint": fingerprint, "now": now, "id": run.source.id},
-        )
+            sa.text(
+                "UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now, endpoint = CASE WHEN"
+                " endpoint IS NULL OR :removed = 0 THEN coalesce(:endpoint, endpoint) ELSE endpoint END WHERE id = :id"
+            ),
+            {
+                "fingerprint": fingerprint, "now": now, "id": run.source.id, "endpoint": endpoint,
+                "removed": verdict.removed,
+            },
+        )  # fmt: skip
         connection.execute(
             _LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": MAX_FILES_PER_REQUEST}
         )

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from cloudindex_provider.state.conditions import CLAIMED, WORK, KeyClass, Outcome, Status
+from cloudindex_provider.state.conditions import CLAIMED, IDLE, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
@@ -18,15 +18,18 @@ EXAMPLES = 20  # keys that each list names
 DEFERRED = "deferred"  # the fate of what no run has dealt with
 # Keys that the run answers for and that have no outcome, with their rows: those that it has claimed or that a later run
 # has found, too, and those that only their own row says it has found.
-_OPEN = (
+_NOTED = (
     "SELECT run_key.key AS key, object.status, object.reason, object.claim_owner, object.claim_until"
     " FROM run_key LEFT JOIN object"
     " ON object.scope_id = :scope AND object.key = run_key.key AND object.source_id = :source"
     f" WHERE run_key.run_id = :run AND run_key.class <> '{KeyClass.REMOVED}' AND run_key.outcome IS NULL"
-    " UNION ALL SELECT key, status, reason, claim_owner, claim_until FROM object"
-    f" WHERE source_id = :source AND {WORK} AND status <> '{Status.SKIPPED}' AND queued_run = :run"
+)
+_FOUND = (
+    f"source_id = :source AND {WORK} AND status <> '{Status.SKIPPED}' AND queued_run = :run"
     " AND NOT EXISTS (SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key)"
 )
+_KEPT = f"FROM run_key WHERE run_id = :run AND class = '{KeyClass.REMOVED}' AND outcome = '{Outcome.KEPT}'"
+_OPEN = f"{_NOTED} UNION ALL SELECT key, status, reason, claim_owner, claim_until FROM object WHERE {_FOUND}"
 _FATE = (
     f"CASE WHEN status = '{Status.QUARANTINED}' THEN '{Outcome.QUARANTINED}'"
     f" WHEN status IS NULL OR status IN ('{Status.INDEXED}', '{Status.SKIPPED}') OR {CLAIMED}"
@@ -51,9 +54,11 @@ class Tally:
     """Numbers of keys, and examples as (key, status or outcome, reason)."""
 
     outcomes: dict[tuple[str, str], int] = field(default_factory=dict)  # (class, outcome) of this run's listed keys
+    kept: int = 0  # removed keys whose documents stay
     open: dict[str, int] = field(default_factory=dict)  # fate -> keys without an outcome
     stale: int = 0  # live documents that S3 has a newer version of
     failures: list[tuple[str, str, str | None]] = field(default_factory=list)
+    kept_keys: list[tuple[str, str, str | None]] = field(default_factory=list)
     unsettled: list[tuple[str, str, str | None]] = field(default_factory=list)  # deferred, elsewhere and gone ones
     skips: list[tuple[str, str, str | None]] = field(default_factory=list)
     quarantined: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -68,6 +73,7 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
         }  # fmt: skip
         return Tally(
             outcomes=_outcomes(connection, values),
+            kept=int(connection.execute(sa.text(f"SELECT count(*) {_KEPT}"), values).scalar_one()),
             open=_open(connection, values),
             stale=_stale(connection, values),
             failures=_rows(
@@ -77,22 +83,8 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
                 " ORDER BY key LIMIT :limit",
                 values,
             ),
-            unsettled=[
-                row
-                for fate in (DEFERRED, Outcome.ELSEWHERE)
-                for row in _rows(
-                    connection,
-                    f"SELECT key, '{fate}', {_WHY} FROM ({_OPEN}) AS unanswered WHERE {_FATE} = '{fate}'"
-                    " ORDER BY key LIMIT :limit",
-                    values,
-                )
-            ]
-            + _rows(
-                connection,
-                "SELECT key, outcome, reason FROM run_key WHERE run_id = :run"
-                f" AND outcome IN ('{Outcome.GONE}', '{Outcome.ELSEWHERE}') ORDER BY key LIMIT :limit",
-                values,
-            ),
+            kept_keys=_rows(connection, f"SELECT key, outcome, reason {_KEPT} ORDER BY key LIMIT :limit", values),
+            unsettled=_unsettled(connection, values),
             skips=_rows(
                 connection,
                 "SELECT key, status, reason FROM object"
@@ -126,6 +118,24 @@ def _outcomes(connection: Connection, values: dict[str, Any]) -> dict[tuple[str,
 def _open(connection: Connection, values: dict[str, Any]) -> dict[str, int]:
     rows = connection.execute(sa.text(f"SELECT {_FATE}, count(*) FROM ({_OPEN}) AS unanswered GROUP BY 1"), values)
     return {row[0]: int(row[1]) for row in rows}
+
+
+def _unsettled(connection: Connection, values: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    """The first keys that are deferred, elsewhere or gone. Each query follows an index: the backlog may be long."""
+    statuses = (Status.FAILED, Status.PENDING, Status.UPLOADING, Status.PROCESSING, Status.DELETING)
+    fates = (DEFERRED, Outcome.ELSEWHERE)
+    queries = [f"SELECT key, {_FATE}, {_WHY} FROM ({_NOTED}) AS noted WHERE {_FATE} = '{fate}'" for fate in fates]
+    queries += [
+        f"SELECT key, {_FATE}, {_WHY} FROM object WHERE status = '{status}' AND {IDLE} AND {_FOUND}"
+        for status in statuses
+    ]
+    queries += [
+        f"SELECT key, {_FATE}, {_WHY} FROM object WHERE claim_owner IS NOT NULL AND {CLAIMED} AND {_FOUND}",
+        "SELECT key, outcome, reason FROM run_key WHERE run_id = :run"
+        f" AND outcome IN ('{Outcome.GONE}', '{Outcome.ELSEWHERE}')",
+    ]
+    rows = [row for sql in queries for row in _rows(connection, f"{sql} ORDER BY key LIMIT :limit", values)]
+    return sorted(rows, key=lambda row: row[0])
 
 
 def _stale(connection: Connection, values: dict[str, Any]) -> int:

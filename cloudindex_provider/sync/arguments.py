@@ -21,6 +21,7 @@ __all__ = [
     "number",
     "optional",
     "plain",
+    "prefix",
     "seconds",
     "string",
     "strings",
@@ -58,6 +59,20 @@ def plain(field: str, value: Any) -> Any:
 def string(field: str, value: Any) -> Any:
     """Text; nothing at all is the empty text."""
     return value or ""
+
+
+def prefix(field: str, value: Any) -> Any:
+    """A prefix as it is: nothing given is ``""``, but a template without a value isn't the whole bucket.
+
+    :raises SettingsError: for ``None`` and the text that a template of it renders to
+    """
+    if value is None or value == "None":
+        raise SettingsError(
+            f"{field} is a template that rendered to None, and without a prefix the whole bucket would be synced.",
+            field=field,
+            hint='Let it give the prefix; write "" for the whole bucket. A prefix None is "None/".',
+        )
+    return value
 
 
 def strings(field: str, value: StringList) -> tuple[str, ...]:

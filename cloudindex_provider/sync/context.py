@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
 
 from cloudindex_provider.api.models import Document, DocumentDetails, FilePart, UploadResult
-from cloudindex_provider.errors import SyncError
+from cloudindex_provider.errors import StoppedError, SyncError
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, Run, RunName, Source
@@ -19,7 +20,26 @@ from cloudindex_provider.state.runs import find_run
 from cloudindex_provider.sync.polling import POLL_INTERVAL
 from cloudindex_provider.sync.settings import SyncSettings
 
-__all__ = ["DocumentListing", "DocumentsApi", "SyncContext"]
+__all__ = ["DocumentListing", "DocumentsApi", "SyncContext", "sleep_until_stopped"]
+
+_NAP = 0.25  # seconds between two looks at whether the task is being stopped
+
+
+def sleep_until_stopped(stop: threading.Event, seconds: float) -> None:
+    """Sleep; a task that is being stopped is told so within a moment.
+
+    In naps, not by ``stop.wait``: Airflow sets the event in the main thread's signal handler, and would wait there for
+    ever when the signal comes while that very thread has the event's lock.
+
+    :raises StoppedError: when the task is being stopped
+    """
+    end = time.monotonic() + seconds
+    while not stop.is_set():
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, _NAP))
+    raise StoppedError("The task is being stopped.")
 
 
 class DocumentListing(Protocol):
@@ -72,9 +92,13 @@ class SyncContext:
     poll_interval: float = POLL_INTERVAL  # seconds between two looks at what is processing, at first
     history_days: float = 90.0  # how long what happened to a key is kept
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("cloudindex_provider.sync"))
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = time.sleep  # as it is given here, it ends with ``stop``
     stop: threading.Event = field(default_factory=threading.Event)  # set: begin no further request
     requests_per_minute: Callable[[], float | None] | None = None  # the service's quota as it is known now
+
+    def __post_init__(self) -> None:
+        if self.sleep is time.sleep:
+            self.sleep = partial(sleep_until_stopped, self.stop)
 
     @property
     def grace(self) -> float:

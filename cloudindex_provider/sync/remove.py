@@ -7,6 +7,7 @@ minutes, so claim and proof are renewed when its turn has come.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cloudindex_provider.errors import (
+    AccessDeniedError,
     BadRequestError,
     ClaimLostError,
     CloudIndexError,
@@ -24,17 +26,21 @@ from cloudindex_provider.errors import (
     S3IntegrationError,
     ServerError,
 )
-from cloudindex_provider.state import claims, removals, runs, superseded
+from cloudindex_provider.s3.place import bucket_place
+from cloudindex_provider.state import approvals, claims, removals, runs, sources, superseded
+from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.state.records import Run
 from cloudindex_provider.state.removals import Removal
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.detect.guard import moved_reason
 from cloudindex_provider.sync.document_list import find_copies
 from cloudindex_provider.sync.naming import file_name
 
 __all__ = ["RemovalSummary", "remove"]
 
 _BLOCK = 200
+_LONGEST_KEY = 1024  # bytes
 _PROOFS = 8  # HEAD requests at once
 _PROOF_LASTS = 10.0  # seconds; after that S3 is asked again
 _FAILURES_IN_A_ROW = 3  # deletes; then it is the service that fails, not the document
@@ -61,34 +67,55 @@ def remove(ctx: SyncContext) -> RemovalSummary:
         summary = RemovalSummary(superseded=_remove_superseded(ctx, run))
     if ctx.settings.keeps_removed or not run.complete:
         return summary
-    if run.deletes_blocked:
-        summary.held = removals.record_held(ctx.db, run, run.deletes_blocked)
-        _say_held(ctx, run, summary.held)
-        return summary
+    hold = Hold(run.deletes_blocked, mass=run.mass_delete) if run.deletes_blocked else None
     try:
-        _remove_gone(ctx, run, summary)
+        hold = hold or _remove_gone(ctx, run, summary)
     finally:
         runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+    if hold is not None:
+        summary.held = removals.record_held(ctx.db, run, hold.reason)
+        _say_held(ctx, hold, summary.held)
     return summary
 
 
-def _remove_gone(ctx: SyncContext, run: Run, summary: RemovalSummary) -> None:
+def _remove_gone(ctx: SyncContext, run: Run, summary: RemovalSummary) -> Hold | None:
+    """Delete what is gone; or why not, where that shows only now."""
     after: str | None = None
+    begun = False
     with ClaimKeeper(ctx):
         while block := removals.removals(ctx.db, run, ctx.owner, after=after, limit=_BLOCK):
             after = block[-1].key
-            _remove_block(ctx, run, block, summary)
+            proven_at = time.monotonic()
+            gone = _proven_gone(ctx, run, block, summary)
+            if gone and not begun:
+                if (hold := _begin(ctx, run)) is not None:
+                    return hold
+                begun = True
+            _remove_block(ctx, run, gone, proven_at, summary)
+    return None
 
 
-def _say_held(ctx: SyncContext, run: Run, held: int) -> None:
+def _begin(ctx: SyncContext, run: Run) -> Hold | None:
+    """Use up the approval that the removals need. A detection's verdict is about the store that it has listed, and the
+    connection may lead to another one by now."""
+    endpoint = bucket_place(ctx.s3.client, ctx.s3.bucket)
+    if run.approval_id is None:
+        moved = moved_reason(endpoint, sources.get_source(ctx.db, ctx.source.id).endpoint)
+        return Hold(moved) if moved else None
+    if approvals.use_approval(ctx.db, run, endpoint):
+        return None
+    return Hold("another run has used the approval that they need")
+
+
+def _say_held(ctx: SyncContext, hold: Hold, held: int) -> None:
     if not held:
         return
-    message = (
-        f"{held} documents of s3://{ctx.settings.bucket}/{ctx.settings.prefix} are not deleted: {run.deletes_blocked}."
-    )
-    if ctx.settings.on_mass_delete == "fail" and run.mass_delete:
+    message = f"{held} documents of s3://{ctx.settings.bucket}/{ctx.settings.prefix} are not deleted: {hold.reason}."
+    if ctx.settings.on_mass_delete == "fail" and hold.mass:
         raise DeletesHeldError(
-            message, hint="If they are really to go, raise the limit for one run; if not, look at the bucket first."
+            message,
+            hint="Look at the bucket first. If they are really to go, let the next run delete them:"
+            f" `airflow cloudindex approve --source {ctx.source.id} --ceiling {held}`.",
         )
     ctx.log.warning("%s", message)
 
@@ -116,10 +143,10 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
     return number
 
 
-def _remove_block(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> None:
+def _remove_block(
+    ctx: SyncContext, run: Run, gone: Sequence[Removal], proven_at: float, summary: RemovalSummary
+) -> None:
     deletes = _Deletes(ctx)
-    proven_at = time.monotonic()
-    gone = _proven_gone(ctx, run, block, summary)
     unknown = {one.file_name or file_name(ctx.settings.bucket, one.key) for one in gone if one.doubtful}
     copies = find_copies(ctx, unknown) if unknown else {}
     for one in gone:
@@ -226,8 +253,7 @@ class _Deletes:
 
 
 def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> list[Removal]:
-    # A HEAD's 404 doesn't tell a missing key from a missing bucket, so the bucket is proven to be there first.
-    next(iter(ctx.s3.pages(ctx.settings.prefix, page_size=1)), None)
+    _check_bucket(ctx)
     with ThreadPoolExecutor(max_workers=min(_PROOFS, len(block))) as pool:
         verdicts = list(pool.map(lambda one: _keep_because(ctx, one), block))
     gone = []
@@ -237,6 +263,24 @@ def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: 
             continue
         _keep(ctx, run, one, why_not, summary)
     return gone
+
+
+def _check_bucket(ctx: SyncContext) -> None:
+    """A HEAD's 404 doesn't tell a missing key from a missing bucket, so the bucket is proven to be there first.
+
+    By a listing of nothing, below the prefix: it needs no more than s3:ListBucket with README's condition (HeadBucket
+    has no prefix that could fulfil one), and an answer without keys has no token, which some stores make of a key that
+    no XML can hold.
+    """
+    nothing = f"{ctx.settings.prefix}.cloudindex-{secrets.token_hex(8)}"
+    prefix, size = (nothing, 1000) if len(nothing.encode()) <= _LONGEST_KEY else (ctx.settings.prefix, 1)
+    try:
+        next(iter(ctx.s3.pages(prefix, page_size=size)), None)
+    except AccessDeniedError:
+        if prefix == ctx.settings.prefix:
+            raise
+        # Allowed for exactly the prefix, perhaps.
+        next(iter(ctx.s3.pages(ctx.settings.prefix, page_size=1)), None)
 
 
 def _keep(ctx: SyncContext, run: Run, one: Removal, why: str, summary: RemovalSummary) -> None:
@@ -253,5 +297,10 @@ def _keep_because(ctx: SyncContext, one: Removal) -> str | None:
         return None if ctx.s3.head(one.key) is None else "S3 has the object again"
     except CredentialsError:
         raise
+    except AccessDeniedError as error:
+        return (
+            f"{error.message} Of a missing key that proves nothing: S3 says 404 where s3:ListBucket is allowed, Ceph"
+            " before April 2026 only without a condition on s3:prefix."
+        )
     except S3IntegrationError as error:
         return str(error)

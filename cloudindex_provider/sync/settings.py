@@ -123,7 +123,7 @@ class Limits:
         metadata=_declare("bytes of files in one upload", whole, low=1, default=_THE_CONNECTIONS),
     )
     max_delete_documents: int = field(
-        default=100,
+        default=10,
         metadata=_declare("removals are held when they are more than this and more than ``max_delete_percent``", whole),
     )
     max_delete_percent: float = field(
@@ -189,7 +189,7 @@ class SyncSettings:
 
     project_id: str = field(metadata=_declare("the CloudIndex project", plain, default=_THE_CONNECTIONS))
     bucket: str = field(metadata=_declare("the S3 bucket's name", plain))
-    prefix: str = field(default="", metadata=_declare("only keys that start with it", string))
+    prefix: str = field(default="", metadata=_declare("only keys that start with it", arguments.prefix))
     sync_id: str = field(default="", metadata=_declare("tells two syncs of one prefix apart", string))
     selection: Selection = field(default_factory=Selection)
     limits: Limits = field(default_factory=Limits)

@@ -45,8 +45,8 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
 
     ``execute({})`` works outside a run too, with connections from ``AIRFLOW_CONN_...``. Returns the report: the counts
     ``listed, unchanged, new, changed, removed, skipped, uploaded, adopted, drifted, indexed, failed, quarantined,
-    deferred, gone, elsewhere, held, excluded, stale, deleted, bytes, requests``, and the first failures and skips with
-    key and reason; ``backlog``, the documents still to upload, and ``eta_seconds`` and ``requests_per_minute``,
+    deferred, gone, elsewhere, held, kept, excluded, stale, deleted, bytes, requests``, and the first failures and skips
+    with key and reason; ``backlog``, the documents still to upload, and ``eta_seconds`` and ``requests_per_minute``,
     ``None`` where they aren't known. For the arguments see :class:`BaseS3ToCloudIndexOperator`.
 
     :raises SyncFailedError: when more documents failed than ``max_failed_documents``
@@ -63,7 +63,8 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
             log_report(self.log, ctx.settings, report)
             if not report.dry_run:
                 judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
-                ask_for_approval(ctx, context, result=report.as_dict(), state_conn_id=self.state_conn_id)
+                where = {"state_conn_id": self.state_conn_id, "state_url": self.state_url}
+                ask_for_approval(ctx, context, result=report.as_dict(), **where)
         return report.as_dict()
 
 

@@ -1,6 +1,7 @@
 """``python -m programs.benchmarks``: measures, and writes BENCHMARKS.md. By environment: SIZE=quick (default) or full,
-REPEAT=1 for a first look, PARTS=no_op,uploads to measure some parts anew. Every part is measured in one go and kept
-until it is measured again; the file is written when there is one of each.
+REPEAT=1 for a first look, PARTS=no_op,age to measure some parts anew, BEFORE=v1.0 to compare with another commit than
+the one that BENCHMARKS.md was last written in. Every part is measured in one go and kept until it is measured again;
+the file is written when there is one of each.
 
 Everything runs on this machine against fakes on loopback, so ratios within one run say more than seconds.
 """
@@ -19,7 +20,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from programs.benchmarks import airflow_share, pacing, uploads
+from programs.benchmarks import age, airflow_share, pacing, uploads
+from programs.benchmarks.age import Age
+from programs.benchmarks.before import find_before
 from programs.benchmarks.comparison import Comparisons
 from programs.benchmarks.measure import Measured, job
 from programs.benchmarks.peers import Peers
@@ -36,12 +39,13 @@ class Size:
     keys: int  # of the comparison
     memory_keys: tuple[int, ...]  # whose peak memory is compared
     minutes: float  # of paced uploads, each time
+    age: Age
     repeat: int = 3
 
 
 SIZES = {
-    "quick": Size(100_000, (10_000, 100_000), 1),
-    "full": Size(1_000_000, (100_000, 1_000_000, 10_000_000), 5),
+    "quick": Size(100_000, (10_000, 100_000), 1, Age(30_000, 500_000, 50_000)),
+    "full": Size(1_000_000, (100_000, 1_000_000, 10_000_000), 5, Age(30_000, 5_000_000, 500_000)),
 }
 
 
@@ -109,12 +113,13 @@ def main() -> int:
     peers = Peers(Path(os.environ.get("BENCH_PEERS", ROOT / ".bench")))
     results = ROOT / ".bench" / name
     with tempfile.TemporaryDirectory(prefix="cloudindex-bench-") as home:
-        keys = Comparisons(size.keys, repeat, Path(home), peers, say)
+        keys = Comparisons(size.keys, repeat, Path(home), peers, say, before=find_before(peers.home))
         parts: dict[str, Callable[[], Part]] = {
             "no_op": keys.no_op,
             "latency": keys.latency,
             "first_load": keys.first_load,
             "memory": lambda: keys.memory(size.memory_keys),
+            "age": lambda: age.measure(size.age, repeat, Path(home), say),
             "documents": lambda: documents(repeat),
             "uploads": lambda: uploaded(name, repeat),
             "airflow": lambda: Part(targets=airflow_share.targets()),
@@ -133,7 +138,7 @@ def _run(parts: dict[str, Callable[[], Part]], size: str, results: Path, peers: 
         found = parts[one]()
         found.facts = [
             f"{one}: measured {when}, load average before it {load:.1f}",
-            *(f"{name}: {said}" for name, said in peers.versions.items()),
+            *(f"compared with {name}" for name in peers.versions.values()),
             *(f"{name}: not to be had here" for name in peers.missing),
             *found.facts,
         ]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from programs.benchmarks.before import Before
 from programs.benchmarks.measure import Measured, interleaved, job
-from programs.benchmarks.peers import Peers
+from programs.benchmarks.peers import Peer, Peers
 from programs.benchmarks.report import Part, Table, Target
 from programs.benchmarks.servers import Fake, running
 from tests.support.postgres import find_binaries, running_postgres
@@ -18,6 +19,9 @@ __all__ = ["Comparisons"]
 Say = Callable[[str], None]
 LATENCY = 50  # ms a request, about what S3 takes for a page from within its region
 RANGES = 16
+QUIET = "sync without a change"
+CHANGED = "sync with 1 % changed"
+FIRST = "first sync: list and queue"
 # A server as it is for users, but for memory that fits a small machine; nothing is switched off.
 POSTGRES = "-c shared_buffers=256MB -c max_wal_size=4GB"
 
@@ -25,8 +29,11 @@ POSTGRES = "-c shared_buffers=256MB -c max_wal_size=4GB"
 class Comparisons:
     """One run's measurements at ``keys`` keys, ``repeat`` times each."""
 
-    def __init__(self, keys: int, repeat: int, home: Path, peers: Peers, say: Say) -> None:
+    def __init__(
+        self, keys: int, repeat: int, home: Path, peers: Peers, say: Say, *, before: Before | None = None
+    ) -> None:
         self.keys, self.repeat, self.home, self.peers, self.say = keys, repeat, home, peers, say
+        self.before = before
         self.runs = 0
 
     # Parts
@@ -35,17 +42,15 @@ class Comparisons:
         """A sync of unchanged keys against those who list or compare the same bucket, and what changes cost."""
         with running("fakes3", "--keys", str(self.keys)) as fake:
             state = self._settled(fake, "state")
+            peers = self.peers.no_op(fake.url, state)
             jobs = {
                 "sync without a change": lambda: self._detect(fake, state),
                 f"sync without a change, {RANGES} ranges": lambda: self._detect(fake, state, ranges=RANGES),
                 "our listing alone": lambda: job("sync_list", url=fake.url),
-                **self.peers.no_op(fake.url, state),
+                **{peer.name: peer.run for peer in peers},
             }
             compared = interleaved(fake, jobs, self.repeat, self.say)
-            more = {
-                "sync without a change": lambda: self._detect(fake, state, fresh=True),
-                "sync with 1 % changed": lambda: self._changed(fake, state),
-            }
+            more = self._changes(fake, state)
             # A ratio of two short jobs of about the same length: three runs tell less than the machine's own noise.
             changes = interleaved(fake, more, 3 * self.repeat, self.say)
         part = Part(tables=[
@@ -53,9 +58,10 @@ class Comparisons:
             Table("Changes", list(changes.values()), self.keys,
                   note="On a fresh copy of the state each; three times as many runs as elsewhere."),
         ])  # fmt: skip
-        part.targets = [*_against_peers(compared), *self._requests(compared), *_peaks(compared)]
-        quiet, changed = changes.values()
-        part.targets.append(Target("1 % changed: times the no-op", changed.seconds / quiet.seconds, most=1.3))
+        part.targets = [
+            *_against_peers(compared, peers), *self._requests(compared), *_peaks(compared),
+            *self._not_slower(changes, "no-op", QUIET), *self._not_slower(changes, "1 % changed", CHANGED),
+        ]  # fmt: skip
         return part
 
     def latency(self) -> Part:
@@ -69,7 +75,7 @@ class Comparisons:
                 f"sync without a change, {RANGES} ranges": lambda: self._detect(fake, state, ranges=RANGES),
                 "sync without a change, one range": lambda: self._detect(fake, state),
             }
-            listing = self.peers.listing(fake.url)
+            listing = {peer.name: peer.run for peer in self.peers.listing(fake.url)}
             found = interleaved(fake, {**jobs, **listing}, self.repeat, self.say)
         note = "One range waits; many are bound by the CPUs, which the fake server shares: slower ones, lower ratio."
         part = Part(tables=[Table(f"{LATENCY} ms a request", list(found.values()), self.keys, note=note)])
@@ -100,10 +106,14 @@ class Comparisons:
 
             jobs = {
                 "first sync: rows of keys that are listed": lambda: fresh("load_only"),
-                "first sync: list and queue": lambda: fresh("sync_detect", run="first"),
+                FIRST: lambda: fresh("sync_detect", run="first"),
                 "bare executemany of the same rows": lambda: fresh("bare_inserts"),
             }
-            self._loaded(part, "SQLite", interleaved(fake, jobs, self.repeat, self.say), most=2.5)
+            if name := self._before(FIRST):
+                jobs[name] = lambda: fresh("sync_detect", run="first", **self._there())
+            found = interleaved(fake, jobs, self.repeat, self.say)
+            self._loaded(part, "SQLite", found, most=2.5)
+            part.targets += self._not_slower(found, "SQLite: first sync's list and queue", FIRST)
             _forget(state)
             if binaries := find_binaries():
                 self._postgres(part, fake, binaries)
@@ -134,7 +144,36 @@ class Comparisons:
 
     # Jobs
 
-    def _detect(self, fake: Fake, state: Path | str, *, fresh: bool = False, ranges: int = 1) -> dict[str, Any]:
+    def _changes(self, fake: Fake, state: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+        """What nothing and a few changes cost now, and what they cost before."""
+        jobs = {
+            QUIET: lambda: self._detect(fake, state, fresh=True),
+            CHANGED: lambda: self._changed(fake, state),
+        }
+        quiet, changed = self._before(QUIET), self._before(CHANGED)
+        if quiet and changed:
+            there = self._there()
+            old = self._settled(fake, "state_before", **there)
+            jobs[quiet] = lambda: self._detect(fake, old, fresh=True, **there)
+            jobs[changed] = lambda: self._changed(fake, old, **there)
+        return jobs
+
+    def _before(self, name: str) -> str | None:
+        """The job's name where it is the code before; ``None`` where there is none."""
+        return f"{name}, before ({self.before.commit})" if self.before else None
+
+    def _there(self) -> dict[str, Any]:
+        return {"_module": self.before.module, "_root": self.before.root} if self.before else {}
+
+    def _not_slower(self, found: dict[str, Measured], what: str, name: str) -> list[Target]:
+        before = self._before(name)
+        if before not in found:
+            return []
+        return [Target(f"{what}: times as long as before", found[name].seconds / found[before].seconds, most=1.1)]
+
+    def _detect(
+        self, fake: Fake, state: Path | str, *, fresh: bool = False, ranges: int = 1, **there: Any
+    ) -> dict[str, Any]:
         """Ours, on a copy of the state where the run changes it."""
         self.runs += 1
         used = str(state)
@@ -143,19 +182,19 @@ class Comparisons:
             _forget(copy)
             shutil.copy(state, copy)
             used = str(copy)
-        return job("sync_detect", url=fake.url, state=used, run=f"run{self.runs}", ranges=ranges)
+        return job("sync_detect", url=fake.url, state=used, run=f"run{self.runs}", ranges=ranges, **there)
 
-    def _settled(self, fake: Fake, name: str) -> Path:
+    def _settled(self, fake: Fake, name: str, **there: Any) -> Path:
         """A state in which every key is indexed."""
         state = self.home / f"{name}.db"
-        self._detect(fake, state)
-        job("settle", state=str(state))
+        self._detect(fake, state, **there)
+        job("settle", state=str(state), **there)
         return state
 
-    def _changed(self, fake: Fake, state: Path) -> dict[str, Any]:
+    def _changed(self, fake: Fake, state: Path, **there: Any) -> dict[str, Any]:
         fake.ask("set?gen=1")
         try:
-            return self._detect(fake, state, fresh=True)
+            return self._detect(fake, state, fresh=True, **there)
         finally:
             fake.ask("set?gen=0")
 
@@ -171,7 +210,7 @@ class Comparisons:
 
             jobs = {
                 "first sync: rows of keys that are listed": lambda: fresh("load_only"),
-                "first sync: list and queue": lambda: fresh("sync_detect", run="first"),
+                FIRST: lambda: fresh("sync_detect", run="first"),
                 "one bare COPY of the same rows": lambda: fresh("bare_copy"),
             }
             self._loaded(part, "PostgreSQL", interleaved(fake, jobs, self.repeat, self.say), most=2.0)
@@ -183,7 +222,7 @@ class Comparisons:
 
     def _loaded(self, part: Part, database: str, found: dict[str, Measured], *, most: float) -> None:
         part.tables.append(Table(f"First load, {database}", list(found.values()), self.keys))
-        rows, whole, bare = found.values()
+        rows, whole, bare, *_ = found.values()
         part.targets += [
             Target(f"{database}: first sync's state load, times bare", rows.seconds / bare.seconds, most=most),
             Target(f"{database}: the same with the listing, times bare", whole.seconds / bare.seconds, most=most + 1.5),
@@ -200,21 +239,21 @@ class Comparisons:
         return found
 
 
-def _against_peers(compared: dict[str, Measured]) -> list[Target]:
-    ours = compared["sync without a change"]
-    wanted = {
-        "rclone size": 3.0, "aws s3 sync --dryrun": 15.0, "S3Hook.get_file_metadata and a dict": 15.0,
-        "rclone sync --size-only": 2.0,
-    }  # fmt: skip
+def _against_peers(compared: dict[str, Measured], peers: list[Peer]) -> list[Target]:
+    ours = compared[QUIET]
     return [
-        Target(f"no-op: times as fast as {name}", compared[name].seconds / ours.seconds, least=least)
-        for name, least in wanted.items()
-        if name in compared
+        Target(
+            f"no-op: times as fast as {peer.name}{f' (the goal is {peer.goal:g})' if peer.goal else ''}",
+            compared[peer.name].seconds / ours.seconds,
+            least=peer.least,
+        )
+        for peer in peers
+        if peer.least
     ]
 
 
 def _peaks(compared: dict[str, Measured]) -> list[Target]:
-    one, many = compared["sync without a change"], compared[f"sync without a change, {RANGES} ranges"]
+    one, many = compared[QUIET], compared[f"sync without a change, {RANGES} ranges"]
     return [
         Target("no-op: peak memory with one range, MB", one.memory / 1e6, most=80),
         Target(f"no-op: peak memory with {RANGES} ranges, MB", many.memory / 1e6, most=120),

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from programs.benchmarks.servers import ROOT, Fake
@@ -51,11 +52,13 @@ class Measured:
         return dict(self.runs[-1].get("requests", {}))
 
 
-def job(name: str, **arguments: Any) -> dict[str, Any]:
-    """Run a job of ``jobs.py`` in a new process."""
+def job(
+    name: str, *, _module: str = "programs.benchmarks.jobs", _root: Path = ROOT, **arguments: Any
+) -> dict[str, Any]:
+    """Run a job of ``jobs.py``, or of another module or version of the project, in a new process."""
     done = subprocess.run(
-        [sys.executable, "-m", "programs.benchmarks.jobs", name, json.dumps(arguments)],
-        capture_output=True, text=True, cwd=ROOT, check=False,
+        [sys.executable, "-m", _module, name, json.dumps(arguments)],
+        capture_output=True, text=True, cwd=_root, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{name}: {done.stderr[-2000:]}")

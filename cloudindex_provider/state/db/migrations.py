@@ -232,6 +232,38 @@ CREATE TABLE document_list (
     ),
     Migration(
         3,
+        sqlite="""
+DROP INDEX run_key_by_key;
+CREATE INDEX run_key_open ON run_key (key) WHERE outcome IS NULL;
+""",
+        postgresql="""
+DROP INDEX run_key_by_key;
+CREATE INDEX run_key_open ON run_key (key) WHERE outcome IS NULL;
+""",
+    ),
+    Migration(
+        4,
+        sqlite="""
+ALTER TABLE source ADD COLUMN endpoint TEXT;
+ALTER TABLE run ADD COLUMN plan_hash TEXT;
+ALTER TABLE run ADD COLUMN approval_id INTEGER;
+ALTER TABLE hold ADD COLUMN token TEXT;
+ALTER TABLE hold ADD COLUMN endpoint TEXT;
+ALTER TABLE hold ADD COLUMN made_from TEXT;
+ALTER TABLE approval ADD COLUMN hold_id INTEGER;
+""",
+        postgresql="""
+ALTER TABLE source ADD COLUMN endpoint TEXT;
+ALTER TABLE run ADD COLUMN plan_hash TEXT;
+ALTER TABLE run ADD COLUMN approval_id BIGINT;
+ALTER TABLE hold ADD COLUMN token TEXT;
+ALTER TABLE hold ADD COLUMN endpoint TEXT;
+ALTER TABLE hold ADD COLUMN made_from TEXT;
+ALTER TABLE approval ADD COLUMN hold_id BIGINT;
+""",
+    ),
+    Migration(
+        5,
         # A source that has documents already was filled by this state: its project needs no first look.
         sqlite="""
 ALTER TABLE source ADD COLUMN looked_at DOUBLE;

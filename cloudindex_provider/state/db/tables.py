@@ -52,6 +52,7 @@ source = Table(
     Column("sync_id", Text, nullable=False),
     Column("fingerprint", Text),  # of the selection that the last complete listing was judged by
     Column("last_sweep_at", Double),  # seconds since 1970, the database server's clock, as all times here
+    Column("endpoint", Text),  # the store that its documents were made from (``s3.place``); not known before a sweep
     Column("looked_at", Double),  # when its project was first looked at, so that nothing is uploaded twice
     Column("audited_at", Double),  # when a run last compared it with its project
     UniqueConstraint("scope_id", "prefix", "sync_id"),
@@ -141,7 +142,9 @@ run = Table(
     Column("finished_at", Double),
     Column("complete", Integer, nullable=False, server_default=text("0")),  # the listing reached its end
     Column("deletes_blocked", Text),  # why this run may not delete
-    Column("mass_delete", Integer, nullable=False, server_default=text("0")),  # blocked for their number
+    Column("mass_delete", Integer, nullable=False, server_default=text("0")),  # blocked until a person says so
+    Column("plan_hash", Text),  # the plan that its complete detection was bound to
+    Column("approval_id", _Id),  # the approval that its removals need, and use up when they begin
     UniqueConstraint("source_id", "dag_id", "run_id", "task_id"),
 )
 
@@ -163,7 +166,13 @@ run_key = Table(
     Column("reason", Text),
     sqlite_with_rowid=False,
 )
-Index("run_key_by_key", run_key.c.key)
+# What still waits for an outcome: a key's rows in the runs that are over would be read at each of its outcomes.
+Index(
+    "run_key_open",
+    run_key.c.key,
+    sqlite_where=text("outcome IS NULL"),
+    postgresql_where=text("outcome IS NULL"),
+)
 
 history = Table(
     "history",
@@ -191,6 +200,9 @@ hold = Table(
     Column("at", Double, nullable=False),
     Column("asked_at", Double),  # a person was asked
     Column("ended_at", Double),
+    Column("token", Text),  # random: what names this hold and none of another state
+    Column("endpoint", Text),  # the store that listed the removed keys no more
+    Column("made_from", Text),  # the store that their documents were made from, where that is another one
 )
 Index(
     "hold_open",
@@ -211,6 +223,7 @@ approval = Table(
     Column("at", Double, nullable=False),
     Column("until", Double, nullable=False),
     Column("run_id", _Id),  # the run that used it
+    Column("hold_id", _Id),  # the hold that it was given for; without one it is for whatever is held next
 )
 Index("approval_by_source", approval.c.source_id)
 

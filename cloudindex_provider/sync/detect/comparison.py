@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cloudindex_provider.s3.page import ListedObject, ListedPage
 from cloudindex_provider.state.accounts import key_class
 from cloudindex_provider.state.blocks import KnownLines
-from cloudindex_provider.state.conditions import Status
+from cloudindex_provider.state.conditions import KeyClass, Status
 from cloudindex_provider.state.records import ObjectRow, SweepWrites
 from cloudindex_provider.sync.detect.lines import Difference, difference
 from cloudindex_provider.sync.selection import BlockSelector, SkipReason
@@ -105,7 +105,7 @@ class Comparison:
     def _listed(self, item: ListedObject, row: ObjectRow | None, writes: SweepWrites) -> None:
         writes.count("listed")
         if row is not None and row.source_id != self.source_id:
-            _skipped(writes, SkipReason.OWNED_BY_OTHER)
+            self._of_another(item, row, writes)
             return
         if row is not None and row.document_id:
             writes.count("live")
@@ -121,6 +121,17 @@ class Comparison:
             self._unselected(item, row, reason, writes)
         else:
             _wanted(item, row, writes)
+
+    def _of_another(self, item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
+        """A key of another sync. That owns only what it has or works on: what it skips may be taken over."""
+        reason = self.select(item.key, item.size, item.storage_class)
+        if reason is not None:
+            _skipped(writes, reason)
+        elif row.status == Status.SKIPPED and not row.has_document:
+            writes.take_over.append((row, item))
+            writes.count(KeyClass.NEW)
+        else:
+            _skipped(writes, SkipReason.OWNED_BY_OTHER)
 
     def _first_seen(self, item: ListedObject, reason: SkipReason | None, writes: SweepWrites) -> None:
         if reason is None:

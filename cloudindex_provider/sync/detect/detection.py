@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from cloudindex_provider.api.limits import request_estimate
 from cloudindex_provider.errors import PlanChangedError
+from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
-from cloudindex_provider.state import blocks, claims, runs, sweep
+from cloudindex_provider.state import accounts, blocks, claims, runs, sweep
 from cloudindex_provider.state.approvals import Hold, find_approval
-from cloudindex_provider.state.counts import DETECTED
+from cloudindex_provider.state.counts import DETECTED, is_detected
 from cloudindex_provider.state.db.database import BLOCK
 from cloudindex_provider.state.records import Run, SweepWrites
 from cloudindex_provider.state.sweep import read_bounds
@@ -55,8 +56,14 @@ def _detect(ctx: SyncContext) -> Detection:
     if ctx.settings.dry_run:
         return _preview(ctx)
     if ctx.settings.plan_hash:
+        begun = runs.find_run(ctx.db, ctx.source, ctx.name)
+        if begun is not None and begun.complete and begun.plan_hash == ctx.settings.plan_hash:
+            return _resumed(ctx, begun)
         _check_plan(ctx, _preview(ctx).plan_hash)
+    repeated = runs.find_run(ctx.db, ctx.source, ctx.name) is not None
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
+    if repeated:
+        accounts.forget_found(ctx.db, run)
     found, digest = Detection(), PlanHash()
     pending = SweepWrites()
     ranges = _ranges(ctx)
@@ -75,8 +82,38 @@ def _detect(ctx: SyncContext) -> Detection:
     verdict = _verdict(ctx, found, run)
     found.hold = verdict.hold
     bounds = even_bounds(part.ends for part in ranges) if ctx.settings.keys is None else None
-    sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict, bounds=bounds)
+    sweep.finish(
+        ctx.db,
+        run,
+        fingerprint=_fingerprint(ctx),
+        verdict=verdict,
+        bounds=bounds,
+        endpoint=None if ctx.settings.keys is not None else bucket_place(ctx.s3.client, ctx.s3.bucket),
+        plan_hash=ctx.settings.plan_hash,
+    )
     runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+    return _with_backlog(ctx, found, run)
+
+
+def _resumed(ctx: SyncContext, run: Run) -> Detection:
+    """The next try of a run that is bound to a plan goes on with what it has found then, and looks for nothing else:
+    what it has done since isn't in a plan that could be made now."""
+    runs.resume_run(ctx.db, run)
+    counted = runs.counts(ctx.db, run)
+    found = Detection({name: number for name, number in counted.items() if is_detected(name)})
+    for name in DETECTED:
+        found.counts.setdefault(name, 0)
+    if run.deletes_blocked is not None:
+        found.hold = Hold(run.deletes_blocked, mass=run.mass_delete)
+        if run.mass_delete:  # a person may have decided meanwhile
+            verdict = _verdict(ctx, found, run)
+            sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict, plan_hash=run.plan_hash)
+            found.hold = verdict.hold
+    ctx.log.info("This run goes on with the plan %s, which it has begun.", run.plan_hash)
+    return _with_backlog(ctx, found, run)
+
+
+def _with_backlog(ctx: SyncContext, found: Detection, run: Run) -> Detection:
     count_backlog(ctx, run, found)
     return found
 
@@ -100,8 +137,7 @@ def _preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -
         for item in _feed(ctx, digest, writes):
             if show is not None:
                 show(item)
-    if not ctx.settings.keeps_removed:
-        found.hold = _verdict(ctx, found, None).hold
+    found.hold = _verdict(ctx, found, None).hold
     found.plan_hash = digest.hexdigest()
     return found
 
@@ -150,20 +186,31 @@ def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[SweepWrites]:
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:
     """Whether the removals may be acted on. An approval lifts the guard, up to its ceiling."""
     removed, live, listed = found.counts["removed"], found.counts["live"], found.counts["listed"]
+    if ctx.settings.keeps_removed:
+        return sweep.Verdict(removed, live)  # nothing is to be deleted, so there is nothing to ask a person about
     if ctx.settings.keys is not None:
         listed = 1  # named keys say nothing about an emptied prefix
         live = claims.live_documents(ctx.db, ctx.source) if removed else 0  # reads every row
-    hold = delete_guard(removed=removed, live=live, listed=listed, limits=ctx.settings.limits)
-    approval = find_approval(ctx.db, run, removed) if hold and run else None
-    if approval is not None:
-        ctx.log.warning(
-            "%s, but %s has approved up to %d.", hold and hold.reason, approval.approved_by, approval.ceiling
-        )
-        hold = None
+    hold, approved = _guarded(ctx, removed=removed, live=live, listed=listed), None
+    approval = find_approval(ctx.db, run, removed, hold.endpoint) if hold and run else None
+    if hold is not None and approval is not None:
+        ctx.log.warning("%s, but %s has approved up to %d.", hold.reason, approval.approved_by, approval.ceiling)
+        hold, approved = None, hold
     changed = ctx.source.fingerprint not in (None, ctx.settings.selection.fingerprint())
     if hold is None and changed and removed:
         hold = Hold("the selection has changed since the last run, so removals wait for the next one", mass=False)
-    return sweep.Verdict(removed, live, hold, approval)
+    return sweep.Verdict(removed, live, hold, approved, approval)
+
+
+def _guarded(ctx: SyncContext, *, removed: int, live: int, listed: int) -> Hold | None:
+    return delete_guard(
+        removed=removed,
+        live=live,
+        listed=listed,
+        limits=ctx.settings.limits,
+        endpoint=bucket_place(ctx.s3.client, ctx.s3.bucket),
+        made_from=ctx.source.endpoint,
+    )
 
 
 def _fingerprint(ctx: SyncContext) -> str | None:
@@ -178,7 +225,8 @@ def _add(into: dict[str, int], more: dict[str, int]) -> None:
 
 def _remember(ctx: SyncContext, found: Detection, writes: SweepWrites) -> None:
     keys = {
-        "upload": [item.key for item in writes.insert] + [item.key for _, item in (*writes.requeue, *writes.waiting)],
+        "upload": [item.key for item in writes.insert]
+        + [item.key for _, item in (*writes.take_over, *writes.requeue, *writes.waiting)],
         "skip": [item.key for item, _ in writes.insert_skipped] + [item.key for _, item, _ in writes.skip],
         "keep" if ctx.settings.keeps_removed else "delete": [row.key for row in writes.removed],
     }

@@ -5,21 +5,46 @@ from __future__ import annotations
 from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.sync.settings import Limits
 
-__all__ = ["delete_guard"]
+__all__ = ["delete_guard", "moved_reason"]
 
 
-def delete_guard(*, removed: int, live: int, listed: int, limits: Limits) -> Hold | None:
+def delete_guard(
+    *,
+    removed: int,
+    live: int,
+    listed: int,
+    limits: Limits,
+    endpoint: str | None = None,
+    made_from: str | None = None,
+) -> Hold | None:
     """Why removals must be held, or ``None``. A mass delete is more often a mistake than a wish.
 
     :param removed: keys of the state that S3 lists no more
     :param live: documents of this sync before the run
+    :param endpoint: the store that was listed, where that is known
+    :param made_from: the store that the documents were made from, where that is known
     """
     if not removed:
         return None
+    moved = moved_reason(endpoint, made_from)
+    if moved is not None:
+        return Hold(moved, endpoint=endpoint, made_from=made_from)
+    reason = _too_many(removed, live, listed, limits)
+    return None if reason is None else Hold(reason, endpoint=endpoint)
+
+
+def moved_reason(endpoint: str | None, made_from: str | None) -> str | None:
+    """Why a 404 of this store proves nothing about documents that were made from another one of them."""
+    if endpoint is None or made_from in (None, endpoint):
+        return None
+    return f"the bucket is at {endpoint} now, the documents were made from {made_from}"
+
+
+def _too_many(removed: int, live: int, listed: int, limits: Limits) -> str | None:
     if not listed and live:
-        return Hold(f"S3 lists nothing, and {live} documents are live")
+        return f"S3 lists nothing, and {live} documents are live"
     if removed > limits.max_delete_absolute:
-        return Hold(f"{removed} removals are more than max_delete_absolute ({limits.max_delete_absolute})")
+        return f"{removed} removals are more than max_delete_absolute ({limits.max_delete_absolute})"
     percent = 100.0 * removed / live if live else 100.0
     if removed > limits.max_delete_documents and percent > limits.max_delete_percent:
         share = (
@@ -27,7 +52,5 @@ def delete_guard(*, removed: int, live: int, listed: int, limits: Limits) -> Hol
             if live
             else "none of this sync's documents is processed yet"
         )
-        return Hold(
-            f"{removed} removals are more than max_delete_documents ({limits.max_delete_documents}) and {share}"
-        )
+        return f"{removed} removals are more than max_delete_documents ({limits.max_delete_documents}) and {share}"
     return None

@@ -49,7 +49,8 @@ class PlanHash:
 
 def plan_items(writes: SweepWrites, *, keeps_removed: bool) -> Iterator[PlanItem]:
     """What one block's findings mean for CloudIndex, in key order."""
-    items = [PlanItem("upload", item.key, "new", item.etag, item.size) for item in writes.insert]
+    fresh = [*writes.insert, *(item for _, item in writes.take_over)]
+    items = [PlanItem("upload", item.key, "new", item.etag, item.size) for item in fresh]
     items += [
         PlanItem("upload", item.key, "changed" if row.indexed_etag else "new", item.etag, item.size)
         for row, item in (*writes.requeue, *writes.waiting)

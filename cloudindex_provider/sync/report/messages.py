@@ -61,6 +61,9 @@ def _log_leftovers(log: Log, report: SyncReport) -> None:
     if report.held_reason and (counts.get("held") or report.dry_run):
         number = counts.get("held") or counts.get("removed")
         log.warning("%s removals are held, nothing of them is deleted: %s.", number, report.held_reason)
+    if report.kept:
+        shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.kept[:_SHOWN])
+        log.warning("%d removed keys keep their documents, the first of them %s", counts.get("kept", 0), shown)
     if report.quarantined:
         log.warning(
             "Some keys are quarantined until they change in S3; a few a day are looked at again, and"
@@ -76,8 +79,22 @@ def _first(rows: Sequence[Mapping[str, str | None]]) -> str:
 def _log_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:
     if counts.get("listed") or settings.keys is not None:
         return
-    slash = " Keys seldom begin with a slash." if settings.prefix.startswith("/") else ""
-    log.warning("S3 lists nothing under %s. Check the bucket and the prefix.%s", _where(settings), slash)
+    log.warning("S3 lists nothing under %s.%s", _where(settings), _prefix_hint(settings.prefix))
+
+
+def _prefix_hint(prefix: str) -> str:
+    """What a prefix that lists nothing may have wrong."""
+    hints = [
+        hint
+        for sign, hint in (
+            (prefix.startswith("/"), "Keys seldom begin with a slash: is the first one meant?"),
+            (any(sign in prefix for sign in "*?["), "A prefix has no wildcards: use include for them."),
+            (prefix != prefix.lower(), "Keys are case-sensitive: is it written as in the bucket?"),
+            (bool(prefix) and not prefix.endswith("/"), "It begins names, too: is a slash missing at its end?"),
+        )
+        if sign
+    ]
+    return " " + " ".join(hints or ["Check the bucket and the prefix."])
 
 
 def _where(settings: SyncSettings) -> str:

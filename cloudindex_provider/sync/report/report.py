@@ -10,7 +10,7 @@ from typing import Any
 
 from cloudindex_provider.api.limits import DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SyncFailedError
-from cloudindex_provider.state import history, runs
+from cloudindex_provider.state import pruning, runs
 from cloudindex_provider.state.conditions import Outcome
 from cloudindex_provider.state.counts import FATES, PARTS_OF_LISTED, REPORTED, WORK_FOUND
 from cloudindex_provider.state.tally import DEFERRED, EXAMPLES, Tally, read_tally
@@ -33,7 +33,9 @@ class SyncReport:
     s3_requests: dict[str, int] = field(default_factory=dict)
     failures: list[Row] = field(default_factory=list)  # of this run
     quarantined: list[Row] = field(default_factory=list)  # all there are
+    kept: list[Row] = field(default_factory=list)  # of removed keys whose documents stay
     skips: list[Row] = field(default_factory=list)
+    failed_now: int = 0  # keys that failed or were quarantined in this run, of which ``failures`` are the first
     deferred: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
     elsewhere: list[Row] = field(default_factory=list)
@@ -52,6 +54,7 @@ class SyncReport:
             "s3_requests": self.s3_requests,
             "failures": self.failures,
             "quarantined_keys": self.quarantined,
+            "kept_keys": self.kept,
             "skips": self.skips,
             "deferred_keys": self.deferred,
             "gone_keys": self.gone,
@@ -84,7 +87,10 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.s3_requests = _named(counted, "s3:")
     report.failures = [{"key": key, "outcome": what, "reason": why} for key, what, why in tally.failures]
     report.quarantined = [{"key": key, "reason": why} for key, _, why in tally.quarantined]
+    report.kept = [{"key": key, "reason": why} for key, _, why in tally.kept_keys]
     report.skips = [{"key": key, "reason": why} for key, _, why in tally.skips]
+    bad = (Outcome.FAILED, Outcome.QUARANTINED)
+    report.failed_now = sum(number for (_, outcome), number in tally.outcomes.items() if outcome in bad)
     for name, keys in (
         (DEFERRED, report.deferred),
         (Outcome.GONE, report.gone),
@@ -94,7 +100,7 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
     runs.finish_run(ctx.db, run)
-    history.prune_daily(ctx.db, ctx.source, days=ctx.history_days)
+    pruning.prune_daily(ctx.db, ctx.source, days=ctx.history_days, sleep=ctx.sleep)
     return report
 
 
@@ -128,7 +134,7 @@ def _counts(counted: dict[str, int], tally: Tally) -> dict[str, int]:
             counts["quarantined" if outcome == Outcome.SET_ASIDE else outcome] += number
     for fate, number in tally.open.items():
         counts[fate] += number
-    counts["stale"] = tally.stale
+    counts["stale"], counts["kept"] = tally.stale, tally.kept
     return counts
 
 
@@ -146,16 +152,10 @@ def judge(report: SyncReport, *, max_failed_documents: int) -> None:
 
     :raises SyncFailedError: when more documents failed in this run than allowed
     """
-    failed = sum(1 for _ in report.failures)
-    total = report.counts["failed"] + _newly_quarantined(report)
-    if max(failed, total) > max_failed_documents:
+    if report.failed_now > max_failed_documents:
         shown = "; ".join(f"{row['key']}: {row['reason']}" for row in report.failures[:5])
         raise SyncFailedError(
-            f"{max(failed, total)} documents failed, {max_failed_documents} are allowed: {shown}",
+            f"{report.failed_now} documents failed, {max_failed_documents} are allowed: {shown}",
             report=report.as_dict(),
             hint="They are tried again by the next runs, and set aside when their strikes are used up.",
         )
-
-
-def _newly_quarantined(report: SyncReport) -> int:
-    return sum(1 for row in report.failures if row["outcome"] == "quarantined")

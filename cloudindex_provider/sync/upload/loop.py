@@ -24,6 +24,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import resolve_doubts
 from cloudindex_provider.sync.report.progress import UploadProgress
 from cloudindex_provider.sync.settings import MAX_UPLOAD_TASKS
+from cloudindex_provider.sync.upload.others import outlast_others
 from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
 from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
 
@@ -70,6 +71,9 @@ class _UploadLoop:
                 settled = self._settle_doubts(wait=round_ > 1)
                 if round_ > 1 and not settled:
                     break
+                self._work(deadline)
+            while self._may_go_on(deadline) and outlast_others(self.ctx, self.run, deadline - time.monotonic()):
+                self._settle_doubts(wait=False)
                 self._work(deadline)
             self._demand_another_try()
         finally:

@@ -208,7 +208,7 @@ def test_a_dry_run_that_cannot_list_is_red(run, world):
 def test_waiting_defers_on_the_clock_and_takes_what_was_processed_meanwhile(run, world, monkeypatch):
     monkeypatch.setattr(polling, "SHORTEST_TRIGGER", 0.1)
     monkeypatch.setattr(cloudindex_sync, "QUICK_LOOKS", 0)
-    world.ci.settings.processing_delay = 2.0
+    world.ci.settings.processing_delay = 6.0  # longer than a slow machine takes to come to its second look
     world.put(*keys(3))
     ran = run(group(world, poll_interval=0.5))
     assert (ran.state, ran.value("report")["indexed"]) == ("success", 3)

@@ -5,6 +5,7 @@ The statements are those that the package itself runs, taken as they are sent, a
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ import pytest
 import sqlalchemy as sa
 
 from cloudindex_provider.state import (
+    accounts,
     blocks,
     claims,
     doubts,
-    history,
     outcomes,
+    pruning,
     removals,
     runs,
     sources,
     superseded,
     sweep,
 )
+from cloudindex_provider.state.conditions import KeyClass, Outcome
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, Run, RunName, SweepWrites
@@ -125,6 +128,17 @@ def sweep_block(db: Database, run: Run) -> None:
     blocks.read_keys(db, run.source, ["00001"])
 
 
+def prune_all(db: Database, run: Run) -> None:
+    with db.write() as connection:
+        old = {"source": run.source.id, "run": run.id}
+        event = "INSERT INTO history (source_id, key, at, event) VALUES (:source, :key, 1.0, 'e')"
+        connection.execute(sa.text(event), [{**old, "key": f"{n}"} for n in range(9)])
+        connection.execute(sa.text("INSERT INTO run_key (run_id, key, class) VALUES (:run, 'k', 'new')"), old)
+        connection.execute(sa.text("UPDATE run SET started_at = 1.0 WHERE id = :run"), old)
+    runs.start_run(db, run.source, RunName("d", "newest", "t"))
+    pruning.prune(db, run.source, pruning.Extent(90, runs=1, block=3), after="0")
+
+
 WORK: dict[str, Callable[[Database, Run], Any]] = {
     "claim": claimed,
     "claim newest": claimed_newest,
@@ -135,7 +149,7 @@ WORK: dict[str, Callable[[Database, Run], Any]] = {
     "upload": claim_and_send,
     "remove": remove_one,
     "found again": found_again,
-    "history": lambda db, run: history.prune(db, run.source, days=90),
+    "history": prune_all,
 }
 
 
@@ -163,12 +177,51 @@ def _is_large(line: str) -> bool:
         ("renew", "USING INDEX object_claimed (claim_owner=?)"),
         ("block", "USING PRIMARY KEY (scope_id=? AND key>? AND key<?)"),
         ("tally", "USING INDEX object_work (source_id=? AND status=?)"),
+        ("upload", "USING INDEX run_key_open (key=?)"),
     ],
 )
 def test_the_index_that_was_made_for_it_is_used(run: tuple[Database, Run], name: str, index: str) -> None:
     """The planner takes the index that the schema has for the query, unasked."""
     db, one = run
     assert any(index in line for _, line in plans_of(db, lambda: WORK[name](db, one)))
+
+
+def steps_of_an_outcome(db: Database, run: Run, key: str) -> int:
+    """What SQLite's machine does for one key's outcome; told more exactly than any time."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with db.write() as connection:
+        accounts.note_found(connection, run, {key: KeyClass.CHANGED})
+        accounts.note_claimed(connection, run, {key: KeyClass.CHANGED})
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_progress_handler(count, 1)
+        accounts.record_outcome(connection, run.source, key, KeyClass.CHANGED, Outcome.INDEXED)
+        driver.set_progress_handler(None, 0)
+    return steps
+
+
+def test_an_outcome_costs_the_same_however_many_runs_there_were(run: tuple[Database, Run]) -> None:
+    """Neither the runs of the source nor those in which this very key had an outcome are read for it."""
+    db, first = run
+    young = steps_of_an_outcome(db, first, "00100")
+    with db.write() as connection:
+        for number in range(500):
+            values = {"id": 1000 + number, "source": first.source.id}
+            made = (
+                "INSERT INTO run (id, source_id, dag_id, run_id, task_id, started_at) VALUES (:id, :source, 'd', :id,"
+            )
+            connection.execute(sa.text(f"{made} 't', 1.0)"), values)
+            done = "INSERT INTO run_key (run_id, key, class, outcome) VALUES (:id, '00200', 'changed', 'indexed')"
+            connection.execute(sa.text(done), values)
+    old = steps_of_an_outcome(db, first, "00200")
+    assert young > 0
+    assert old <= young * 1.2
 
 
 def test_nothing_is_sorted_to_claim_or_to_read_a_block(run: tuple[Database, Run]) -> None:

@@ -104,12 +104,14 @@ def test_doubt_survives_a_delete_that_died(state: Any, listed: Listed) -> None:
 
 
 def test_held_removals_are_counted_and_not_shown_again(state: Any, listed: Listed) -> None:
-    """A hold ends every removal of the run, with its reason; the rows stay, and the next run finds them again."""
+    """A hold ends every removal of the run, with its reason, also at the step's next try; the rows stay, and the next
+    run finds them again."""
     gone(state, listed, "a", "b")
     assert removals.record_held(state.db, state.run, "too many") == 2
     assert state.counts()["held"] == 2
     assert found(state) == []
-    assert removals.record_held(state.db, state.run, "too many") == 0
+    assert removals.record_held(state.db, state.run, "too many") == 2
+    assert state.counts()["held"] == 2
     assert state.sql("SELECT DISTINCT outcome, reason FROM run_key WHERE class = 'removed'") == [("held", "too many")]
     state.begin("r3")
     state.detect(listed("stays"))

@@ -13,7 +13,7 @@ import pytest
 
 from cloudindex_provider.errors import StateUnavailableError, SyncFailedError
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import claims, history, outcomes, removals, runs, sources, sweep
+from cloudindex_provider.state import claims, outcomes, removals, runs, sources, sweep
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.state.outcomes import Failure
@@ -94,56 +94,6 @@ def test_counters_add_up_from_many_threads(state: Any) -> None:
     assert state.counts()["s3:GetObject"] == 7
 
 
-def test_history_keeps_the_last_five_of_a_key(state: Any) -> None:
-    """Old events go in blocks, but never a key's last five; a run's keys go when it is as old, its counters stay."""
-    with state.db.write() as connection:
-        history.note(
-            state.db,
-            connection,
-            state.source.id,
-            [(key, f"{n}", None) for key in "ab" for n in range(8 if key == "a" else 3)],
-        )
-        runs.add_counts(connection, state.run.id, {"x": 1})
-    state.sql("INSERT INTO run_key (run_id, key, class) VALUES (:r, 'a', 'new'), (:r, 'b', 'new')", r=state.run.id)
-    assert history.prune(state.db, state.source, days=1) == 0
-    state.sql("UPDATE history SET at = at - 200000")
-    state.sql("UPDATE run SET started_at = started_at - 200000")
-    with state.db.write() as connection:
-        history.note(state.db, connection, state.source.id, [("a", "now", None)])
-    gone = []
-    while number := history.prune(state.db, state.source, days=1, block=2):
-        gone.append(number)
-    assert gone == [4, 2]
-    kept = [*(("a", f"{n}") for n in range(4, 8)), *(("b", f"{n}") for n in range(3)), ("a", "now")]
-    assert sorted(state.history()) == sorted(kept)
-    assert state.sql("SELECT count(*) FROM run_key") == [(0,)]
-    assert state.counts() == {"x": 1}
-
-
-def test_pruning_happens_once_a_day_and_to_the_end(make_state: Callable[..., Any]) -> None:
-    """A run prunes everything that is due, and the next run of the same day doesn't look again."""
-    state = make_state(prefix="daily")
-    with state.db.write() as connection:
-        history.note(state.db, connection, state.source.id, [("k", "e", None)] * 12)
-    state.sql("UPDATE history SET at = 1.0")
-    assert history.prune_daily(state.db, state.source, days=1) == 7
-    state.sql("INSERT INTO history (source_id, key, at, event) VALUES (:s, 'k', 1.0, 'e')", s=state.source.id)
-    assert history.prune_daily(state.db, state.source, days=1) == 0
-    state.sql("UPDATE meta SET value = '0' WHERE name LIKE 'pruned:%'")
-    assert history.prune_daily(state.db, state.source, days=1) == 1
-
-
-def test_another_source_s_history_is_not_pruned(make_state: Callable[..., Any]) -> None:
-    """Pruning one source leaves the others alone."""
-    first, second = make_state(prefix="a"), make_state(prefix="b")
-    for one in (first, second):
-        with one.db.write() as connection:
-            history.note(one.db, connection, one.source.id, [("k", "e", None)] * 6)
-    first.sql("UPDATE history SET at = 1.0")
-    assert history.prune(first.db, first.source, days=1) == 1
-    assert first.sql("SELECT count(*) FROM history WHERE source_id = :s", s=second.source.id) == [(6,)]
-
-
 # Locks
 
 
@@ -209,6 +159,7 @@ def report_of(state: Any, **settings: Any) -> SyncReport:
     ctx = SimpleNamespace(
         source=state.source,
         history_days=90.0,
+        sleep=lambda _: None,
         requests_per_minute=None,
         run=lambda: runs.find_run(state.db, state.source, state.run.name),
         db=state.db,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -13,6 +16,7 @@ from botocore.stub import Stubber
 from cloudindex_provider import errors
 from cloudindex_provider.s3.error_mapping import s3_errors
 from cloudindex_provider.s3.source import S3Source
+from tests.support.mirror import s3_client
 
 
 def refusal(code: str, status: int) -> boto.ClientError:
@@ -129,3 +133,34 @@ def test_a_real_client_s_refusals_are_mapped(status: int, code: str, expected: t
         with pytest.raises(expected):
             S3Source(client, "docs", first_wait=0).head("a")
         stub.assert_no_pending_responses()
+
+
+def test_an_answer_without_tls_names_http() -> None:
+    """An https endpoint on a port that speaks plain HTTP: neither DNS nor a firewall is the cause."""
+
+    class Plain(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Plain) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        client = s3_client(f"https://127.0.0.1:{server.server_address[1]}")
+        with pytest.raises(errors.SourceUnavailableError) as info:
+            S3Source(client, "docs", first_wait=0).head("k")
+        server.shutdown()
+    assert "http://" in info.value.hint
+    assert "firewall" not in info.value.hint
+
+
+@pytest.mark.parametrize("rows", [[("a", "e", 1)], []])
+def test_a_listing_that_is_no_xml_is_unreadable(
+    make_client: Callable[[], tuple[Any, Any]], server: Any, rows: list[tuple[str, str, int]]
+) -> None:
+    """A control character in a token, which no XML may hold, is no 500 of the storage."""
+    client, answers = make_client()
+    answers.body = server.page(rows, token="docs/\x01.txt")
+    with pytest.raises(errors.SourceUnavailableError) as info:
+        list(S3Source(client, "docs", first_wait=0).pages())
+    assert info.value.code == "AnswerUnreadable"
+    assert "can't be read" in info.value.message

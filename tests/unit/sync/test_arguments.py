@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,17 @@ def test_a_duration_is_a_timedelta_or_seconds(given, read):
 def test_an_optional_argument_may_say_nothing(nothing):
     assert arguments.optional(arguments.whole, "max_documents_per_run", nothing) is None
     assert arguments.optional(arguments.whole, "max_documents_per_run", 0) == 0
+
+
+@pytest.mark.parametrize("value", [None, "None"])
+def test_a_prefix_without_a_value_is_refused(value: Any) -> None:
+    """A template that gives nothing must not mirror the whole bucket."""
+    with pytest.raises(SettingsError, match="whole bucket") as caught:
+        arguments.prefix("prefix", value)
+    assert caught.value.field == "prefix"
+
+
+@pytest.mark.parametrize("value", ["", "docs/", "None/", 5])
+def test_a_prefix_is_taken_as_it_is(value: Any) -> None:
+    """Whether it is text is checked with the other settings."""
+    assert arguments.prefix("prefix", value) == value

@@ -175,9 +175,7 @@ CREATE TABLE public.source (
     prefix text NOT NULL COLLATE pg_catalog."C",
     sync_id text NOT NULL,
     fingerprint text,
-    last_sweep_at double precision,
-    looked_at double precision,
-    audited_at double precision
+    last_sweep_at double precision
 );
 CREATE SEQUENCE public.source_id_seq
     START WITH 1
@@ -224,8 +222,8 @@ INSERT INTO public.run_count (run_id, name, value) VALUES (1, 'listed', 6);
 INSERT INTO public.run_key (run_id, key, class, outcome, reason) VALUES (1, 'handbook/a.txt', 'new', 'failed', 'rejected');
 INSERT INTO public.run_key (run_id, key, class, outcome, reason) VALUES (1, 'handbook/e.txt', 'changed', NULL, NULL);
 INSERT INTO public.scope (id, project_id, bucket) VALUES (1, '00000000-0000-4000-8000-000000000001', 'company-docs');
-INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, looked_at, audited_at) VALUES (2, 1, 'handbook/de/', 'de', NULL, NULL, NULL, NULL);
-INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, looked_at, audited_at) VALUES (1, 1, 'handbook/', '', '5f0c', 1790000000, 1790000000, NULL);
+INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at) VALUES (1, 1, 'handbook/', '', '5f0c', 1790000000);
+INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at) VALUES (2, 1, 'handbook/de/', 'de', NULL, NULL);
 INSERT INTO public.superseded (scope_id, document_id, source_id, key, reason) VALUES (1, 'd0', 1, 'handbook/Z.txt', 'replaced');
 SELECT pg_catalog.setval('public.approval_id_seq', 1, true);
 SELECT pg_catalog.setval('public.history_id_seq', 2, true);
@@ -279,7 +277,7 @@ CREATE UNIQUE INDEX hold_open ON public.hold USING btree (source_id) WHERE (ende
 CREATE INDEX object_claimed ON public.object USING btree (claim_owner) WHERE (claim_owner IS NOT NULL);
 CREATE INDEX object_doubtful ON public.object USING btree (source_id) WHERE (doubtful = 1);
 CREATE INDEX object_work ON public.object USING btree (source_id, status, key) WHERE ((status)::text <> 'indexed'::text);
-CREATE INDEX run_key_by_key ON public.run_key USING btree (key);
+CREATE INDEX run_key_open ON public.run_key USING btree (key) WHERE (outcome IS NULL);
 CREATE INDEX superseded_by_key ON public.superseded USING btree (scope_id, key);
 ALTER TABLE ONLY public.source
     ADD CONSTRAINT source_scope_id_fkey FOREIGN KEY (scope_id) REFERENCES public.scope(id);

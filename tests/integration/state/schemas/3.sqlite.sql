@@ -198,13 +198,13 @@ CREATE TABLE source (
 	prefix TEXT NOT NULL, 
 	sync_id TEXT NOT NULL, 
 	fingerprint TEXT, 
-	last_sweep_at DOUBLE, looked_at DOUBLE, audited_at DOUBLE, 
+	last_sweep_at DOUBLE, 
 	PRIMARY KEY (id), 
 	UNIQUE (scope_id, prefix, sync_id), 
 	FOREIGN KEY(scope_id) REFERENCES scope (id)
 );
-INSERT INTO "source" VALUES(1,1,'handbook/','','5f0c',1790000000.0,1790000000.0,NULL);
-INSERT INTO "source" VALUES(2,1,'handbook/de/','de',NULL,NULL,NULL,NULL);
+INSERT INTO "source" VALUES(1,1,'handbook/','','5f0c',1790000000.0);
+INSERT INTO "source" VALUES(2,1,'handbook/de/','de',NULL,NULL);
 CREATE TABLE superseded (
 	scope_id INTEGER NOT NULL, 
 	document_id TEXT NOT NULL, 
@@ -220,6 +220,6 @@ CREATE UNIQUE INDEX hold_open ON hold (source_id) WHERE ended_at IS NULL;
 CREATE INDEX object_doubtful ON object (source_id) WHERE doubtful = 1;
 CREATE INDEX object_claimed ON object (claim_owner) WHERE claim_owner IS NOT NULL;
 CREATE INDEX object_work ON object (source_id, status, "key") WHERE status <> 'indexed';
-CREATE INDEX run_key_by_key ON run_key ("key");
 CREATE INDEX superseded_by_key ON superseded (scope_id, "key");
+CREATE INDEX run_key_open ON run_key (key) WHERE outcome IS NULL;
 COMMIT;

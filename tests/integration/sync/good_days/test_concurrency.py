@@ -82,18 +82,53 @@ def test_two_syncs_of_one_project_run_at_once(in_memory: Mirror) -> None:
     assert mirror.uploads == 50
 
 
-def test_a_claimed_row_is_left_to_its_owner_until_its_lease_ends(in_memory: Mirror) -> None:
-    """A run that dies holds its rows for the lease, and not longer."""
+def test_what_a_dead_run_has_claimed_is_uploaded_by_the_next_one(in_memory: Mirror) -> None:
+    """A run waits for claims that nobody renews, a lease at most, and takes over what they held: green is in step."""
+    mirror = in_memory
+    mirror.put_many(25)
+    dead = mirror.context("dead")
+    detect(dead)
+    assert len(_claim(dead)) == 20
+    report = mirror.run("other")
+    assert (report.counts["elsewhere"], report.counts["indexed"], report.elsewhere) == (0, 25, [])
+    mirror.assert_agreement()
+
+
+def test_what_a_living_run_works_on_is_elsewhere_and_named(in_memory: Mirror) -> None:
+    """A claim that is renewed is somebody's work: the run ends without it, soon, and says whose it is."""
+    mirror = in_memory
+    mirror.put_many(3)
+    alive = mirror.context("alive")
+    detect(alive)
+    claimed = _claim(alive)
+    assert len(claimed) == 3
+    other = mirror.context("other")
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        claims.renew(mirror.db, alive.owner, alive.source, mirror.lease)
+
+    report = synchronize(replace(other, sleep=sleep))
+    assert (report.counts["elsewhere"], report.counts["indexed"]) == (3, 0)
+    assert [row["key"] for row in report.elsewhere] == [f"docs/{number:04d}.txt" for number in range(3)]
+    assert {row["reason"] for row in report.elsewhere} == {f"worked on by {alive.owner.name}"}
+    assert sum(slept) <= mirror.lease / 4
+    claims.give_back(mirror.db, alive.run(), alive.owner, claimed)
+    upload(alive)
+    wait(alive)
+    mirror.assert_agreement()
+
+
+def test_a_run_out_of_time_waits_for_nobody(in_memory: Mirror) -> None:
+    """``max_run_time`` ends the wait for others, too."""
     mirror = in_memory
     mirror.put_many(3)
     dead = mirror.context("dead")
     detect(dead)
-    assert len(_claim(dead)) == 3
-    report = mirror.run("other")
+    _claim(dead)
+    report = mirror.run("other", max_run_time=0.0)
     assert (report.counts["elsewhere"], report.counts["indexed"]) == (3, 0)
-    mirror.time_passes(10)
-    mirror.run("third")
-    mirror.assert_agreement()
 
 
 @pytest.mark.parametrize("worker", [None, 0, 3])

@@ -119,7 +119,7 @@ def test_every_odd_key_is_a_document_of_its_own(in_memory: Mirror) -> None:
     for key in ODD_KEYS:
         mirror.remove(key)
     mirror.put("left.txt")
-    mirror.run()
+    mirror.run(max_delete_documents=len(ODD_KEYS))
     mirror.assert_agreement()
 
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cloudindex_provider.errors import DeletesHeldError, SettingsError
-from cloudindex_provider.state.approvals import approve, mark_asked, open_holds
+from cloudindex_provider.errors import AuthenticationError, DeletesHeldError, SettingsError
+from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.state.approvals import (
+    HoldName,
+    HoldRow,
+    approve,
+    approve_hold,
+    mark_asked,
+    open_holds,
+    unasked_hold,
+)
+from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report.report import SyncReport
+from cloudindex_provider.sync.run import synchronize
+from cloudindex_provider.sync.settings import Selection
 from tests.support.mirror import Mirror
 
 LIMITS = {"max_delete_documents": 2, "max_delete_percent": 10.0, "on_mass_delete": "approve"}
@@ -25,6 +40,20 @@ def emptied(mirror: Mirror) -> Mirror:
 
 def run(mirror: Mirror, **changes: Any) -> SyncReport:
     return mirror.run(**{**LIMITS, **changes})
+
+
+def waiting(mirror: Mirror) -> HoldRow:
+    (hold,) = open_holds(mirror.db)
+    return hold
+
+
+def name_of(hold: HoldRow) -> HoldName:
+    return HoldName(str(hold.token), hold.project_id, hold.bucket, hold.prefix)
+
+
+def used(mirror: Mirror) -> list[bool]:
+    """Of every approval, whether a run has used it up."""
+    return [row.run_id is not None for row in mirror.execute("SELECT run_id FROM approval ORDER BY id")]
 
 
 def source_of(mirror: Mirror) -> int:
@@ -87,14 +116,14 @@ def test_a_retry_of_the_approved_run_may_still_delete(emptied: Mirror) -> None:
 
 def test_a_person_is_asked_once_and_again_only_when_more_would_go(emptied: Mirror) -> None:
     run(emptied)
-    (hold,) = open_holds(emptied.db)
-    assert mark_asked(emptied.db, hold.id)
-    assert not mark_asked(emptied.db, hold.id)
+    hold = waiting(emptied)
+    assert mark_asked(emptied.db, name_of(hold))
+    assert not mark_asked(emptied.db, name_of(hold))
     run(emptied)
-    assert open_holds(emptied.db)[0].asked_at is not None
+    assert waiting(emptied).asked_at is not None
     emptied.remove("0005.txt")
     run(emptied)
-    assert open_holds(emptied.db)[0].asked_at is None
+    assert waiting(emptied).asked_at is None
 
 
 def test_objects_that_come_back_end_the_hold(emptied: Mirror) -> None:
@@ -110,3 +139,143 @@ def test_an_approval_of_an_unknown_source_or_of_nothing_is_refused(mirror: Mirro
         approve(mirror.db, 99, 5, "ada")
     with pytest.raises(SettingsError, match="allows nothing"):
         approve(mirror.db, source_of(mirror), 0, "ada")
+
+
+# An approval reaches its hold and no other
+
+
+def test_a_question_of_another_state_writes_nothing_here(emptied: Mirror, tmp_path: Path) -> None:
+    """Two states number their holds alike; the token is one's own, and all else is compared before anything is done."""
+    run(emptied)
+    hold = waiting(emptied)
+    other = Mirror(tmp_path / "other", emptied.cloud, emptied.s3, emptied.s3)
+    other.put_many(10)
+    other.run()
+    other.remove(*(f"{i:04d}.txt" for i in range(5)))
+    run(other)
+    assert waiting(other).id == hold.id
+    assert waiting(other).token != hold.token
+    strangers = [dataclasses.replace(name_of(hold), **{field: "x"}) for field in ("bucket", "prefix", "project_id")]
+    for name in (name_of(waiting(other)), *strangers):
+        with pytest.raises(SettingsError, match="nothing was approved") as caught:
+            approve_hold(emptied.db, name, 5, "ada")
+        assert not caught.value.retryable
+        with pytest.raises(SettingsError):
+            mark_asked(emptied.db, name)
+    assert used(emptied) == used(other) == []
+    assert waiting(emptied).asked_at is None
+    other.close()
+
+
+def test_an_approval_of_a_hold_allows_its_removals(emptied: Mirror) -> None:
+    run(emptied)
+    approve_hold(emptied.db, name_of(waiting(emptied)), 5, "ada")
+    assert run(emptied).counts["deleted"] == 5
+    emptied.assert_agreement()
+
+
+@pytest.mark.parametrize("by_command", [True, False])
+def test_an_approval_of_a_hold_that_has_ended_does_not_serve_the_next_one(emptied: Mirror, by_command: bool) -> None:
+    """The objects came back; others that go later are another question."""
+    run(emptied)
+    name = name_of(waiting(emptied))
+    if by_command:
+        approve(emptied.db, source_of(emptied), 5, "ada")
+    else:
+        approve_hold(emptied.db, name, 5, "ada")
+    emptied.put_many(5)
+    run(emptied)
+    emptied.remove(*(f"{i:04d}.txt" for i in range(5, 10)))
+    assert run(emptied).counts["held"] == 5
+    with pytest.raises(SettingsError, match="nothing was approved"):
+        approve_hold(emptied.db, name, 5, "ada")
+    assert waiting(emptied).token != name.token
+
+
+def test_nobody_is_asked_about_what_is_allowed_already(emptied: Mirror) -> None:
+    """An approval by the command line answers the question before it is asked."""
+    run(emptied)
+    source = source_of(emptied)
+    assert unasked_hold(emptied.db, source) == waiting(emptied)
+    approve(emptied.db, source, 4, "ada")
+    assert unasked_hold(emptied.db, source) is not None
+    approve(emptied.db, source, 5, "ada")
+    assert unasked_hold(emptied.db, source) is None
+
+
+# An approval is used up by the run that deletes
+
+
+def test_a_changed_selection_does_not_use_up_an_approval(emptied: Mirror) -> None:
+    """Its removals wait for one more run, and the hold and its approval wait with them."""
+    run(emptied)
+    approve_hold(emptied.db, name_of(waiting(emptied)), 5, "ada")
+    narrow = Selection(exclude=("*.tmp",))
+    report = run(emptied, selection=narrow)
+    assert (report.counts["deleted"], report.counts["held"]) == (0, 5)
+    assert "selection has changed" in str(report.held_reason)
+    assert used(emptied) == [False]
+    assert run(emptied, selection=narrow).counts["deleted"] == 5
+    assert used(emptied) == [True]
+    assert open_holds(emptied.db) == []
+
+
+def test_a_run_that_fails_before_its_deletes_does_not_use_up_an_approval(emptied: Mirror) -> None:
+    """A refused key at the uploads, which Airflow doesn't try again."""
+    run(emptied)
+    approve_hold(emptied.db, name_of(waiting(emptied)), 5, "ada")
+    emptied.put("new.txt", "new")
+    emptied.cloud.faults.add(Fault(operation="upload", kind="status", status=401, times=1))
+    with pytest.raises(AuthenticationError):
+        run(emptied)
+    assert used(emptied) == [False]
+    assert run(emptied).counts["deleted"] == 5
+    emptied.assert_agreement()
+
+
+def test_two_runs_do_not_share_an_approval(emptied: Mirror) -> None:
+    """Both detections count on it; the first one that deletes has it, and the other one's removals are held."""
+    run(emptied)
+    approve_hold(emptied.db, name_of(waiting(emptied)), 5, "ada")
+    one, other = (emptied.context(name, **{**LIMITS, "on_mass_delete": "fail"}) for name in ("one", "other"))
+    detect(one)
+    detect(other)
+    assert remove(one).deleted == 5
+    emptied.put_many(5)
+    emptied.run(keys=tuple(f"docs/{i:04d}.txt" for i in range(5)))
+    emptied.remove(*(f"{i:04d}.txt" for i in range(5)))
+    with pytest.raises(DeletesHeldError, match="another run has used"):
+        remove(other)
+
+
+def test_the_next_try_of_a_delete_step_that_broke_off_still_has_its_approval(emptied: Mirror) -> None:
+    """The step alone, and the run from its detection on."""
+    run(emptied)
+    approve_hold(emptied.db, name_of(waiting(emptied)), 5, "ada")
+    fault = Fault(operation="delete", kind="status", status=401, skip=1, times=2)
+    emptied.cloud.faults.add(fault)
+    ctx = emptied.context("one", **LIMITS)
+    detect(ctx)
+    with pytest.raises(AuthenticationError):
+        remove(ctx)
+    with pytest.raises(AuthenticationError):
+        remove(emptied.context("one", **LIMITS))
+    assert synchronize(emptied.context("one", **LIMITS)).counts["held"] == 0
+    emptied.assert_agreement()
+
+
+def test_kept_documents_ask_nobody(emptied: Mirror) -> None:
+    """With on_removed="keep" nothing is to be deleted: no hold opens, and one that was open ends."""
+    run(emptied)
+    for _ in range(2):
+        report = run(emptied, on_removed="keep")
+        assert (report.counts["removed"], report.counts["held"], report.held_reason) == (5, 0, None)
+        assert open_holds(emptied.db) == []
+
+
+def test_a_held_delete_step_stays_red_when_it_alone_is_cleared(emptied: Mirror) -> None:
+    detect(emptied.context("one", **{**LIMITS, "on_mass_delete": "fail"}))
+    for _ in range(3):
+        with pytest.raises(DeletesHeldError, match="5 documents") as caught:
+            remove(emptied.context("one", **{**LIMITS, "on_mass_delete": "fail"}))
+        assert f"--source {source_of(emptied)} --ceiling 5" in caught.value.hint

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 
 from cloudindex_provider.cli.plan import PlanSummary, write_plan
 from cloudindex_provider.errors import PlanChangedError
+from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.state.approvals import approve
+from cloudindex_provider.sync.detect.detection import detect
 from tests.support.mirror import Mirror
 
 
@@ -90,3 +94,82 @@ def test_a_dry_run_reports_the_hash_that_a_run_can_be_bound_to(synced: Mirror) -
     report = synced.run(dry_run=True)
     assert report.as_dict()["plan_hash"] == plan(synced)[0].hash
     assert report.plan["upload"] == ["docs/new.txt"]
+
+
+# A bound run that is tried again
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"operation": "upload", "kind": "cut_after", "skip": 1},
+        {"operation": "upload", "kind": "429", "retry_after": 60, "skip": 1},
+        {"operation": "delete", "kind": "status", "status": 500},
+    ],
+    ids=["no answer", "told to wait", "after all uploads"],
+)
+def test_the_next_try_of_a_bound_run_does_the_rest_of_its_plan(mirror: Mirror, fault: dict[str, Any]) -> None:
+    """What the first try has done isn't in a plan that could be made now, and the plan is done all the same, once."""
+    mirror.put_many(45)
+    mirror.run(max_documents_per_run=3)
+    mirror.remove("0000.txt")
+    bound_to = plan(mirror)[0].hash
+    mirror.cloud.faults.add(Fault(**fault, times=1))
+    report = mirror.run_to_the_end("bound", plan_hash=bound_to)
+    assert (report.counts["indexed"], report.counts["deleted"], report.counts["listed"]) == (42, 1, 44)
+    mirror.assert_agreement()
+
+
+def test_the_next_try_of_a_bound_run_does_nothing_but_its_plan(synced: Mirror) -> None:
+    """What has come or gone in S3 meanwhile is left to another run."""
+    synced.put("new.txt", "new")
+    synced.put("0001.txt", "changed")
+    bound_to = plan(synced)[0].hash
+    detect(synced.context("bound", plan_hash=bound_to))
+    later = synced.put("later.txt", "later")
+    synced.put("0001.txt", "changed again")
+    synced.remove("0005.txt")
+    report = synced.run("bound", plan_hash=bound_to)
+    assert (report.counts["new"], report.counts["changed"], report.counts["removed"]) == (1, 1, 0)
+    assert synced.of(later) == []
+    assert len(synced.documents()) == 9
+    synced.run()
+    synced.assert_agreement()
+
+
+def test_a_bound_run_that_is_cleared_after_an_approval_deletes(synced: Mirror) -> None:
+    """Held by its first try; the second one asks for the word that a person has given meanwhile."""
+    synced.remove("0001.txt", "0002.txt", "0003.txt")
+    limits = {"max_delete_documents": 1, "on_mass_delete": "skip", "plan_hash": plan(synced)[0].hash}
+    assert synced.run("bound", **limits).counts["held"] == 3
+    assert synced.run("bound", **limits).counts["held"] == 3
+    approve(synced.db, synced.context().source.id, 3, "ada")
+    report = synced.run("bound", **limits)
+    assert (report.counts["held"], report.counts["deleted"]) == (0, 3)
+    synced.assert_agreement()
+
+
+def test_a_failure_of_a_bound_run_is_tried_again_when_it_is_cleared(mirror: Mirror) -> None:
+    """As in any other run, once its time has come."""
+    mirror.put_many(3)
+    mirror.put("bad.txt", "bad")
+    mirror.cloud.settings.fail_processing = ["bad"]
+    bound_to = plan(mirror)[0].hash
+    assert mirror.run("bound", plan_hash=bound_to).counts["failed"] == 1
+    mirror.cloud.settings.fail_processing = []
+    mirror.time_passes(3600)
+    report = mirror.run("bound", plan_hash=bound_to)
+    assert (report.counts["failed"], report.counts["indexed"]) == (0, 4)
+    mirror.assert_agreement()
+
+
+def test_a_run_that_is_bound_anew_looks_anew(synced: Mirror) -> None:
+    """Cleared with another hash, a run has not begun that plan yet."""
+    synced.put("new.txt", "new")
+    first = plan(synced)[0].hash
+    synced.run("bound", plan_hash=first)
+    synced.put("more.txt", "more")
+    second = plan(synced)[0].hash
+    assert synced.run("bound", plan_hash=second).counts["indexed"] == 1
+    with pytest.raises(PlanChangedError):
+        synced.run("bound", plan_hash=first)

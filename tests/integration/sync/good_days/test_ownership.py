@@ -1,0 +1,91 @@
+"""A sync owns what it has or works on, and nothing else: what one leaves out, another may have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloudindex_provider.sync.report.report import SyncReport
+from tests.support.mirror import Mirror
+
+
+def nonzero(report: SyncReport) -> dict[str, int]:
+    names = ("listed", "unchanged", "new", "changed", "skipped", "indexed", "removed", "deleted", "held")
+    return {name: report.counts[name] for name in names if report.counts[name]}
+
+
+MARKDOWN: dict[str, Any] = {"sync_id": "markdown", "include": ("*.md",)}
+TEXT: dict[str, Any] = {"sync_id": "text", "include": ("*.txt",)}
+
+
+def run(mirror: Mirror, sync: dict[str, Any], **more: Any) -> SyncReport:
+    selection = {"include": sync["include"]} if "include" in sync else {}
+    return mirror.run(sync_id=sync["sync_id"], selection=mirror_selection(**selection), **more)
+
+
+def mirror_selection(**changes: Any) -> Any:
+    from cloudindex_provider.sync.settings import Selection
+
+    return Selection(**changes)
+
+
+def test_two_syncs_of_one_prefix_share_it_by_their_selections(in_memory: Mirror) -> None:
+    """Each gets its own files, whichever comes first, and neither touches the other's from then on."""
+    mirror = in_memory
+    for number in range(3):
+        mirror.put(f"{number}.md", f"markdown {number}")
+        mirror.put(f"{number}.txt", f"text {number}")
+    first, second = run(mirror, MARKDOWN), run(mirror, TEXT)
+    assert nonzero(first) == {"listed": 6, "new": 3, "skipped": 3, "indexed": 3}
+    assert nonzero(second) == {"listed": 6, "new": 3, "skipped": 3, "indexed": 3}
+    assert (first.skipped_by_reason, second.skipped_by_reason) == ({"excluded": 3}, {"excluded": 3})
+    for sync in (MARKDOWN, TEXT, MARKDOWN):
+        assert nonzero(run(mirror, sync)) == {"listed": 6, "unchanged": 3, "skipped": 3}
+    mirror.put("1.txt", "changed")
+    mirror.remove("2.txt")
+    assert nonzero(run(mirror, MARKDOWN)) == {"listed": 5, "unchanged": 3, "skipped": 2}
+    assert nonzero(run(mirror, TEXT)) == {
+        "listed": 5, "unchanged": 1, "changed": 1, "skipped": 3, "indexed": 1, "removed": 1, "deleted": 1,
+    }  # fmt: skip
+    mirror.assert_agreement()
+
+
+def test_a_folder_that_one_sync_excludes_is_anothers(in_memory: Mirror) -> None:
+    """A sync of its own for the folder takes its keys over from the one that skips them."""
+    mirror = in_memory
+    mirror.put("a.txt", "a")
+    mirror.put("drafts/b.txt", "b")
+    whole = {"selection": mirror_selection(exclude=("docs/drafts/*",))}
+    assert nonzero(mirror.run(**whole)) == {"listed": 2, "new": 1, "skipped": 1, "indexed": 1}
+    assert nonzero(mirror.run(prefix="docs/drafts/")) == {"listed": 1, "new": 1, "indexed": 1}
+    assert nonzero(mirror.run(**whole)) == {"listed": 2, "unchanged": 1, "skipped": 1}
+    mirror.assert_agreement()
+
+
+@pytest.mark.parametrize("state", ["indexed", "excluded with a document", "in flight"])
+def test_what_a_sync_has_or_works_on_stays_its_own(in_memory: Mirror, state: str) -> None:
+    """Only a key without a document is taken over: another sync's document is never doubled."""
+    mirror = in_memory
+    mirror.put("a.txt", "a")
+    if state == "in flight":
+        mirror.cloud.settings.processing_delay = 60
+        mirror.run(wait_for_processing=False)
+    else:
+        mirror.run()
+    if state == "excluded with a document":
+        mirror.run(selection=mirror_selection(exclude=("*",)))
+    report = mirror.run(sync_id="other", wait_for_processing=False)
+    assert report.skipped_by_reason == {"owned_by_other": 1}
+    assert mirror.uploads == 1
+
+
+def test_a_dry_run_announces_what_it_would_take_over(in_memory: Mirror) -> None:
+    """The plan has the key as new, and takes nothing yet."""
+    mirror = in_memory
+    mirror.put("a.md", "a")
+    run(mirror, TEXT)
+    before = mirror.rows()
+    report = run(mirror, MARKDOWN, dry_run=True)
+    assert report.plan["upload"] == ["docs/a.md"]
+    assert mirror.rows() == before
