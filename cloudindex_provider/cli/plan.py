@@ -11,8 +11,8 @@ from typing import Any, TextIO
 from cloudindex_provider.cli.common import OK, command, out, say, state
 from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect.detection import preview
 from cloudindex_provider.sync.detect.plan import PlanItem
+from cloudindex_provider.sync.repair.first_look import preview_first_look
 
 __all__ = ["PlanSummary", "make_plan", "plan", "write_plan"]
 
@@ -58,7 +58,7 @@ def make_plan(ctx: SyncContext, show: Callable[[PlanItem], None]) -> PlanSummary
             summary.deletes += 1
         show(item)
 
-    found = preview(ctx, count)
+    found = preview_first_look(ctx, count)
     summary.hash = found.plan_hash
     summary.held = found.hold.reason if found.hold else None
     summary.counts = found.counts
@@ -87,6 +87,8 @@ def _say_item(item: PlanItem) -> None:
 def _say_summary(summary: PlanSummary, *, keeps_removed: bool) -> None:
     size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes, {summary.deletes:,} deletes"
     say(f"{size}. Hash {summary.hash}.")
+    if there := summary.counts.get("adopted"):
+        say(f"{there:,} uploads are of keys that have a document already; it is adopted where its bytes are the same.")
     if keeps_removed and summary.counts["removed"]:
         say(f"The documents of {summary.counts['removed']:,} removed keys are kept, because on_removed is keep.")
     if summary.held:

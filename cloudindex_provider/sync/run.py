@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cloudindex_provider.state import runs
-from cloudindex_provider.state.counts import DETECTED
+from cloudindex_provider.state.counts import is_detected
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection, count_backlog, detect
 from cloudindex_provider.sync.remove import remove
@@ -51,7 +51,7 @@ def find_work(ctx: SyncContext) -> Detection:
     run = ctx.run()
     looked = look_first(ctx, run, found.backlog)
     if heal_drift(ctx, run) or looked:
-        found.counts |= {name: number for name, number in runs.counts(ctx.db, run).items() if name in DETECTED}
+        found.counts |= {name: number for name, number in runs.counts(ctx.db, run).items() if is_detected(name)}
         count_backlog(ctx, run, found)
     return found
 

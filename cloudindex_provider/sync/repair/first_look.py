@@ -52,13 +52,17 @@ def look_first(ctx: SyncContext, run: Run, backlog: int) -> bool:
     return True
 
 
-def preview_first_look(ctx: SyncContext) -> Detection:
-    """What a run would find and do, and what it might adopt. Reads no object and writes nothing."""
+def preview_first_look(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
+    """What a run would find and do, and what it might adopt. Reads no object and writes nothing.
+
+    :param show: is given every item of the plan, in key order
+    :raises IncompleteListError: when the project's list isn't whole: a run wouldn't do anything either
+    """
     if read_looks(ctx.db, ctx.source).looked:
-        return preview(ctx)
+        return preview(ctx, show)
     with index_copy() as copy:
         _stage(ctx, copy)
-        there = _There(ctx.settings.bucket, copy)
+        there = _There(ctx.settings.bucket, copy, show)
         found = preview(ctx, there.see)
     if there.number:
         ctx.log.info("%d keys have a document already, which is adopted if its bytes are the same.", there.number)
@@ -73,6 +77,7 @@ class _There:
 
     bucket: str
     copy: IndexCopy
+    show: Callable[[PlanItem], None] | None
     number: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -81,6 +86,8 @@ class _There:
             self.number += 1
             if len(self.examples) < _EXAMPLES:
                 self.examples.append(item.key)
+        if self.show is not None:
+            self.show(item)
 
 
 def _stage(ctx: SyncContext, copy: IndexCopy, at_block: Callable[[], None] = lambda: None) -> None:

@@ -195,15 +195,14 @@ class IndexCopy:
 
     def listed_after(self, key: str | None, limit: int) -> list[Listed]:
         """The next listed objects, in key order."""
-        rows = self._db.execute(
-            "SELECT * FROM listed WHERE ? IS NULL OR key > ? ORDER BY key LIMIT ?", (key, key, limit)
-        )
+        # No key is empty. With an OR in the condition every block would be looked for from the first row on.
+        rows = self._db.execute("SELECT * FROM listed WHERE key > ? ORDER BY key LIMIT ?", (key or "", limit))
         return [Listed(*row) for row in rows]
 
     def rebuilt_after(self, key: str | None, limit: int) -> list[tuple[str, str]]:
         """The next rebuilt rows, in key order."""
-        statement = "SELECT key, row FROM rebuilt WHERE ? IS NULL OR key > ? ORDER BY key LIMIT ?"
-        return self._db.execute(statement, (key, key, limit)).fetchall()
+        statement = "SELECT key, row FROM rebuilt WHERE key > ? ORDER BY key LIMIT ?"
+        return self._db.execute(statement, (key or "", limit)).fetchall()
 
     def is_rebuilt(self, key: str) -> bool:
         return self._db.execute("SELECT 1 FROM rebuilt WHERE key = ?", (key,)).fetchone() is not None

@@ -102,3 +102,15 @@ def test_a_plan_of_named_keys_is_about_them_alone(emptied: Mirror, cli: Cli) -> 
     emptied.put("new.txt")
     items, _ = as_json(cli("plan", *where(emptied), "--key", "docs/0001.txt", "--output", "json"))
     assert [(item["action"], item["key"]) for item in items] == [("delete", "docs/0001.txt")]
+
+
+def test_a_plan_without_a_state_says_what_may_be_adopted(mirror: Mirror, cli: Cli, lose_state: Any) -> None:
+    """After the loss of a state the plan's uploads are no surprise: those with a document are counted."""
+    mirror.put_many(2)
+    mirror.run()
+    lose_state()
+    mirror.put("new.txt")
+    where = ("--bucket", mirror.bucket, "--prefix", mirror.prefix)
+    assert "2 uploads are of keys that have a document already" in cli("plan", *where).out
+    last = cli("plan", *where, "--output", "json").out.splitlines()[-1]
+    assert json.loads(last)["summary"]["counts"]["adopted"] == 2
