@@ -135,7 +135,7 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                 _command(
                     "retry",
                     "keys.retry",
-                    "Let failed or quarantined keys be tried again by the next run",
+                    "Let failed, quarantined or stuck keys be tried again by the next run",
                     (ARG_SOURCE, ARG_KEYS, ARG_ALL_QUARANTINED, ARG_ALL_FAILED, *_STATE),
                 ),
                 _command("history", "keys.history", "What happened to one key", (ARG_SOURCE, ARG_KEY, *_STATE)),

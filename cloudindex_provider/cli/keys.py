@@ -17,7 +17,7 @@ __all__ = ["history", "retry"]
 
 @command
 def retry(args: Namespace) -> int:
-    """Release failed or quarantined keys."""
+    """Release failed, quarantined or stuck keys."""
     if [bool(args.keys), args.all_quarantined, args.all_failed].count(True) != 1:
         raise SettingsError(
             "It isn't said which keys to try again.",
