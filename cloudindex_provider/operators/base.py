@@ -61,6 +61,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
     :param upload_tasks: uploads at the same time, as mapped tasks or threads
     :param upload_order: ``key``, or ``newest`` or ``smallest`` first
     :param listing_ranges: parts of the prefix that are listed side by side, 1 to 64, once it has been listed whole
+    :param request_payer: agree to pay for requests and transfer, where the bucket is Requester Pays
     :param dry_run: compare and report, write nothing
     :param plan_hash: do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing
     """
@@ -99,6 +100,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
         upload_order: str = "key",
         listing_ranges: int | str = DEFAULT_LIMITS.listing_ranges,
+        request_payer: bool | str = False,
         dry_run: bool | str = False,
         plan_hash: str | None = None,
         run_scope: str | None = None,
@@ -135,6 +137,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         self.upload_tasks = upload_tasks
         self.upload_order = upload_order
         self.listing_ranges = listing_ranges
+        self.request_payer = request_payer
         self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # the field's word; Airflow's own is unused
         self.plan_hash = plan_hash
         self.run_scope = run_scope

@@ -50,6 +50,7 @@ _INTEND = sa.text(
     f"UPDATE object SET status = '{Status.UPLOADING}', etag = :etag, size = :size, last_modified ="
     " :at, upload_etag = :etag,"
     " upload_size = :size, upload_sha256 = :sha, upload_document_id = NULL, file_name = :name, intent_at = :now,"
+    " listed_etag = :listed_etag, listed_size = :listed_size,"
     " claim_until = :until, revision = revision + 1"
     f" WHERE scope_id = :scope AND key = :key AND (etag = :etag OR revision = :seen) AND {MINE}"
 )
@@ -217,6 +218,7 @@ def record_intent(
                 "owner": owner.claim, "try": owner.attempt, "scope": run.source.scope_id, "key": row.key,
                 "etag": row.etag, "size": row.size, "name": name, "sha": sha256, "at": row.last_modified,
                 "seen": row.revision, "now": now, "until": now + lease,
+                "listed_etag": row.listed_etag, "listed_size": row.listed_size,
             }  # fmt: skip
             if connection.execute(_INTEND, values).rowcount != 1:
                 raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)

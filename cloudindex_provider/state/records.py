@@ -97,6 +97,10 @@ class ObjectRow(NamedTuple):
     claim_owner: str | None
     claim_until: float | None
     revision: int
+    last_modified: str = ""
+    next_attempt_at: float | None = None
+    listed_etag: str | None = None
+    listed_size: int | None = None
 
     @property
     def has_document(self) -> bool:
@@ -129,6 +133,8 @@ class WorkRow:
     reason: str | None
     next_attempt_at: float | None  # where it is or was quarantined: when it is looked at again
     revision: int
+    listed_etag: str | None = None  # where the listing gives another ETag or size than HEAD and GET: what it gives
+    listed_size: int | None = None
 
     @property
     def on_probation(self) -> bool:

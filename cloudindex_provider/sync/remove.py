@@ -19,11 +19,11 @@ from cloudindex_provider.errors import (
     ClaimLostError,
     CloudIndexError,
     ConflictError,
-    CredentialsError,
     DeletesHeldError,
     S3IntegrationError,
     ServerError,
 )
+from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.state import claims, removals, runs, superseded
 from cloudindex_provider.state.records import Run
 from cloudindex_provider.state.removals import Removal
@@ -251,7 +251,7 @@ def _keep_because(ctx: SyncContext, one: Removal) -> str | None:
         return "an upload of it may still arrive; the next run deletes it"
     try:
         return None if ctx.s3.head(one.key) is None else "S3 has the object again"
-    except CredentialsError:
-        raise
     except S3IntegrationError as error:
+        if is_about_all(error):
+            raise
         return str(error)

@@ -230,5 +230,18 @@ CREATE TABLE document_list (
 );
 """,
     ),
+    Migration(
+        3,
+        sqlite="""
+ALTER TABLE object ADD COLUMN listed_etag TEXT;
+ALTER TABLE object ADD COLUMN listed_size BIGINT;
+ALTER TABLE source ADD COLUMN odd_etags INTEGER DEFAULT 0 NOT NULL;
+""",
+        postgresql="""
+ALTER TABLE object ADD COLUMN listed_etag TEXT;
+ALTER TABLE object ADD COLUMN listed_size BIGINT;
+ALTER TABLE source ADD COLUMN odd_etags INTEGER DEFAULT 0 NOT NULL;
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

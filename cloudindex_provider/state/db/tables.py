@@ -52,6 +52,7 @@ source = Table(
     Column("sync_id", Text, nullable=False),
     Column("fingerprint", Text),  # of the selection that the last complete listing was judged by
     Column("last_sweep_at", Double),  # seconds since 1970, the database server's clock, as all times here
+    Column("odd_etags", Integer, nullable=False, server_default=text("0")),  # that look like MD5s and are none
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 
@@ -90,6 +91,9 @@ object_ = Table(
     Column("claim_until", Double),
     Column("queued_run", _Id),  # the run that found it new or changed
     Column("revision", Integer, nullable=False, server_default=text("0")),
+    # what the listing gives of this very version, where that isn't what HEAD and GET give
+    Column("listed_etag", Text),
+    Column("listed_size", BigInteger),
     sqlite_with_rowid=False,
 )
 Index(
