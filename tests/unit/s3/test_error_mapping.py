@@ -11,7 +11,7 @@ from botocore.client import Config
 from botocore.stub import Stubber
 
 from cloudindex_provider import errors
-from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.s3.error_mapping import is_about_all, redacted, s3_errors
 from cloudindex_provider.s3.source import S3Source
 
 
@@ -93,6 +93,12 @@ def test_bad_credentials_are_told_from_missing_rights(code: str) -> None:
         (boto.NoCredentialsError(), errors.CredentialsError),
         (boto.PartialCredentialsError(provider="env", cred_var="x"), errors.CredentialsError),
         (boto.CredentialRetrievalError(provider="role", error_msg="x"), errors.CredentialsError),
+        (boto.UnauthorizedSSOTokenError(), errors.CredentialsError),
+        (boto.SSOTokenLoadError(error_msg="x"), errors.CredentialsError),
+        (boto.ProfileNotFound(profile="x"), errors.CredentialsError),
+        (boto.MissingDependencyException(msg="x"), errors.S3IntegrationError),
+        (FileNotFoundError(2, "No such file", "/token"), errors.CredentialsError),
+        (RecursionError(), errors.S3IntegrationError),
         (boto.ParamValidationError(report="x"), errors.S3IntegrationError),
         (boto.InvalidEndpointDiscoveryConfigurationError(config_value="x"), errors.S3IntegrationError),
     ],
@@ -105,6 +111,72 @@ def test_what_never_got_an_answer_becomes_a_type(error: Exception, expected: typ
     assert (mapped.code, mapped.key) == (type(error).__name__, "a/b")
     assert mapped.hint
     assert "pw@" not in str(mapped)
+
+
+def test_a_body_cut_short_is_told_as_cut_short() -> None:
+    """In some versions of botocore this error is one of the HTTP client's, too."""
+    error = caught(boto.ResponseStreamingError(error="IncompleteRead(3 bytes read)"))
+    assert "its body is cut short" in error.message
+    assert "can't be reached" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("User: arn:aws:sts::1:x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:k", "kms:Decrypt"),
+        ("User: x is not authorized to perform: s3:GetObject on resource: y", "s3:GetObject on its objects"),
+        ("Access Denied", "set request_payer"),
+    ],
+)
+def test_a_refusal_s_remedy_is_the_right_that_s3_names(said: str, remedy: str) -> None:
+    """And S3's own words are in the message."""
+    answer = {"Error": {"Code": "AccessDenied", "Message": said}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    error = caught(boto.ClientError(answer, "GetObject"))
+    assert said in error.message
+    assert remedy in error.hint
+
+
+@pytest.mark.parametrize("error", [KeyError("ContentLength"), ValueError("Expires"), TypeError(), AttributeError("x")])
+def test_what_botocore_trips_over_is_about_the_key(error: Exception) -> None:
+    """An answer that can't be read, with the reason; never a reason to stop everything."""
+    found = caught(error)
+    assert (found.code, found.key) == ("AnswerUnreadable", "a/b")
+    assert type(error).__name__ in found.message
+    assert not is_about_all(found)
+    with pytest.raises(type(error)), s3_errors("ListObjectsV2", "docs"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "all_of_them"),
+    [
+        (refusal("AccessDenied", 403), False),
+        (refusal("KMS.DisabledException", 400), False),
+        (refusal("InvalidRequest", 400), False),
+        (refusal("UnavailableForLegalReasons", 451), False),
+        (refusal("NoSuchKey", 404), False),
+        (refusal("SlowDown", 503), False),
+        (refusal("ExpiredToken", 400), True),
+        (refusal("NoSuchBucket", 404), True),
+        (refusal("PermanentRedirect", 301), True),
+        (refusal("AuthorizationHeaderMalformed", 400), True),
+        (boto.NoCredentialsError(), True),
+        (boto.MissingDependencyException(msg="x"), True),
+        (boto.ParamValidationError(report="Invalid length for parameter Key"), False),
+        (boto.ReadTimeoutError(endpoint_url="x"), False),
+    ],
+    ids=str,
+)
+def test_only_what_is_proven_to_be_about_all_objects_is(error: Exception, all_of_them: bool) -> None:
+    """Credentials, the bucket, the setup; whatever else a key was refused for is the key's."""
+    assert is_about_all(caught(error)) is all_of_them
+
+
+def test_secrets_in_somebody_else_s_words_are_masked() -> None:
+    """Keys, passwords in URLs, signatures; on one line, and bounded."""
+    said = redacted("http://user:pw@host/?X-Amz-Signature=abc&x=1\nAKIAIOSFODNN7EXAMPLE \ud800" + "y" * 500)
+    assert said.startswith("http://***@host/?X-Amz-Signature=***&x=1 *** ")
+    assert len(said) == 300
 
 
 def test_other_exceptions_pass() -> None:
