@@ -73,7 +73,7 @@ def _make_client(aws_conn_id: str | None, bucket: str) -> Any:
 def _refuse_redirect(
     response_dict: Mapping[str, Any] | None = None, parsed_response: Mapping[str, Any] | None = None, **_: Any
 ) -> None:
-    """Stop at a redirect that isn't S3's own. botocore would ask for the bucket's region, be redirected again, and so on
+    """Stop at a redirect that isn't S3's own. botocore would ask for the bucket's region, be redirected again, and on
     until Python's stack is full: 81 requests.
 
     :raises S3IntegrationError: naming where the endpoint leads to

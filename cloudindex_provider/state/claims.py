@@ -39,6 +39,7 @@ __all__ = [
     "release_key",
     "renew",
     "take",
+    "untried",
     "withdraw",
 ]
 
@@ -183,6 +184,18 @@ def give_back(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> 
             _set_mine(connection, run, owner, rows, "claim_owner = NULL", f"AND status <> '{Status.UPLOADING}'")
             values = {"run": run.id, "scope": run.source.scope_id}
             connection.execute(_UNDEALT, [{**values, "key": key} for key in sorted(row.key for row in rows)])
+
+
+def untried(db: Database, run: Run) -> list[WorkRow]:
+    """The first and the last of what the run has found and nobody has begun: they stand for all the others."""
+    found = (
+        f"SELECT {WORK_COLUMNS} FROM object WHERE source_id = :source AND {WORK} AND status = '{Status.PENDING}'"
+        " AND queued_run = :run AND claim_owner IS NULL ORDER BY key"
+    )
+    with db.read() as connection:
+        values = {"source": run.source.id, "run": run.id}
+        ends = [connection.execute(sa.text(f"{found}{way} LIMIT 1"), values).one_or_none() for way in ("", " DESC")]
+    return list({row.key: WorkRow(*row) for row in ends if row is not None}.values())
 
 
 def withdraw(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:

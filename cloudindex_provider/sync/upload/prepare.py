@@ -17,6 +17,7 @@ from typing import Any
 
 from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.errors import (
+    AccessDeniedError,
     InvalidObjectStateError,
     NoSuchKeyError,
     S3IntegrationError,
@@ -40,6 +41,7 @@ __all__ = [
     "SameBytes",
     "Skipped",
     "gone_or_changed",
+    "may_be_opened",
     "may_be_same",
     "prepare",
     "source_failure",
@@ -202,6 +204,23 @@ def gone_or_changed(ctx: SyncContext, row: WorkRow) -> Gone | Broken:
         if is_about_all(error):
             raise
         return Broken(row, error)
+
+
+def may_be_opened(ctx: SyncContext, row: WorkRow) -> bool:
+    """Whether S3 lets the object be read, whatever else it says of it.
+
+    :raises S3IntegrationError: only where it is proven to be about all objects
+    """
+    try:
+        ctx.s3.open(row.key, etag=row.etag, size=row.size).close()
+    except AccessDeniedError as error:
+        if is_about_all(error):
+            raise
+        return False
+    except S3IntegrationError as error:
+        if is_about_all(error):
+            raise
+    return True
 
 
 def _restless(row: WorkRow, now: ListedObject, error: S3IntegrationError) -> Prepared:

@@ -40,6 +40,7 @@ from cloudindex_provider.sync.upload.prepare import (
     SameBytes,
     Skipped,
     gone_or_changed,
+    may_be_opened,
     source_failure,
 )
 
@@ -116,8 +117,16 @@ class Sender:
         self._denied += sum(isinstance(error, AccessDeniedError) for error in broken)
         if len(broken) == len(prepared) > 1 and all(isinstance(error, SourceUnavailableError) for error in broken):
             raise broken[0]
-        if not self._read and self._denied >= _DENIED_IN_ALL:
+        if not self._read and self._denied >= _DENIED_IN_ALL and not self._may_read_others():
             raise next(error for error in broken if isinstance(error, AccessDeniedError))
+
+    def _may_read_others(self) -> bool:
+        """Whether what is still to come may be read, or nothing is: a folder that is denied must not stop the rest."""
+        others = claims.untried(self.ctx.db, self.run)
+        if not others or any(may_be_opened(self.ctx, row) for row in others):
+            self._denied = 0
+            return True
+        return False
 
     def _record_unsent(self, item: Prepared) -> None:
         """Write what needs no upload."""

@@ -142,16 +142,30 @@ def test_expired_credentials_stop_the_task_and_strike_nothing(proxied: Mirror, s
 
 
 def test_an_identity_that_may_read_nothing_stops_early(proxied: Mirror, s3_proxy: S3FaultProxy) -> None:
-    """A missing s3:GetObject is one failure of the task after a hundred objects, without a strike."""
+    """A missing s3:GetObject is one failure of the task after a hundred objects and two more, without a strike."""
     proxied.put_many(140)
     with (
         s3_proxy.failing(S3Fault("error", status=403, code="AccessDenied", times=None)),
         pytest.raises(SyncError, match="s3:GetObject"),
     ):
         proxied.run()
-    assert s3_proxy.count("GetObject") <= 100
+    assert s3_proxy.count("GetObject") <= 102
     assert not any(row.attempts for row in proxied.rows().values())
     proxied.time_passes(4000)
+    proxied.run()
+    proxied.assert_agreement()
+
+
+def test_a_folder_that_is_denied_stops_no_other(proxied: Mirror, s3_proxy: S3FaultProxy) -> None:
+    """More than a hundred objects that may not be read, before those that may: the others are indexed in that run."""
+    for number in range(130):
+        proxied.put(f"a/{number:03d}.txt", "not for us")
+    key = proxied.put("b.txt", "for us")
+    with s3_proxy.failing(S3Fault("error", key="docs/a/", status=403, code="AccessDenied", times=None)):
+        for _ in range(2):
+            report = proxied.run()
+            assert (report.counts["failed"], len(proxied.documents())) == (130, 1)
+    assert proxied.bytes_of(key) == b"for us"
     proxied.run()
     proxied.assert_agreement()
 
