@@ -5,6 +5,7 @@ remedy looks for the right that it names.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,6 +63,25 @@ _BROKEN_OFF = (boto.ResponseStreamingError, boto.IncompleteReadError)  # of whic
 _UNREACHABLE = (
     boto.HTTPClientError,  # read and proxy errors, closed connections, TLS
     boto.ConnectionError,  # no connection: refused, unknown host, timeout
+    ConnectionError,  # Python's own, where a library has let it through
+    TimeoutError,
+    ssl.SSLError,
+)
+# Errors of what is installed, configured or at the endpoint: nothing could be asked, for no key's sake.
+_SETUP = (
+    boto.BaseEndpointResolverError,
+    boto.EndpointProviderError,
+    boto.InvalidEndpointConfigurationError,
+    boto.InvalidProxiesConfigError,
+    boto.InvalidRegionError,
+    boto.MissingDependencyException,
+    boto.UnknownRegionError,
+    boto.UnknownSignatureVersionError,
+    boto.UnsupportedS3AccesspointConfigurationError,
+    boto.UnsupportedS3ArnError,
+    boto.UnsupportedS3ConfigurationError,
+    OSError,
+    RecursionError,
 )
 _CREDENTIALS = {
     boto.NoCredentialsError: "Set them in the AWS connection, or give the worker a role.",
@@ -172,8 +192,8 @@ def _without_answer(error: Exception, operation: str, bucket: str, key: str | No
     where = f"s3://{bucket}/{key}" if key is not None else f"bucket {bucket}"
     cls, said, hint, code = _judged(error, operation, where)
     details: dict[str, object] = {"bucket": bucket, "operation": operation}
-    if cls is S3IntegrationError and not isinstance(error, boto.ParamValidationError):
-        details["setup"] = True  # nothing was sent, for no key's sake
+    if isinstance(error, _SETUP) and cls is not SourceUnavailableError:
+        details["setup"] = True
     return cls(said, code=code or type(error).__name__, details=details, key=key, hint=hint)
 
 

@@ -70,6 +70,7 @@ class Sent:
     version: int | None
     sha256: str | None
     extra_ids: tuple[str, ...] = ()
+    size: int | None = None  # bytes that were sent, where they aren't those that S3 stores
 
 
 def _change(connection: Connection, sets: str, values: dict[str, object], guard: str) -> bool:
@@ -113,7 +114,7 @@ def record_all_sent(db: Database, run: Run, owner: Owner, sent: Sequence[Sent], 
                     for one in kept
                 ],
             )
-            size = 0 if adopted else sum(one.row.upload_size or one.row.size for one in kept)
+            size = 0 if adopted else sum(one.size or one.row.upload_size or one.row.size for one in kept)
             add_counts(connection, run.id, {"adopted" if adopted else "uploaded": len(kept), "bytes": size})
         if lost:
             # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.

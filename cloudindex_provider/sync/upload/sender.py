@@ -268,7 +268,7 @@ class Sender:
 
     def _taken(self, ready: Sequence[Ready], taken: Mapping[str, Document]) -> None:
         sent = [
-            Sent(item.row, taken[item.name].id, taken[item.name].version, item.uploaded_sha256())
+            Sent(item.row, taken[item.name].id, taken[item.name].version, item.uploaded_sha256(), size=item.size)
             for item in ready
             if item.name in taken
         ]

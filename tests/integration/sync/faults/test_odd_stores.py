@@ -105,7 +105,7 @@ def test_the_document_is_what_the_stored_bytes_mean(
     """It is uploaded decoded, under its name, and neither read nor uploaded again."""
     cloud.settings.same_name = same_name  # type: ignore[assignment]
     key = odd.put("page.html", stored, ContentEncoding=coding)
-    odd.run()
+    assert odd.run().counts["bytes"] == len(PAGE)
     assert odd.bytes_of(key) == PAGE
     before = gets(odd)
     assert odd.run().counts["unchanged"] == 1
