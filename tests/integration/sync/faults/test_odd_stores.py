@@ -22,7 +22,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -311,6 +311,34 @@ def test_what_an_encrypting_gateway_lists_is_remembered(odd: Mirror, cloud: Loca
         assert odd.run().counts["unchanged"] == 2
         assert gets(odd) == before
     assert len(odd.documents()) == 2
+
+
+LISTINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "larger": lambda item: {**item, "Size": item["Size"] + 28},
+    "smaller": lambda item: {**item, "Size": item["Size"] - 1},
+    "another ETag": lambda item: {**item, "ETag": '"x-1"'},
+    "no ETag": lambda item: {**item, "ETag": ""},
+    "weak ETag": lambda item: {**item, "ETag": f"W/{item['ETag']}"},
+    "unquoted ETag": lambda item: {**item, "ETag": item["ETag"].strip('"')},
+    "no time": lambda item: {**item, "LastModified": ""},
+}
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_whatever_a_listing_gives_beside_the_key_a_run_without_changes_reads_nothing(odd: Mirror, name: str) -> None:
+    """Each object is uploaded once, with its own bytes, and a change is noticed."""
+    odd.s3.row = LISTINGS[name]
+    key = odd.put("a.txt", "first")
+    assert odd.run().counts["indexed"] == 1
+    assert odd.bytes_of(key) == b"first"
+    before = gets(odd)
+    assert odd.run().counts["unchanged"] == 1
+    assert gets(odd) == before
+    odd.put("a.txt", "second", LastModified=LATER)
+    assert odd.run().counts["indexed"] == 1
+    assert odd.bytes_of(key) == b"second"
+    assert len(odd.documents()) == 1
+    assert odd.uploads == 2
 
 
 def test_a_version_between_listing_and_reading_is_not_taken_for_a_gateway_s(odd: Mirror) -> None:
