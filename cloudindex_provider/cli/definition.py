@@ -74,6 +74,7 @@ ARG_CLOUDINDEX_CONN_ID = _arg(
     "--cloudindex-conn-id", help="CloudIndex connection (default: cloudindex_default)", default="cloudindex_default"
 )
 
+ARG_REQUEST_PAYER = _setting("request_payer", action="store_true", default=None)
 _STATE = (ARG_STATE_CONN_ID, ARG_STATE_URL, ARG_OUTPUT)
 _CONNECTIONS = (ARG_AWS_CONN_ID, ARG_CLOUDINDEX_CONN_ID)
 _REPEATED = {"action": "append", "note": "may be repeated"}
@@ -86,6 +87,7 @@ _SYNC = (
     _setting("exclude", **_REPEATED),
     _setting("file_types", note="between commas"),
     _setting("max_file_size"),
+    ARG_REQUEST_PAYER,
     *_CONNECTIONS,
     *_STATE,
 )
@@ -159,7 +161,7 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                     "audit",
                     "repair.audit",
                     "Compare state, S3 and CloudIndex",
-                    (ARG_SOURCE, *_CONNECTIONS, ARG_REPAIR, ARG_STUCK_HOURS, *_STATE),
+                    (ARG_SOURCE, *_CONNECTIONS, ARG_REQUEST_PAYER, ARG_REPAIR, ARG_STUCK_HOURS, *_STATE),
                     "Exit codes: 0 everything agrees, 1 there are findings (also those that --repair put right),"
                     " 2 an error.",
                 ),

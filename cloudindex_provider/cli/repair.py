@@ -103,7 +103,9 @@ def audit(args: Namespace) -> int:
         raise SettingsError(f"--stuck-hours is {args.stuck_hours}, not a number of hours.", field="stuck_hours")
     with state(args) as db:
         source = sources.get_source(db, args.source)
-        settings = SyncSettings(source.project_id, source.bucket, source.prefix, source.sync_id).validate()
+        settings = SyncSettings(
+            source.project_id, source.bucket, source.prefix, source.sync_id, request_payer=bool(args.request_payer)
+        ).validate()
         args.project_id = source.project_id
         with command_session(args, db, lambda _: settings) as ctx:
             done = auditing.audit(ctx, repair=args.repair, user=user(), stuck_hours=args.stuck_hours)

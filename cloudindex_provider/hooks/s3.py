@@ -6,22 +6,25 @@ Builds clients, sends nothing itself.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cloudindex_provider.errors import AccessDeniedError, S3IntegrationError, SettingsError
-from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.s3.error_mapping import redacted, s3_errors
 
 __all__ = ["named_s3_errors", "s3_client"]
 
 # What the connection's own config_kwargs say wins. The readers of several upload loops share one client; a host that
 # drops packets is known after 10 seconds, not after botocore's 60; and S3Source is the one that tries again.
 _DEFAULTS = Config(max_pool_connections=50, connect_timeout=10, retries={"total_max_attempts": 1})
+
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def s3_client(aws_conn_id: str | None, bucket: str) -> Any:
@@ -54,7 +57,9 @@ def _make_client(aws_conn_id: str | None, bucket: str) -> Any:
         with s3_errors("the login", bucket):
             try:
                 hook = S3Hook(aws_conn_id=aws_conn_id)
-                return hook.get_client_type(region_name=hook.region_name, config=_DEFAULTS.merge(hook.config))
+                made = hook.get_client_type(region_name=hook.region_name, config=_DEFAULTS.merge(hook.config))
+                made.meta.events.register("response-received.s3.*", _refuse_redirect, unique_id="cloudindex-redirects")
+                return made
             except ClientError as error:
                 raise _refused_login(error) from None
     except ValueError as error:  # botocore's word for an endpoint that is no URL
@@ -63,6 +68,30 @@ def _make_client(aws_conn_id: str | None, bucket: str) -> Any:
             field="aws_conn_id",
             hint="Correct the connection's extras, such as endpoint_url (http://host:port).",
         ) from None
+
+
+def _refuse_redirect(
+    response_dict: Mapping[str, Any] | None = None, parsed_response: Mapping[str, Any] | None = None, **_: Any
+) -> None:
+    """Stop at a redirect that isn't S3's own. botocore would ask for the bucket's region, be redirected again, and on
+    until Python's stack is full: 81 requests.
+
+    :raises S3IntegrationError: naming where the endpoint leads to
+    """
+    if response_dict is None or response_dict.get("status_code") not in _REDIRECTS:
+        return
+    headers = response_dict.get("headers") or {}
+    code = str(((parsed_response or {}).get("Error") or {}).get("Code", ""))
+    if "x-amz-bucket-region" in headers or code.endswith("Redirect"):
+        return
+    target = urlsplit(str(headers.get("location", "")))
+    to = redacted(f"{target.scheme}://{target.hostname}") if target.hostname else "elsewhere"
+    raise S3IntegrationError(
+        f"The endpoint redirects to {to} ({response_dict['status_code']}).",
+        code="EndpointRedirects",
+        details={"setup": True, "status": response_dict["status_code"]},
+        hint="Set endpoint_url in the AWS connection to where S3 itself answers: https:// or http://, host and port.",
+    )
 
 
 def _refused_login(error: ClientError) -> AccessDeniedError:

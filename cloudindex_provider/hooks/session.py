@@ -83,7 +83,12 @@ def sync_session(
                 prefix=settings.prefix,
                 sync_id=settings.sync_id,
             ),
-            s3=S3Source(s3_client(aws_conn_id, settings.bucket), settings.bucket),
+            s3=S3Source(
+                s3_client(aws_conn_id, settings.bucket),
+                settings.bucket,
+                request_payer=settings.request_payer,
+                max_decoded=settings.selection.max_file_size,
+            ),
             client=client,
             name=name,
             owner=owner,

@@ -65,6 +65,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
     :param listing_ranges: parts of the prefix that are listed side by side, 1 to 64, once it has been listed whole
     :param audit_interval: seconds or timedelta after which a run also compares the state with the project's list; 0:
         never; default: 24 h; never for more than a million documents
+    :param request_payer: agree to pay for requests and transfer, where the bucket is Requester Pays
     :param dry_run: compare and report, write nothing
     :param plan_hash: do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing
     """
@@ -105,6 +106,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         upload_order: str = "key",
         listing_ranges: int | str = DEFAULT_LIMITS.listing_ranges,
         audit_interval: float | timedelta | str | None = None,
+        request_payer: bool | str = False,
         dry_run: bool | str = False,
         plan_hash: str | None = None,
         run_scope: str | None = None,
@@ -143,6 +145,7 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         self.upload_order = upload_order
         self.listing_ranges = listing_ranges
         self.audit_interval = audit_interval
+        self.request_payer = request_payer
         self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # the field's word; Airflow's own is unused
         self.plan_hash = plan_hash
         self.run_scope = run_scope

@@ -7,6 +7,9 @@
     botocore_shortcuts  hands answers to those parsers before botocore's own
     object              one pass over an object's bytes, with its hashes
     place               the store that a client speaks to, in one spelling
+    opening             a GET pinned to an ETag, whatever the storage makes of conditions
+    decoding            Content-Encoding: from stored bytes to the document
+    facts               what answers say of one object, each fact in one spelling
     error_mapping       botocore's exceptions to ours
 
 May import ``errors``, and alone with ``hooks.s3`` botocore. Knows no Airflow, no CloudIndex and no state.

@@ -10,9 +10,10 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from cloudindex_provider.s3.facts import RESTORED, with_stand_ins
 from cloudindex_provider.s3.page import ListedPage
 
-__all__ = ["Page", "parse_page"]
+__all__ = ["Page", "parse_page", "without_empty_times"]
 
 
 class Page(NamedTuple):
@@ -44,13 +45,13 @@ _OWNER = (
 )
 _RESTORE = (
     rf"(?:<RestoreStatus>{_S}(?:<IsRestoreInProgress>(?:true|false)</IsRestoreInProgress>{_S})?"
-    rf"(?:<RestoreExpiryDate>[0-9TZ:.-]+</RestoreExpiryDate>{_S})?</RestoreStatus>{_S})?"
+    rf"(<RestoreExpiryDate>[0-9TZ:.-]+</RestoreExpiryDate>{_S})?</RestoreStatus>{_S})?"  # only of a restored copy
 )
 _CHECKSUM = rf"(?:<ChecksumAlgorithm>[A-Z0-9]*</ChecksumAlgorithm>{_S})*(?:<ChecksumType>[A-Z_]*</ChecksumType>{_S})?"
 _GCS = rf"(?:<Generation>[0-9]*</Generation>{_S}<MetaGeneration>[0-9]*</MetaGeneration>{_S})?"
 _TIME = "[12][0-9-]{9}T[0-9:]{8}"
 _QUOTE = '(?:&quot;|&#34;|")?'
-_ETAG = r"[!#-%'-;=?-~]*"
+_ETAG = r"(?!W/)[!#-%'-;=?-~]*"
 _SIZE = "0|[1-9][0-9]{0,18}"
 # One row: the elements that S3 and the servers like it (MinIO, Ceph, R2, GCS, moto) give, in their order.
 _ROW = re.compile(
@@ -74,6 +75,8 @@ _SHORT_ROWS = tuple(
 )
 _OPEN, _CLOSE = "<Contents>", "</Contents>"
 # XML's own rules on characters, which its parser would have enforced or applied.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_EMPTY_TIME = re.compile(rb"<LastModified>[^<0-9]*</LastModified>|<LastModified\s*/>")
 _NOT_PLAIN = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]")
 _ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos);)?")
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
@@ -81,10 +84,7 @@ _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 def parse_page(body: bytes) -> Page | None:
     """The page, or ``None`` where botocore should read it: not whole, or not as S3 writes it."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return None
+    text = body.decode(errors="surrogateescape")  # of a server that writes keys as they are, and one is no UTF-8
     first, end = text.find(_OPEN), text.rfind(_CLOSE) + len(_CLOSE)
     if first < 0 or end <= first:
         return None
@@ -95,13 +95,36 @@ def parse_page(body: bytes) -> Page | None:
     found = _rows(text, first, end)
     if found is None or leaves.get("KeyCount", str(len(found))) != str(len(found)):
         return None
-    keys, modified, etags, sizes, classes = zip(*found, strict=True)
+    keys, modified, etags, sizes, classes = _columns(found)
     names = _names(keys, url=leaves.get("EncodingType") == "url")
     if names is None:
         return None
-    classes = classes if all(classes) else tuple(one or "STANDARD" for one in classes)
     times = ("Z\n".join(modified) + "Z").split("\n")  # whole seconds, as by HEAD
-    return Page(ListedPage(names, etags, sizes, times, classes), rest.encode())
+    tags = with_stand_ins(etags, times)
+    page = ListedPage(names, tags, sizes, times, classes, has_stand_ins=tags is not etags)
+    odd = not "".join(names).isascii() and any(map(_SURROGATE.search, names))
+    return Page(page.readable() if odd else page, rest.encode(errors="surrogateescape"))
+
+
+def without_empty_times(body: bytes) -> bytes:
+    """The page without those times that say nothing, which botocore would lose the whole page for."""
+    return _EMPTY_TIME.sub(b"", body)
+
+
+def _columns(found: list[tuple[str, ...]]) -> tuple[Any, ...]:
+    """Keys, times, ETags, sizes and storage classes."""
+    columns = list(zip(*found, strict=True))
+    if len(columns) > 5:  # with all its choices: a restored copy is told before the class or after it
+        before, classes, after = columns.pop(4), columns.pop(4), columns.pop(4)
+        restored = [RESTORED if one or other else "" for one, other in zip(before, after, strict=True)]
+        columns.append(tuple(map(_class, classes, restored)))
+    elif not all(columns[4]):
+        columns[4] = tuple(_class(name, "") for name in columns[4])
+    return tuple(columns)
+
+
+def _class(name: str, restored: str) -> str:
+    return (name or "STANDARD") + restored
 
 
 def _rows(text: str, first: int, end: int) -> list[Any] | None:
@@ -137,6 +160,11 @@ def _names(keys: tuple[str, ...], *, url: bool) -> list[str] | tuple[str, ...] |
         names = [_ENTITY.sub(lambda match: _ENTITIES[match[1]], key) for key in keys]
         joined = "\n".join(names)
     if url and ("%" in joined or "+" in joined):
-        at_once = unquote_plus(joined).split("\n")
-        names = at_once if len(at_once) == len(names) else [unquote_plus(key) for key in names]
+        at_once = _unquoted(joined).split("\n")
+        names = at_once if len(at_once) == len(names) else list(map(_unquoted, names))
     return names
+
+
+def _unquoted(text: str) -> str:
+    """Bytes that are no UTF-8 become surrogates: botocore's U+FFFD would be another key, which may be there, too."""
+    return unquote_plus(text, errors="surrogateescape")

@@ -6,14 +6,18 @@ more than its comparison.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from operator import lt
 from typing import Any, NamedTuple, overload
 
 __all__ = ["ListedObject", "ListedPage"]
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ListedObject(NamedTuple):
@@ -32,18 +36,29 @@ _listed: Callable[[tuple[Any, ...]], ListedObject] = partial(tuple.__new__, List
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListedPage(Sequence[ListedObject]):
-    """Listed objects, in the order in which S3 gave them. All columns are of one length."""
+    """Listed objects, in the order in which S3 gave them. All columns are of one length.
+
+    Rows that S3 gave and that are no objects of a sync are told beside them: the same key twice, and keys that are no
+    UTF-8, which nobody can ask for and no state can store.
+    """
 
     keys: Sequence[str] = ()
     etags: Sequence[str] = ()
     sizes: Sequence[str] = ()  # as ``str`` writes the number
     modified: Sequence[str] = ()
     classes: Sequence[str] = ()
+    unreadable: Sequence[str] = ()  # keys, their odd bytes as surrogates
+    repeated: int = 0  # rows
+    has_stand_ins: bool = False  # rows without an ETag, see ``facts.object_tag``
 
     @classmethod
     def of(cls, rows: Iterable[ListedObject]) -> ListedPage:
         """The page of these rows."""
-        return cls(*zip(*((key, etag, str(size), *more) for key, etag, size, *more in rows), strict=True))
+        columns = tuple(zip(*((key, etag, str(size), *more) for key, etag, size, *more in rows), strict=True))
+        if not columns:
+            return cls()
+        keys, etags, sizes, modified, classes = columns
+        return cls(keys, etags, sizes, modified, classes, has_stand_ins=any(etag.startswith("@") for etag in etags))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -60,6 +75,34 @@ class ListedPage(Sequence[ListedObject]):
         if isinstance(at, slice):
             return ListedPage(self.keys[at], self.etags[at], self.sizes[at], self.modified[at], self.classes[at])
         return ListedObject(self.keys[at], self.etags[at], int(self.sizes[at]), self.modified[at], self.classes[at])
+
+    @property
+    def listed(self) -> int:
+        """How many rows S3 gave."""
+        return len(self) + len(self.unreadable) + self.repeated
+
+    def readable(self) -> ListedPage:
+        """The page with its keys that are no UTF-8 set apart."""
+        odd = [at for at, key in enumerate(self.keys) if _SURROGATE.search(key)]
+        return replace(self._without(odd), unreadable=[self.keys[at] for at in odd]) if odd else self
+
+    def once(self, last: str) -> ListedPage:
+        """The page without rows of the key that came just before them; ``last`` came before the page."""
+        before = (last or None, *self.keys)
+        twice = [at for at, key in enumerate(self.keys) if key == before[at]]
+        return replace(self._without(twice), repeated=self.repeated + len(twice)) if twice else self
+
+    def _without(self, places: Iterable[int]) -> ListedPage:
+        out = set(places)
+        kept = [at not in out for at in range(len(self))]
+        return replace(
+            self,
+            keys=list(compress(self.keys, kept)),
+            etags=list(compress(self.etags, kept)),
+            sizes=list(compress(self.sizes, kept)),
+            modified=list(compress(self.modified, kept)),
+            classes=list(compress(self.classes, kept)),
+        )
 
     @property
     def in_order(self) -> bool:

@@ -7,10 +7,7 @@ sent from here, and ``S3Source._retried`` alone decides whether one is sent agai
 
 from __future__ import annotations
 
-import base64
-import binascii
 import bisect
-import re
 import threading
 import time
 from collections import Counter
@@ -26,9 +23,12 @@ from cloudindex_provider.errors import (
     SourceOrderError,
     SourceUnavailableError,
 )
-from cloudindex_provider.s3.botocore_shortcuts import ROWS, fast_get, fast_list
+from cloudindex_provider.s3 import facts
+from cloudindex_provider.s3.botocore_shortcuts import ROWS, fast_get, fast_head, fast_list
+from cloudindex_provider.s3.decoding import coding_of
 from cloudindex_provider.s3.error_mapping import s3_errors
-from cloudindex_provider.s3.object import S3Object
+from cloudindex_provider.s3.object import Proofs, S3Object
+from cloudindex_provider.s3.opening import Opener
 from cloudindex_provider.s3.page import ListedObject, ListedPage
 
 __all__ = ["S3Client", "S3Source"]
@@ -38,7 +38,8 @@ ATTEMPTS = 3
 FIRST_WAIT = 1.0  # seconds before the second attempt
 BACK_OFF = 2  # times as long before each further one
 _HICCUPS = (SourceUnavailableError, SourceIntegrityError)  # the same request may get another answer
-_PLAIN_MD5 = re.compile(r"[0-9a-f]{32}\Z")
+# How storages refuse a question that they don't know, and an old botocore does.
+_NO_SUCH_OPTION = ("NotImplemented", "InvalidArgument", "InvalidRequest", "BadRequest", "ParamValidationError")
 _T = TypeVar("_T")
 
 
@@ -52,15 +53,26 @@ class S3Client(Protocol):
 
 @dataclass(slots=True)
 class S3Source:
-    """One bucket seen through one client. Thread-safe as boto3's clients are; ``calls`` counts requests."""
+    """One bucket seen through one client. Thread-safe as boto3's clients are; ``calls`` counts requests.
+
+    :param request_payer: whoever asks agrees to pay, in a bucket that is Requester Pays
+    :param max_decoded: bytes of a document, where S3 stores it coded; ``None``: any number
+    """
 
     client: S3Client
     bucket: str
+    request_payer: bool = False
+    max_decoded: int | None = None
     calls: Counter[str] = field(default_factory=Counter)
     first_wait: float = FIRST_WAIT
     sleep: Callable[[float], None] = time.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _get: Callable[..., Mapping[str, Any]] | None = None
+    has_no_etags: bool = False  # it has listed objects without an ETag
+    unreadable_keys: list[str] = field(default_factory=list)  # listed since the last take, and no UTF-8
+    proofs: Proofs = field(default_factory=Proofs)
+    _opener: Opener | None = None
+    _head: Callable[..., Mapping[str, Any]] | None = None
+    _asks_for_restores: bool = True
 
     def _retried(self, attempt: Callable[[], _T]) -> _T:
         """What ``attempt`` gives, which is made again after a hiccup of S3. Not to be nested: attempts would multiply.
@@ -81,19 +93,22 @@ class S3Source:
     def _ask_once(self, operation: str, key: str | None, send: Callable[..., Mapping[str, Any]], **request: Any) -> Any:
         with self._lock:
             self.calls[operation] += 1
-        with s3_errors(operation, self.bucket, key):
+        if self.request_payer:
+            request["RequestPayer"] = "requester"
+        with s3_errors(operation, self.bucket, key, request_payer=self.request_payer):
             return send(Bucket=self.bucket, **request)
-
-    def _get_object(self) -> Callable[..., Mapping[str, Any]]:
-        if self._get is None:
-            self._get = fast_get(self.client)
-        return self._get
 
     def take_calls(self) -> dict[str, int]:
         """The requests since the last take, by operation."""
         with self._lock:
             taken = dict(self.calls)
             self.calls.clear()
+        return taken
+
+    def take_unreadable_keys(self) -> list[str]:
+        """The keys since the last take that were listed and are no UTF-8, as Python writes their bytes."""
+        with self._lock:
+            taken, self.unreadable_keys = self.unreadable_keys, []
         return taken
 
     def pages(
@@ -112,6 +127,9 @@ class S3Source:
         while True:
             answer, page = self._page(ask, request, prefix)
             in_order = page.in_order
+            if not in_order or page.keys[0] == last:
+                page = page.once(last)
+                in_order = page.in_order
             self._check_whole(page, answer, prefix, in_order)
             if page and "ContinuationToken" not in request and page.keys[0] <= start_after:
                 raise SourceOrderError(
@@ -142,11 +160,31 @@ class S3Source:
         self, ask: Callable[..., Mapping[str, Any]], request: Mapping[str, Any], prefix: str
     ) -> tuple[Mapping[str, Any], ListedPage]:
         try:
-            answer = self._ask("ListObjectsV2", None, ask, **request)
-            return answer, _rows(answer)
+            answer = self._listing(ask, request)
+            page = _rows(answer)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore trips over XML that isn't S3's, such as two KeyCounts, with whatever its parser raises.
             raise self._unreadable(prefix, f"a page that can't be read ({type(error).__name__})") from None
+        if page.unreadable:
+            with self._lock:
+                self.unreadable_keys += page.unreadable
+        self.has_no_etags = self.has_no_etags or page.has_stand_ins
+        return answer, page
+
+    def _listing(self, ask: Callable[..., Mapping[str, Any]], request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A page that says which archived objects can be read, where the storage knows that question."""
+        # A stand-in for a client has no archive to be asked about.
+        if self._asks_for_restores and hasattr(self.client, "meta"):
+            try:
+                more = {"OptionalObjectAttributes": ["RestoreStatus"]}
+                answer: Mapping[str, Any] = self._ask("ListObjectsV2", None, ask, **request, **more)
+                return answer
+            except S3IntegrationError as error:
+                if error.code not in _NO_SUCH_OPTION and error.details.get("status") != 501:
+                    raise
+                self._asks_for_restores = False
+        plain: Mapping[str, Any] = self._ask("ListObjectsV2", None, ask, **request)
+        return plain
 
     def _unreadable(self, prefix: str, what: str) -> SourceUnavailableError:
         return SourceUnavailableError(
@@ -160,7 +198,7 @@ class S3Source:
         keys = page.keys
         whole = in_order and keys[0].startswith(prefix) and keys[-1].startswith(prefix)
         stray = None if whole else next((key for key in keys if not key.startswith(prefix)), None)
-        if "IsTruncated" in answer and answer.get("KeyCount", len(page)) == len(page) and stray is None:
+        if "IsTruncated" in answer and answer.get("KeyCount", page.listed) == page.listed and stray is None:
             return
         what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
         raise self._unreadable(prefix, what)
@@ -185,108 +223,85 @@ class S3Source:
         :raises SourceChangedError: when it is no longer that object (also where the server ignores If-Match)
         :raises NoSuchKeyError: when it is gone
         """
-        return self._retried(lambda: self._open_once(key, etag, size))
+        return self._retried(lambda: self._objects().open(key, etag, size))
 
     def read(self, key: str, use: Callable[[S3Object], _T], *, etag: str, size: int) -> _T:
         """What ``use`` makes of the opened object; where its bytes break off or are wrong, it is opened and used anew.
 
         :raises S3IntegrationError: as ``open`` and ``S3Object.chunks`` do
         """
-        return self._retried(lambda: use(self._open_once(key, etag, size)))
+        return self._retried(lambda: use(self._objects().open(key, etag, size)))
 
     def sha256(self, key: str, *, etag: str, size: int) -> str:
-        """The SHA-256 of the object's bytes as of ``etag``, which are read to their end for it.
+        """The SHA-256 of the object's document as of ``etag``, which is read to its end for it.
 
         :raises S3IntegrationError: as ``open`` and ``S3Object.chunks`` do
         """
         return self.read(key, S3Object.read_sha256, etag=etag, size=size)
 
-    def _open_once(self, key: str, etag: str, size: int) -> S3Object:
-        answer = self._ask_once("GetObject", key, self._get_object(), Key=key, IfMatch=f'"{etag}"')
-        got = str(answer.get("ETag", "")).strip('"')
-        length = int(answer.get("ContentLength", -1))
-        if got != etag or length != size:
-            answer["Body"].close()
-            raise SourceChangedError(
-                f"s3://{self.bucket}/{key} has changed since it was listed (ETag {got}, {length} bytes).",
-                code="ETagMismatch",
-                key=key,
-            )
-        return S3Object(
-            key=key,
-            etag=etag,
-            size=size,
-            version_id=answer.get("VersionId"),
-            metadata=answer.get("Metadata") or {},
-            _body=answer["Body"],
-            _md5=_md5_of(etag, answer),
-            bucket=self.bucket,
-            last_modified=_iso(answer.get("LastModified")),
-            content_type=str(answer.get("ContentType") or ""),
-        )
+    def _objects(self) -> Opener:
+        if self._opener is None:
+            send = fast_get(self.client)
+
+            def get(key: str, **request: Any) -> Mapping[str, Any]:
+                answer: Mapping[str, Any] = self._ask_once("GetObject", key, send, Key=key, **request)
+                return answer
+
+            self._opener = Opener(self.bucket, get, self._head_once, self.max_decoded, self.proofs)
+        return self._opener
 
     def head(self, key: str) -> ListedObject | None:
         """The object as it is now; ``None`` is S3's 404, the only proof that it is gone.
 
         :raises S3IntegrationError: for every other refusal or failure, which proves nothing
         """
+        return self._retried(lambda: self._head_once(key))
+
+    def _head_object(self) -> Callable[..., Mapping[str, Any]]:
+        if self._head is None:
+            self._head = fast_head(self.client)
+        return self._head
+
+    def _head_once(self, key: str) -> ListedObject | None:
         try:
-            answer = self._ask("HeadObject", key, self.client.head_object, Key=key)
+            answer = self._ask_once("HeadObject", key, self._head_object(), Key=key)
         except NoSuchKeyError as error:
             if error.details.get("status") == 404:
                 return None
             raise
-        return ListedObject(
-            key,
-            str(answer.get("ETag", "")).strip('"'),
-            int(answer["ContentLength"]),
-            _iso(answer.get("LastModified")),
-            str(answer.get("StorageClass") or "STANDARD"),
+        size = facts.length_of(answer)
+        return self._listed_alone(key) if size is None else facts.listed(key, answer, size)
+
+    def _listed_alone(self, key: str) -> ListedObject:
+        """The object by a listing of one key, where HEAD doesn't say its length."""
+        request = {"Prefix": key, "MaxKeys": 1}
+        for item in _rows(self._ask_once("ListObjectsV2", None, self.client.list_objects_v2, **request)):
+            if item.key == key:
+                return item
+        raise S3IntegrationError(
+            f"S3's HEAD doesn't say how long s3://{self.bucket}/{key} is, and a listing doesn't show it.",
+            code="LengthUnknown",
+            key=key,
+            hint="Look at the object with another client, or leave it out with exclude.",
         )
 
     def stored_sha256(self, key: str, *, etag: str, size: int) -> str | None:
-        """The SHA-256 that S3 itself stores of the whole object as of ``etag``; ``None`` where it stores none.
+        """The SHA-256 that S3 itself stores of the whole object as of ``etag``; ``None`` where it stores none, or
+        where the document is another than the stored bytes.
 
         :raises SourceChangedError: when it is no longer that object
         :raises NoSuchKeyError: when it is gone
         """
-        answer = self._ask("HeadObject", key, self.client.head_object, Key=key, ChecksumMode="ENABLED")
-        if (str(answer.get("ETag", "")).strip('"'), answer.get("ContentLength")) != (etag, size):
+        answer = self._ask("HeadObject", key, self._head_object(), Key=key, ChecksumMode="ENABLED")
+        now = facts.object_tag(answer.get("ETag"), facts.time_of(answer.get("LastModified")))
+        if now != etag or facts.length_of(answer) not in (size, None):
             raise SourceChangedError(f"s3://{self.bucket}/{key} has changed since it was listed.", key=key)
-        return _full_object_sha256(answer)
-
-
-def _full_object_sha256(answer: Mapping[str, Any]) -> str | None:
-    # A COMPOSITE checksum is a hash of the parts' hashes.
-    if answer.get("ChecksumType") != "FULL_OBJECT":
-        return None
-    try:
-        digest = base64.b64decode(str(answer.get("ChecksumSHA256") or ""), validate=True)
-    except (ValueError, binascii.Error):
-        return None
-    return digest.hex() if len(digest) == 32 else None
+        return None if coding_of(answer.get("ContentEncoding")) else facts.full_object_sha256(answer)
 
 
 def _rows(answer: Mapping[str, Any]) -> ListedPage:
     page: ListedPage | None = answer.get(ROWS)
-    return ListedPage.of(map(_row, answer.get("Contents") or ())) if page is None else page
-
-
-def _row(item: Mapping[str, Any]) -> ListedObject:
-    return ListedObject(
-        item["Key"],
-        str(item.get("ETag", "")).strip('"'),
-        int(item["Size"]),
-        _iso(item.get("LastModified")),
-        str(item.get("StorageClass") or "STANDARD"),
-    )
-
-
-def _iso(value: Any) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if hasattr(value, "strftime") else str(value or "")
-
-
-def _md5_of(etag: str, answer: Mapping[str, Any]) -> str | None:
-    """The MD5 that the ETag is, or ``None``: ETags under SSE-KMS, DSSE and SSE-C look like one and aren't."""
-    encrypted = answer.get("ServerSideEncryption") not in (None, "AES256") or answer.get("SSECustomerAlgorithm")
-    return etag if _PLAIN_MD5.match(etag) and not encrypted else None
+    if page is not None:
+        return page
+    rows = [facts.listed(item["Key"], item, int(item["Size"])) for item in answer.get("Contents") or ()]
+    return ListedPage.of(rows).readable()

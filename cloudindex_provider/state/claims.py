@@ -43,6 +43,7 @@ __all__ = [
     "release_key",
     "renew",
     "take",
+    "untried",
     "withdraw",
 ]
 
@@ -54,6 +55,7 @@ _INTEND = sa.text(
     f"UPDATE object SET status = '{Status.UPLOADING}', etag = :etag, size = :size, last_modified ="
     " :at, upload_etag = :etag,"
     " upload_size = :size, upload_sha256 = :sha, upload_document_id = NULL, file_name = :name, intent_at = :now,"
+    " listed_etag = :listed_etag, listed_size = :listed_size,"
     " claim_until = :until, revision = revision + 1"
     f" WHERE scope_id = :scope AND key = :key AND (etag = :etag OR revision = :seen) AND {MINE}"
 )
@@ -210,6 +212,18 @@ def give_back(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> 
             connection.execute(_UNDEALT, [{**values, "key": key} for key in sorted(row.key for row in rows)])
 
 
+def untried(db: Database, run: Run) -> list[WorkRow]:
+    """The first and the last of what the run has found and nobody has begun: they stand for all the others."""
+    found = (
+        f"SELECT {WORK_COLUMNS} FROM object WHERE source_id = :source AND {WORK} AND status = '{Status.PENDING}'"
+        " AND queued_run = :run AND claim_owner IS NULL ORDER BY key"
+    )
+    with db.read() as connection:
+        values = {"source": run.source.id, "run": run.id}
+        ends = [connection.execute(sa.text(f"{found}{way} LIMIT 1"), values).one_or_none() for way in ("", " DESC")]
+    return list({row.key: WorkRow(*row) for row in ends if row is not None}.values())
+
+
 def withdraw(db: Database, run: Run, owner: Owner, rows: Sequence[WorkRow]) -> None:
     """Take an intent back whose request is known to have done nothing; the claim stays."""
     if rows:
@@ -244,6 +258,7 @@ def record_intent(
                 "owner": owner.claim, "try": owner.attempt, "scope": run.source.scope_id, "key": row.key,
                 "etag": row.etag, "size": row.size, "name": name, "sha": sha256, "at": row.last_modified,
                 "seen": row.revision, "now": now, "until": now + lease,
+                "listed_etag": row.listed_etag, "listed_size": row.listed_size,
             }  # fmt: skip
             if connection.execute(_INTEND, values).rowcount != 1:
                 raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 _DONE = "claim_owner = NULL, revision = revision + 1"
-_LOOK_AGAIN_AFTER = 86400.0  # seconds of quarantine
+_LOOK_AGAIN_AFTER = 86400.0  # seconds of quarantine, and of a skip that only reading the object has shown
 VANISHED = "S3 lists it, and says 404 when it is read"
 _KEY = "WHERE scope_id = :scope AND key = :key"
 _TAKEN = (
@@ -105,6 +105,7 @@ class Sent:
     version: int | None
     sha256: str | None
     extra_ids: tuple[str, ...] = ()
+    size: int | None = None  # bytes that were sent, where they aren't those that S3 stores
 
 
 def _change(connection: Connection, sets: str, values: dict[str, object], guard: str) -> bool:
@@ -148,7 +149,7 @@ def record_all_sent(db: Database, run: Run, owner: Owner, sent: Sequence[Sent], 
                     for one in kept
                 ],
             )
-            size = 0 if adopted else sum(one.row.upload_size or one.row.size for one in kept)
+            size = 0 if adopted else sum(one.size or one.row.upload_size or one.row.size for one in kept)
             add_counts(connection, run.id, {"adopted" if adopted else "uploaded": len(kept), "bytes": size})
         if lost:
             # Somebody else has the key now, and our bytes may have come after theirs: it must be looked at once more.
@@ -174,8 +175,19 @@ def record_same_bytes(db: Database, run: Run, owner: Owner, row: WorkRow, sha256
         if _change(
             connection,
             f"status = '{Status.INDEXED}', etag = :etag, size = :size, indexed_etag = :etag, indexed_size = :size,"
-            f" indexed_sha256 = :sha, attempts = 0, next_attempt_at = NULL, reason = NULL, {NO_UPLOAD}",
-            row_values(run, owner, row.key, etag=row.etag, size=row.size, sha=sha256),
+            f" indexed_sha256 = :sha, attempts = 0, next_attempt_at = NULL, reason = NULL, last_modified = :at,"
+            f" listed_etag = :listed_etag, listed_size = :listed_size, {NO_UPLOAD}",
+            row_values(
+                run,
+                owner,
+                row.key,
+                etag=row.etag,
+                size=row.size,
+                sha=sha256,
+                at=row.last_modified,
+                listed_etag=row.listed_etag,
+                listed_size=row.listed_size,
+            ),
             MINE,
         ):
             _record(connection, run, row, Outcome.INDEXED, "same bytes")
@@ -238,12 +250,16 @@ def record_gone(db: Database, run: Run, owner: Owner, row: WorkRow, now_there: L
 
 
 def record_skipped(db: Database, run: Run, owner: Owner, row: WorkRow, reason: str) -> None:
-    """The object itself says that it isn't to be indexed. A document that it has already is kept and shown."""
+    """Reading the object has shown that it isn't to be indexed. A document that it has already is kept and shown.
+
+    It is read again a day later: an archive tier is left, and a limit raised, without another ETag.
+    """
     with db.write() as connection:
+        values = {"reason": reason, "next": db.now(connection) + _LOOK_AGAIN_AFTER}
         if _change(
             connection,
-            f"status = '{Status.SKIPPED}', reason = :reason, {NO_UPLOAD}",
-            row_values(run, owner, row.key, reason=reason),
+            f"status = '{Status.SKIPPED}', reason = :reason, next_attempt_at = :next, {NO_UPLOAD}",
+            row_values(run, owner, row.key, **values),
             MINE,
         ):
             _record(connection, run, row, Outcome.SKIPPED, reason)

@@ -64,7 +64,8 @@ _UPSERT = (
     f"INSERT INTO object (scope_id, source_id, intent_at, {', '.join(_COLUMNS)})"
     f" VALUES (:scope, :source, :intent_at, {', '.join(f':{name}' for name in _COLUMNS)})"
     f" ON CONFLICT (scope_id, key) DO UPDATE SET {_SET}, doubtful = 0, attempts = 0, next_attempt_at = NULL,"
-    f" {ANSWERED}, claim_owner = NULL, queued_run = NULL, revision = object.revision + 1"
+    f" {ANSWERED}, listed_etag = NULL, listed_size = NULL,"
+    " claim_owner = NULL, queued_run = NULL, revision = object.revision + 1"
     " WHERE object.source_id = excluded.source_id"
     f" AND {IDLE_OBJECT}"
 )

@@ -100,6 +100,10 @@ class ObjectRow(NamedTuple):
     claim_owner: str | None
     claim_until: float | None
     revision: int
+    last_modified: str = ""
+    next_attempt_at: float | None = None
+    listed_etag: str | None = None
+    listed_size: int | None = None
 
     @property
     def has_document(self) -> bool:
@@ -134,6 +138,8 @@ class WorkRow:
     revision: int
     unanswered: int = 0  # requests with this file alone that got no answer, since the last that got one
     unanswered_at: float | None = None  # the first of them
+    listed_etag: str | None = None  # where the listing gives another ETag or size than HEAD and GET: what it gives
+    listed_size: int | None = None
 
     @property
     def on_probation(self) -> bool:

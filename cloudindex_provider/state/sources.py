@@ -28,7 +28,9 @@ __all__ = [
     "claimed_rows",
     "forget",
     "get_source",
+    "has_odd_etags",
     "list_sources",
+    "note_odd_etags",
     "open_source",
     "peek_source",
 ]
@@ -112,6 +114,19 @@ def peek_source(db: Database, *, project_id: str, bucket: str, prefix: str, sync
         ).one_or_none()
     source_id, scope_id, fingerprint, endpoint = row if row is not None else (0, 0, None, None)
     return Source(source_id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint)
+
+
+def has_odd_etags(db: Database, source: Source) -> bool:
+    """Whether it was proven that ETags of this source look like MD5s and are none."""
+    with db.read() as connection:
+        found = connection.execute(sa.text("SELECT odd_etags FROM source WHERE id = :id"), {"id": source.id})
+        return bool(found.scalar_one_or_none())
+
+
+def note_odd_etags(db: Database, source: Source) -> None:
+    """Remember that they are none."""
+    with db.write() as connection:
+        connection.execute(sa.text("UPDATE source SET odd_etags = 1 WHERE id = :id"), {"id": source.id})
 
 
 def claimed_rows(db: Database, source: Source) -> int:

@@ -134,7 +134,10 @@ def _taken_by_others(connection: Connection, run: Run, items: Sequence[ListedObj
 
 
 def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -> None:
-    wanted = "etag = :etag, size = :size, last_modified = :last_modified, storage_class = :storage_class"
+    wanted = (
+        "etag = :etag, size = :size, last_modified = :last_modified, storage_class = :storage_class,"
+        " listed_etag = NULL, listed_size = NULL"
+    )
     fresh = f"attempts = 0, next_attempt_at = NULL, reason = NULL, {ANSWERED}"
     # A row whose delete had begun may have lost its document: its hash must not pass for something indexed.
     unsure = ", ".join(
@@ -163,7 +166,8 @@ def _update(connection: Connection, run: Run, writes: SweepWrites, now: float) -
     )
     _many(
         connection,
-        f"status = '{Status.SKIPPED}', {wanted}, reason = :reason, {unsure}, claim_owner = NULL",
+        f"status = '{Status.SKIPPED}', {wanted}, reason = :reason, next_attempt_at = NULL, {unsure},"
+        " claim_owner = NULL",
         _UNTOUCHED,
         [{**_seen(run, row, item, now), "reason": reason} for row, item, reason in writes.skip],
     )

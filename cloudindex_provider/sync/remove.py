@@ -22,11 +22,11 @@ from cloudindex_provider.errors import (
     ClaimLostError,
     CloudIndexError,
     ConflictError,
-    CredentialsError,
     DeletesHeldError,
     S3IntegrationError,
     ServerError,
 )
+from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.state import approvals, claims, removals, runs, sources, superseded
 from cloudindex_provider.state.approvals import Hold
@@ -310,12 +310,12 @@ def _keep_because(ctx: SyncContext, one: Removal) -> str | None:
         return "an upload of it may still arrive; the next run deletes it"
     try:
         return None if ctx.s3.head(one.key) is None else "S3 has the object again"
-    except CredentialsError:
-        raise
-    except AccessDeniedError as error:
-        return (
-            f"{error.message} Of a missing key that proves nothing: S3 says 404 where s3:ListBucket is allowed, Ceph"
-            " before April 2026 only without a condition on s3:prefix."
-        )
     except S3IntegrationError as error:
+        if is_about_all(error):
+            raise
+        if isinstance(error, AccessDeniedError):
+            return (
+                f"{error.message} Of a missing key that proves nothing: S3 says 404 where s3:ListBucket is allowed,"
+                " Ceph before April 2026 only without a condition on s3:prefix."
+            )
         return str(error)

@@ -12,7 +12,7 @@ from cloudindex_provider.sync.settings import Selection
 
 __all__ = ["BlockSelector", "SkipReason", "block_selector", "selector"]
 
-# A restored object keeps its class, so these may be readable for a while; the next change of the object shows it.
+# A copy that was restored has another class here, see ``s3.facts.RESTORED``.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
@@ -28,6 +28,7 @@ class SkipReason(StrEnum):
     INVALID_KEY = "invalid_key"
     OWNED_BY_OTHER = "owned_by_other"
     OPTED_OUT = "opted_out"
+    ENCODED = "encoded"  # stored with a Content-Encoding that can't be decoded
 
 
 # (keys, their sizes in digits, their storage classes): see ``block_selector``

@@ -229,6 +229,10 @@ class SyncSettings:
         default="key",
         metadata=_declare("``key``, or ``newest`` or ``smallest`` first", plain, choices=("key", "newest", "smallest")),
     )
+    request_payer: bool = field(
+        default=False,
+        metadata=_declare("agree to pay for requests and transfer, where the bucket is Requester Pays", flag),
+    )
     wait_for_processing: bool = field(
         default=True, metadata=_declare("wait until CloudIndex has processed what was uploaded", flag)
     )

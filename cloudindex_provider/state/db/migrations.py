@@ -292,5 +292,18 @@ ALTER TABLE object ADD COLUMN unanswered_at DOUBLE PRECISION;
 ALTER TABLE pace ADD COLUMN booked_at DOUBLE PRECISION DEFAULT 0 NOT NULL;
 """,
     ),
+    Migration(
+        7,
+        sqlite="""
+ALTER TABLE object ADD COLUMN listed_etag TEXT;
+ALTER TABLE object ADD COLUMN listed_size BIGINT;
+ALTER TABLE source ADD COLUMN odd_etags INTEGER DEFAULT 0 NOT NULL;
+""",
+        postgresql="""
+ALTER TABLE object ADD COLUMN listed_etag TEXT;
+ALTER TABLE object ADD COLUMN listed_size BIGINT;
+ALTER TABLE source ADD COLUMN odd_etags INTEGER DEFAULT 0 NOT NULL;
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

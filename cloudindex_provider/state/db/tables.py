@@ -55,6 +55,7 @@ source = Table(
     Column("endpoint", Text),  # the store that its documents were made from (``s3.place``); not known before a sweep
     Column("looked_at", Double),  # when its project was first looked at, so that nothing is uploaded twice
     Column("audited_at", Double),  # when a run last compared it with its project
+    Column("odd_etags", Integer, nullable=False, server_default=text("0")),  # that look like MD5s and are none
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 
@@ -97,6 +98,9 @@ object_ = Table(
     Column("doubt_until", Double),  # until then a request that is in doubt may still be committed
     Column("unanswered", Integer, nullable=False, server_default=text("0")),  # requests with this file alone
     Column("unanswered_at", Double),  # the first of them
+    # what the listing gives of this very version, where that isn't what HEAD and GET give
+    Column("listed_etag", Text),
+    Column("listed_size", BigInteger),
     sqlite_with_rowid=False,
 )
 Index(

@@ -1,7 +1,7 @@
 """The comparison: two sequences in key order, what S3 lists and what the state holds, to what must be written. Pure.
 
 Level-triggered: a verdict depends on the two rows alone, never on what an earlier run meant to do. Changed means
-another ETag or size, never another time.
+another ETag or size, never another time (which an object without an ETag has in its place: ``s3.facts.object_tag``).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from cloudindex_provider.sync.selection import BlockSelector, SkipReason
 
 __all__ = ["Comparison"]
 
+# Why an object was skipped when it was read, so that the listing alone wouldn't skip it.
+_SEEN_BY_READING = (SkipReason.ARCHIVED, SkipReason.EMPTY, SkipReason.ENCODED, SkipReason.TOO_LARGE)
 _IN_FLIGHT = (Status.UPLOADING, Status.PROCESSING)
 
 
@@ -33,11 +35,13 @@ class Comparison:
 
     :param select: (key, size, storage class) -> reason for a skip, or ``None``
     :param select_all: whether ``select`` certainly skips none of a whole block
+    :param now: the state's time; what reading has shown to be no document is read again after a while
     """
 
     source_id: int
     select: Callable[[str, int, str], SkipReason | None]
     select_all: BlockSelector = _one_by_one
+    now: float = 0.0
 
     def settled(self, page: ListedPage, known: KnownLines) -> tuple[Counter[str], Difference] | None:
         """The counts of those keys of a range that need no work, and its other keys, which are ``block``'s.
@@ -120,7 +124,30 @@ class Comparison:
         elif reason is not None:
             self._unselected(item, row, reason, writes)
         else:
-            _wanted(item, row, writes)
+            self._wanted(item, row, writes)
+
+    def _wanted(self, item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
+        same = _is_same(item, row)
+        reason = self._skipped_when_read(row) if same else None
+        if reason is not None:
+            _skipped(writes, reason)
+            return
+        writes.count(key_class(row))
+        if not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
+            writes.requeue.append((row, item))
+        elif row.status == Status.QUARANTINED:
+            writes.underway.append(row)
+        else:
+            writes.waiting.append((row, item))
+
+    def _skipped_when_read(self, row: ObjectRow) -> SkipReason | None:
+        """Why the object was skipped when it was read last, as long as that holds."""
+        if row.status != Status.SKIPPED:
+            return None
+        if row.reason == SkipReason.OPTED_OUT:
+            return SkipReason.OPTED_OUT  # the object said so itself; a new version is asked again
+        waits = row.next_attempt_at is not None and row.next_attempt_at > self.now
+        return SkipReason(row.reason) if waits and row.reason in _SEEN_BY_READING else None
 
     def _of_another(self, item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
         """A key of another sync. That owns only what it has or works on: what it skips may be taken over."""
@@ -154,8 +181,23 @@ class Comparison:
             writes.skip.append((row, item, reason))
 
 
+def _is_same(item: ListedObject, row: ObjectRow) -> bool:
+    """Whether the listing means the version that the row does; see ``_is_listed_so``."""
+    return (row.etag, row.size) == (item.etag, item.size) or _is_listed_so(item, row)
+
+
+def _is_listed_so(item: ListedObject, row: ObjectRow) -> bool:
+    """Whether the listing gives what it gave when HEAD and GET gave the row's ETag and size. The time is compared,
+    too: old bytes that are put back have their old ETag, and a new time."""
+    then = (row.listed_etag, row.listed_size, row.last_modified)
+    return row.listed_etag is not None and then == (item.etag, item.size, item.last_modified)
+
+
 def _is_indexed(item: ListedObject, row: ObjectRow) -> bool:
-    return row.document_id is not None and (row.indexed_etag, row.indexed_size) == (item.etag, item.size)
+    indexed = (row.indexed_etag, row.indexed_size)
+    if row.document_id is None or indexed == (item.etag, item.size):
+        return row.document_id is not None
+    return indexed == (row.etag, row.size) and _is_listed_so(item, row)
 
 
 def _unchanged(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
@@ -169,24 +211,10 @@ def _unchanged(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
         writes.restore.append((row, item))
 
 
-def _wanted(item: ListedObject, row: ObjectRow, writes: SweepWrites) -> None:
-    same = (row.etag, row.size) == (item.etag, item.size)
-    if same and row.status == Status.SKIPPED and row.reason == SkipReason.OPTED_OUT:
-        _skipped(writes, SkipReason.OPTED_OUT)  # the object said so itself; a new version is asked again
-        return
-    writes.count(key_class(row))
-    if not same or row.status in (Status.INDEXED, Status.SKIPPED, Status.DELETING):
-        writes.requeue.append((row, item))
-    elif row.status == Status.QUARANTINED:
-        writes.underway.append(row)
-    else:
-        writes.waiting.append((row, item))
-
-
 def _in_flight(item: ListedObject, row: ObjectRow, reason: SkipReason | None, writes: SweepWrites) -> None:
     """An upload that has begun goes on and is this run's work, whatever S3 has or the selection says by now."""
     writes.count(key_class(row))
-    if reason is None and (row.etag, row.size) != (item.etag, item.size):
+    if reason is None and not _is_same(item, row):
         writes.replace_wanted.append((row, item))
     else:
         writes.underway.append(row)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cloudindex_provider.api.limits import request_estimate
-from cloudindex_provider.errors import PlanChangedError
+from cloudindex_provider.errors import PlanChangedError, S3IntegrationError, SourceUnavailableError
+from cloudindex_provider.s3.error_mapping import is_about_all
+from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
 from cloudindex_provider.state import accounts, blocks, claims, runs, sweep
@@ -22,10 +24,11 @@ from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.detect.guard import delete_guard
 from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items
 from cloudindex_provider.sync.detect.scan import scan
-from cloudindex_provider.sync.selection import block_selector, selector
+from cloudindex_provider.sync.selection import SkipReason, block_selector, selector
 
 __all__ = ["Detection", "count_backlog", "detect", "preview"]
 
+UNSEEN = "?"  # an ETag that no object has
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
 
 
@@ -149,12 +152,32 @@ def _ranges(ctx: SyncContext) -> list[KeyRange]:
 def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) -> Iterator[SweepWrites]:
     """Every block's findings, counted."""
     selection = ctx.settings.selection
-    comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection))
+    with ctx.db.read() as connection:
+        now = ctx.db.now(connection)
+    comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection), now)
     for writes in _named(ctx, comparison) if ctx.settings.keys is not None else scan(ctx, comparison, ranges):
         _add(found.counts, writes.counts)
         yield writes
+    yield from _unreadable(ctx, found)
+    if ctx.s3.has_no_etags:
+        ctx.log.warning(
+            "s3://%s lists objects without an ETag. Their size and time decide whether they have changed, so a change"
+            " within the same second that keeps the size is not noticed.",
+            ctx.settings.bucket,
+        )
     for name in DETECTED:
         found.counts.setdefault(name, 0)
+
+
+def _unreadable(ctx: SyncContext, found: Detection) -> Iterator[SweepWrites]:
+    """Listed keys that are no UTF-8: skipped, each for itself. No state can hold them, and nobody can ask for them."""
+    keys = ctx.s3.take_unreadable_keys()
+    if keys:
+        counts = {name: len(keys) for name in ("listed", "skipped", f"skipped:{SkipReason.INVALID_KEY}")}
+        _add(found.counts, counts)
+        shown = ", ".join(repr(key.encode(errors="surrogateescape")) for key in keys[:EXAMPLES])
+        ctx.log.warning("%d keys of s3://%s are no UTF-8 and are skipped: %s", len(keys), ctx.settings.bucket, shown)
+        yield SweepWrites(counts=counts)
 
 
 def _feed(ctx: SyncContext, digest: PlanHash, writes: SweepWrites) -> list[PlanItem]:
@@ -176,8 +199,28 @@ def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[SweepWrites]:
     keys = sorted(set(ctx.settings.keys or ()))
     for start in range(0, len(keys), 100):
         some = keys[start : start + 100]
-        listed = [item for key in some if (item := ctx.s3.head(key))]
+        listed = _looked_up(ctx, some)
         yield comparison.block(listed, blocks.read_keys(ctx.db, ctx.source, some))
+
+
+def _looked_up(ctx: SyncContext, keys: Sequence[str]) -> list[ListedObject]:
+    """What S3 has of these keys now. One of which it doesn't say it is queued, so that its upload says why.
+
+    :raises S3IntegrationError: where it is proven to be about all of them, or S3 fails for each
+    """
+    listed, failed = [], []
+    for key in keys:
+        try:
+            item = ctx.s3.head(key)
+        except S3IntegrationError as error:
+            if is_about_all(error):
+                raise
+            failed.append(error)
+            item = ListedObject(key, UNSEEN, 1, "", "STANDARD")
+        listed += [item] if item is not None else []
+    if len(failed) == len(keys) > 1 and all(isinstance(error, SourceUnavailableError) for error in failed):
+        raise failed[0]
+    return listed
 
 
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:

@@ -14,14 +14,13 @@ from typing import Any
 
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import (
-    AccessDeniedError,
-    CredentialsError,
-    InvalidObjectStateError,
     NoSuchKeyError,
+    S3IntegrationError,
     SourceChangedError,
-    SourceIntegrityError,
+    SourceUnavailableError,
     StateError,
 )
+from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import rebuilt, repairs, sources
@@ -229,11 +228,11 @@ def listed_digest(ctx: SyncContext, item: Listed) -> Digest:
             return Digest(ctx.s3.stored_sha256(listed.key, etag=listed.etag, size=listed.size))
         # What isn't selected gets a row only to say which document it has.
         return Digest(None) if item.reason is not None else object_digest(ctx.s3, listed)
-    except CredentialsError:
-        raise
     except (SourceChangedError, NoSuchKeyError):
         return Digest(None)  # since it was listed; the next sync sees what it is
-    except (AccessDeniedError, InvalidObjectStateError, SourceIntegrityError) as error:
+    except S3IntegrationError as error:
+        if is_about_all(error) or isinstance(error, SourceUnavailableError):
+            raise
         return Digest(None, problem=str(error))
 
 

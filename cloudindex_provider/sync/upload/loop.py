@@ -9,14 +9,15 @@ service had given no answer, so that a file which breaks the service costs no ot
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cloudindex_provider.api.limits import fit_request
 from cloudindex_provider.errors import ClaimLostError, IncompleteListError, StateError, UnsettledUploadsError
-from cloudindex_provider.state import claims, doubts, runs
+from cloudindex_provider.state import claims, doubts, runs, sources
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.state.upload_queue import UploadQueue
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
@@ -42,12 +43,24 @@ def upload(ctx: SyncContext) -> UploadSummary:
     """
     run = ctx.run()
     loop = _UploadLoop(ctx, run, Sender(ctx, run), Readers(ctx))
-    with ClaimKeeper(ctx):
+    with ClaimKeeper(ctx), _etags_remembered(ctx):
         try:
             loop.run_until_done()
         finally:
             runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
     return loop.sender.summary
+
+
+@contextmanager
+def _etags_remembered(ctx: SyncContext) -> Iterator[None]:
+    """What was once proven of the source's ETags isn't proven by two reads in every run."""
+    proofs = ctx.s3.proofs
+    known = sources.has_odd_etags(ctx.db, ctx.source)
+    proofs.etags_are_md5 = proofs.etags_are_md5 and not known
+    yield
+    if not (known or proofs.etags_are_md5):
+        ctx.log.info("ETags of s3://%s look like MD5s and are none: they aren't compared any more.", ctx.source.bucket)
+        sources.note_odd_etags(ctx.db, ctx.source)
 
 
 @dataclass(slots=True)

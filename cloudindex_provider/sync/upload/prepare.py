@@ -1,5 +1,10 @@
 """From a claimed row to a file part: the object opened at its ETag, small ones read ahead, and what needs no upload.
 
+A request's length must be known before it is sent, and of an object that is stored with a Content-Encoding only a pass
+over it tells how long its document is. A large one is therefore read twice: once for length and hash, which is kept,
+and once more, pinned to the same ETag, while it is sent. That costs a second GET of bytes that are small because they
+are compressed; a spool file would cost every worker disk for as many documents as it sends at once.
+
 Writes nothing. Every way in which S3 may have changed since the listing is found here, before an upload's intent.
 """
 
@@ -13,29 +18,30 @@ from typing import Any
 from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.errors import (
     AccessDeniedError,
-    CredentialsError,
     InvalidObjectStateError,
     NoSuchKeyError,
     S3IntegrationError,
     SourceChangedError,
-    SourceIntegrityError,
-    SourceUnavailableError,
 )
-from cloudindex_provider.s3.object import S3Object
+from cloudindex_provider.s3.error_mapping import is_about_all
+from cloudindex_provider.s3.object import DECODED_TOO_LARGE, UNKNOWN_CODING, S3Object
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.naming import file_name
+from cloudindex_provider.sync.selection import SkipReason
 
 __all__ = [
     "SMALL",
     "Broken",
     "Gone",
-    "OptedOut",
     "Prepared",
     "Ready",
     "SameBytes",
+    "Skipped",
+    "gone_or_changed",
+    "may_be_opened",
     "may_be_same",
     "prepare",
     "source_failure",
@@ -48,11 +54,12 @@ _LOOKS = 2  # at an object that isn't what was listed
 
 @dataclass(slots=True, eq=False)
 class Ready:
-    """To be uploaded. ``sha256`` is known before the upload for small objects only."""
+    """To be uploaded. ``sha256`` is known before the upload for small objects and decoded ones only."""
 
     row: WorkRow
     name: str
     object: S3Object
+    size: int  # bytes of the document, which may be more than S3 stores
     data: bytes | None
     sha256: str | None
     ctx: SyncContext
@@ -60,7 +67,7 @@ class Ready:
 
     def part(self) -> FilePart:
         """The file of the request."""
-        return FilePart(self.name, self.row.size, self._open, self.object.content_type or "application/octet-stream")
+        return FilePart(self.name, self.size, self._open, self.object.content_type or "application/octet-stream")
 
     def _open(self) -> Iterator[bytes]:
         if self.data is not None:
@@ -72,7 +79,7 @@ class Ready:
 
     def uploaded_sha256(self) -> str | None:
         """The hash of what was sent, after it was."""
-        return self.sha256 or self.object.sha256
+        return self.object.sha256 or self.sha256
 
     def metadata(self) -> dict[str, Any]:
         """What CloudIndex's S3 guide sends along with a document."""
@@ -82,6 +89,7 @@ class Ready:
             "size": self.row.size,
             "lastModified": self.object.last_modified,
             "contentType": self.object.content_type,
+            "contentEncoding": self.object.coding,
             "versionId": self.object.version_id,
         }
         return {name: value for name, value in facts.items() if value not in (None, "")}
@@ -114,10 +122,11 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class OptedOut:
-    """Its metadata says that it isn't to be indexed."""
+class Skipped:
+    """The object itself, or the state that it is in, says that it isn't to be indexed."""
 
     row: WorkRow
+    reason: SkipReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +137,9 @@ class Broken:
     error: S3IntegrationError
 
 
-Prepared = Ready | SameBytes | Gone | OptedOut | Broken
+Prepared = Ready | SameBytes | Gone | Skipped | Broken
 
-# What is about one object; anything else (no such bucket, bad credentials) is about the whole task and goes up.
-_OF_ONE_OBJECT = (SourceIntegrityError, AccessDeniedError, InvalidObjectStateError, SourceUnavailableError)
+_SKIPS = {DECODED_TOO_LARGE: SkipReason.TOO_LARGE, UNKNOWN_CODING: SkipReason.ENCODED}  # by the error's code
 
 
 def may_be_same(row: WorkRow) -> bool:
@@ -142,8 +150,20 @@ def may_be_same(row: WorkRow) -> bool:
 def prepare(ctx: SyncContext, row: WorkRow) -> Prepared:
     """Look at the row's object: a small one is read, a large one opened. Safe to use from any thread.
 
-    :raises S3IntegrationError: when S3 fails in a way that isn't about one object
+    :raises S3IntegrationError: only where it is proven to be about all objects; any other is this object's failure
     """
+    try:
+        return _prepared(ctx, row)
+    except InvalidObjectStateError:  # also a class that is listed like any other, in an archive tier
+        return Skipped(row, SkipReason.ARCHIVED)
+    except S3IntegrationError as error:
+        if is_about_all(error):
+            raise
+        reason = _SKIPS.get(error.code)
+        return Broken(row, error) if reason is None else Skipped(row, reason)
+
+
+def _prepared(ctx: SyncContext, row: WorkRow) -> Prepared:
     for look in range(1, _LOOKS + 1):  # what has changed since the listing is taken as it is now, once
         try:
             return ctx.s3.read(row.key, partial(_looked_at, ctx, row), etag=row.etag, size=row.size)
@@ -153,12 +173,54 @@ def prepare(ctx: SyncContext, row: WorkRow) -> Prepared:
                 return Gone(row, now)
             if look == _LOOKS:
                 return _restless(row, now, error)
-            row = replace(row, etag=now.etag, size=now.size, last_modified=now.last_modified)
-        except CredentialsError:
-            raise
-        except _OF_ONE_OBJECT as error:
-            return Broken(row, error)
+            row = _as_it_is(row, now)
     raise AssertionError("the last look returns")
+
+
+def _as_it_is(row: WorkRow, now: ListedObject) -> WorkRow:
+    """The row at what HEAD says. Of the same time, it is the listed object with another ETag or size than the listing
+    gives it: what was listed is kept beside it, so that the next listing is known to mean this."""
+    same = bool(now.last_modified) and now.last_modified == row.last_modified
+    listed = (row.listed_etag or row.etag, row.size if row.listed_size is None else row.listed_size)
+    listed_etag, listed_size = listed if same and (now.etag, now.size) != listed else (None, None)
+    return replace(
+        row,
+        etag=now.etag,
+        size=now.size,
+        last_modified=now.last_modified,
+        listed_etag=listed_etag,
+        listed_size=listed_size,
+    )
+
+
+def gone_or_changed(ctx: SyncContext, row: WorkRow) -> Gone | Broken:
+    """What has become of an object that is no longer the one that was listed.
+
+    :raises S3IntegrationError: only where it is proven to be about all objects
+    """
+    try:
+        return Gone(row, ctx.s3.head(row.key))
+    except S3IntegrationError as error:
+        if is_about_all(error):
+            raise
+        return Broken(row, error)
+
+
+def may_be_opened(ctx: SyncContext, row: WorkRow) -> bool:
+    """Whether S3 lets the object be read, whatever else it says of it.
+
+    :raises S3IntegrationError: only where it is proven to be about all objects
+    """
+    try:
+        ctx.s3.open(row.key, etag=row.etag, size=row.size).close()
+    except AccessDeniedError as error:
+        if is_about_all(error):
+            raise
+        return False
+    except S3IntegrationError as error:
+        if is_about_all(error):
+            raise
+    return True
 
 
 def _restless(row: WorkRow, now: ListedObject, error: S3IntegrationError) -> Prepared:
@@ -177,14 +239,31 @@ def source_failure(error: S3IntegrationError) -> Failure:
 def _looked_at(ctx: SyncContext, row: WorkRow, opened: S3Object) -> Prepared:
     if str(opened.metadata.get(OPT_OUT, "")).lower() == "skip":
         opened.close()
-        return OptedOut(row)
-    data, sha256 = None, None
-    if row.size <= SMALL:
-        data = b"".join(opened.chunks())
-        sha256 = opened.sha256
+        return Skipped(row, SkipReason.OPTED_OUT)
+    data = None
+    if row.size <= SMALL or not opened.as_stored:
+        data = _small(opened)
     elif may_be_same(row):
-        sha256 = opened.read_sha256()  # one more read of S3 costs less than an upload and its processing
+        opened.read_sha256()  # one more read of S3 costs less than an upload and its processing
+    sha256, size = opened.sha256, row.size if opened.sent is None else opened.sent
     if sha256 is not None and sha256 == row.indexed_sha256 and may_be_same(row):
         return SameBytes(row, sha256)
+    if not size:
+        return Skipped(row, SkipReason.EMPTY)
+    if size > ctx.settings.selection.max_file_size:
+        return Skipped(row, SkipReason.TOO_LARGE)
     name = file_name(ctx.settings.bucket, row.key)
-    return Ready(row, name, opened, data, sha256, ctx, _used=sha256 is not None)
+    return Ready(row, name, opened, size, data, sha256, ctx, _used=sha256 is not None)
+
+
+def _small(opened: S3Object) -> bytes | None:
+    """The document, read to its end; ``None`` where it is too large to be held."""
+    held: list[bytes] | None = []
+    size = 0
+    for piece in opened.chunks():
+        size += len(piece)
+        if size > SMALL:
+            held = None
+        elif held is not None:
+            held.append(piece)
+    return None if held is None else b"".join(held)

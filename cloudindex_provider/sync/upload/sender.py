@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from cloudindex_provider.api.limits import fit_request
 from cloudindex_provider.api.models import Document, FileError, UploadResult
 from cloudindex_provider.errors import (
     AccessDeniedError,
@@ -20,7 +21,6 @@ from cloudindex_provider.errors import (
     ClaimLostError,
     CloudIndexError,
     ConflictError,
-    CredentialsError,
     NoSuchKeyError,
     PayloadTooLargeError,
     S3IntegrationError,
@@ -31,13 +31,24 @@ from cloudindex_provider.errors import (
     StoppedError,
     UnsupportedTypeError,
 )
+from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.state import claims, doubts, outcomes, superseded
 from cloudindex_provider.state.outcomes import Failure, Sent
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.processing import SEVERAL
 from cloudindex_provider.sync.upload.binding import Lookup, bind
-from cloudindex_provider.sync.upload.prepare import Broken, Gone, OptedOut, Prepared, Ready, SameBytes, source_failure
+from cloudindex_provider.sync.upload.prepare import (
+    Broken,
+    Gone,
+    Prepared,
+    Ready,
+    SameBytes,
+    Skipped,
+    gone_or_changed,
+    may_be_opened,
+    source_failure,
+)
 
 __all__ = ["Sender", "UploadSummary"]
 
@@ -103,7 +114,8 @@ class Sender:
                 self._record_unsent(item)
             if ready and at_request is not None:
                 at_request()
-            self._send(ready)
+            for some in self._requests(ready):
+                self._send(some)
             self._judge_refusals()
         finally:
             for item in ready:
@@ -123,8 +135,16 @@ class Sender:
         self._denied += sum(isinstance(error, AccessDeniedError) for error in broken)
         if len(broken) == len(prepared) > 1 and all(isinstance(error, SourceUnavailableError) for error in broken):
             raise broken[0]
-        if not self._read and self._denied >= _DENIED_IN_ALL:
+        if not self._read and self._denied >= _DENIED_IN_ALL and not self._may_read_others():
             raise next(error for error in broken if isinstance(error, AccessDeniedError))
+
+    def _may_read_others(self) -> bool:
+        """Whether what is still to come may be read, or nothing is: a folder that is denied must not stop the rest."""
+        others = claims.untried(self.ctx.db, self.run)
+        if not others or any(may_be_opened(self.ctx, row) for row in others):
+            self._denied = 0
+            return True
+        return False
 
     def _record_unsent(self, item: Prepared) -> None:
         """Write what needs no upload."""
@@ -136,12 +156,19 @@ class Sender:
                 self._fail(item.row, Failure(_STALE_LISTING))
             case Gone():
                 outcomes.record_gone(db, run, owner, item.row, item.now)
-            case OptedOut():
-                outcomes.record_skipped(db, run, owner, item.row, "opted_out")
+            case Skipped():
+                outcomes.record_skipped(db, run, owner, item.row, item.reason)
             case Broken():
                 self._fail(item.row, source_failure(item.error))
 
     # Requests
+
+    def _requests(self, ready: list[Ready]) -> Iterator[list[Ready]]:
+        """In one request, mostly: rows are claimed by what S3 stores, and decoded documents are larger than that."""
+        while ready:
+            number = fit_request((item.size for item in ready), self.ctx.settings.limits.max_request_size)
+            yield ready[:number]
+            ready = ready[number:]
 
     def _send(self, ready: list[Ready], resends: int = _RESENDS) -> None:
         if not ready:
@@ -192,13 +219,12 @@ class Sender:
         """S3 failed in the middle of a body: the request was never whole, so nothing was taken."""
         self._nothing_done(ready)
         bad = [item for item in ready if item.row.key == error.key]
-        if not bad or isinstance(error, CredentialsError):
+        if not bad or is_about_all(error):
             raise error
         self._send([item for item in ready if item not in bad], resends)
         for item in bad:
             if isinstance(error, NoSuchKeyError | SourceChangedError):
-                now = self.ctx.s3.head(item.row.key)
-                outcomes.record_gone(self.ctx.db, self.run, self.ctx.owner, item.row, now)
+                self._record_unsent(gone_or_changed(self.ctx, item.row))
             elif resends and isinstance(error, SourceIntegrityError | SourceUnavailableError):
                 self._send([item], resends - 1)
             else:
@@ -348,7 +374,7 @@ class Sender:
 
     def _taken(self, ready: Sequence[Ready], taken: Mapping[str, Document]) -> None:
         sent = [
-            Sent(item.row, taken[item.name].id, taken[item.name].version, item.uploaded_sha256())
+            Sent(item.row, taken[item.name].id, taken[item.name].version, item.uploaded_sha256(), size=item.size)
             for item in ready
             if item.name in taken
         ]

@@ -17,6 +17,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "exclude": (["--exclude", "tmp/*"], ["tmp/*"]),
     "file_types": (["--file-types", ".PDF, md"], ["pdf", "md"]),
     "max_file_size": (["--max-file-size", "100"], 100),
+    "request_payer": (["--request-payer"], True),
     "max_request_size": (["--max-request-size", "200"], 200),
     "keys": (["--key", "docs/a,b", "--key", "docs/c"], ["docs/a,b", "docs/c"]),
     "on_removed": (["--on-removed", "keep"], "keep"),

@@ -10,7 +10,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from cloudindex_provider.s3 import botocore_shortcuts
-from cloudindex_provider.s3.botocore_shortcuts import fast_get
+from cloudindex_provider.s3.botocore_shortcuts import fast_get, fast_head
 
 WHEN = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 PLAIN = "Fri, 02 Jan 2026 03:04:05 GMT"
@@ -29,17 +29,18 @@ class _Raw:
         pass
 
 
-def client(modified: str | None, status: int = 200) -> Any:
+def client(modified: str | None, status: int = 200, **more: str) -> Any:
     """A client whose every request has this answer."""
     made = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
     headers = {"ETag": '"e"', "Content-Length": "0", "x-amz-meta-a": "b", "x-amz-version-id": "v"}
+    headers |= {name.replace("_", "-"): value for name, value in more.items()}
     if modified is not None:
         headers["Last-Modified"] = modified
 
     def answer(**_: Any) -> AWSResponse:
         return AWSResponse("https://s3", status, headers, _Raw())
 
-    made.meta.events.register("before-send.s3.GetObject", answer)
+    made.meta.events.register("before-send.s3.*", answer)
     return made
 
 
@@ -55,6 +56,27 @@ def test_answers_are_those_of_the_client(modified: str | None) -> None:
     fast = fast_get(made)(Bucket="b", Key="k")
     assert facts(fast) == facts(plain)
     assert fast.get("LastModified") == (WHEN if modified else None)
+
+
+@pytest.mark.parametrize("ask", [fast_get, fast_head])
+@pytest.mark.parametrize(
+    ("modified", "more", "expected"),
+    [
+        (f"{PLAIN}, {PLAIN}", {}, WHEN),
+        ("nonsense", {}, None),
+        ("", {}, None),
+        (PLAIN, {"Expires": "0"}, WHEN),
+        (PLAIN, {"Expires": "in a year, perhaps"}, WHEN),
+        (PLAIN, {"x-amz-missing-meta": "some", "x-amz-mp-parts-count": "1, 1", "x-amz-tagging-count": "x"}, WHEN),
+        (PLAIN, {"x-amz-object-lock-retain-until-date": "never"}, WHEN),
+        (PLAIN, {"Content-Length": "0, 0"}, WHEN),
+    ],
+)
+def test_headers_with_nonsense_cost_no_object(ask: Any, modified: str, more: dict[str, str], expected: Any) -> None:
+    """Doubled by a proxy, or written by a person: what isn't needed isn't read, and what is doubled is read once."""
+    answer = ask(client(modified, **more))(Bucket="b", Key="k")
+    assert answer.get("LastModified") == expected
+    assert (answer["ETag"], answer["ContentLength"], answer["Metadata"]) == ('"e"', 0, {"a": "b"})
 
 
 def test_only_our_own_calls_are_touched(monkeypatch: pytest.MonkeyPatch) -> None:

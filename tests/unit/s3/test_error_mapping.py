@@ -14,14 +14,14 @@ from botocore.client import Config
 from botocore.stub import Stubber
 
 from cloudindex_provider import errors
-from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.s3.error_mapping import is_about_all, redacted, s3_errors
 from cloudindex_provider.s3.source import S3Source
 from tests.support.mirror import s3_client
 
 
 def refusal(code: str, status: int) -> boto.ClientError:
     answer = {
-        "Error": {"Code": code, "Message": "secret words of the server"},
+        "Error": {"Code": code, "Message": "words of\nthe server, key AKIAIOSFODNN7EXAMPLE."},
         "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "R1"},
     }
     return boto.ClientError(answer, "GetObject")
@@ -66,7 +66,7 @@ def test_an_answer_becomes_a_type(code: str, status: int, expected: type[errors.
     assert type(error) is expected
     assert (error.code, error.key) == (code, "a/b")
     assert error.details == {"bucket": "docs", "operation": "GetObject", "status": status, "request_id": "R1"}
-    assert "secret words" not in str(error)
+    assert f"({code}: words of the server, key ***)" in error.message
     assert error.__cause__ is None
     assert error.__suppress_context__
 
@@ -97,6 +97,13 @@ def test_bad_credentials_are_told_from_missing_rights(code: str) -> None:
         (boto.NoCredentialsError(), errors.CredentialsError),
         (boto.PartialCredentialsError(provider="env", cred_var="x"), errors.CredentialsError),
         (boto.CredentialRetrievalError(provider="role", error_msg="x"), errors.CredentialsError),
+        (boto.UnauthorizedSSOTokenError(), errors.CredentialsError),
+        (boto.SSOTokenLoadError(error_msg="x"), errors.CredentialsError),
+        (boto.ProfileNotFound(profile="x"), errors.CredentialsError),
+        (boto.MissingDependencyException(msg="x"), errors.S3IntegrationError),
+        (FileNotFoundError(2, "No such file", "/token"), errors.CredentialsError),
+        (RecursionError(), errors.S3IntegrationError),
+        (ConnectionResetError("by peer"), errors.SourceUnavailableError),
         (boto.ParamValidationError(report="x"), errors.S3IntegrationError),
         (boto.InvalidEndpointDiscoveryConfigurationError(config_value="x"), errors.S3IntegrationError),
     ],
@@ -109,6 +116,77 @@ def test_what_never_got_an_answer_becomes_a_type(error: Exception, expected: typ
     assert (mapped.code, mapped.key) == (type(error).__name__, "a/b")
     assert mapped.hint
     assert "pw@" not in str(mapped)
+
+
+def test_a_body_cut_short_is_told_as_cut_short() -> None:
+    """In some versions of botocore this error is one of the HTTP client's, too."""
+    error = caught(boto.ResponseStreamingError(error="IncompleteRead(3 bytes read)"))
+    assert "its body is cut short" in error.message
+    assert "can't be reached" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("User: arn:aws:sts::1:x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:k", "kms:Decrypt"),
+        ("User: x is not authorized to perform: s3:GetObject on resource: y", "s3:GetObject on its objects"),
+        ("Access Denied", "set request_payer"),
+    ],
+)
+def test_a_refusal_s_remedy_is_the_right_that_s3_names(said: str, remedy: str) -> None:
+    """And S3's own words are in the message."""
+    answer = {"Error": {"Code": "AccessDenied", "Message": said}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    error = caught(boto.ClientError(answer, "GetObject"))
+    assert said in error.message
+    assert remedy in error.hint
+
+
+@pytest.mark.parametrize("error", [KeyError("ContentLength"), ValueError("Expires"), TypeError(), AttributeError("x")])
+def test_what_botocore_trips_over_is_about_the_key(error: Exception) -> None:
+    """An answer that can't be read, with the reason; never a reason to stop everything."""
+    found = caught(error)
+    assert (found.code, found.key) == ("AnswerUnreadable", "a/b")
+    assert type(error).__name__ in found.message
+    assert not is_about_all(found)
+    with pytest.raises(type(error)), s3_errors("ListObjectsV2", "docs"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "all_of_them"),
+    [
+        (refusal("AccessDenied", 403), False),
+        (refusal("KMS.DisabledException", 400), False),
+        (refusal("InvalidRequest", 400), False),
+        (refusal("UnavailableForLegalReasons", 451), False),
+        (refusal("NoSuchKey", 404), False),
+        (refusal("SlowDown", 503), False),
+        (refusal("ExpiredToken", 400), True),
+        (refusal("NoSuchBucket", 404), True),
+        (refusal("PermanentRedirect", 301), True),
+        (refusal("AuthorizationHeaderMalformed", 400), True),
+        (boto.NoCredentialsError(), True),
+        (boto.MissingDependencyException(msg="x"), True),
+        (boto.ParamValidationError(report="Invalid length for parameter Key"), False),
+        (boto.ReadTimeoutError(endpoint_url="x"), False),
+        (boto.RangeError(value=1, param="x", min_value=2, max_value=3), False),
+        (ConnectionResetError("by peer"), False),
+        (FileNotFoundError(2, "No such file", "/token"), True),
+        (RecursionError(), True),
+        (boto.UnsupportedS3ArnError(arn="x"), True),
+    ],
+    ids=str,
+)
+def test_only_what_is_proven_to_be_about_all_objects_is(error: Exception, all_of_them: bool) -> None:
+    """Credentials, the bucket, the setup; whatever else a key was refused for is the key's."""
+    assert is_about_all(caught(error)) is all_of_them
+
+
+def test_secrets_in_somebody_else_s_words_are_masked() -> None:
+    """Keys, passwords in URLs, signatures; on one line, and bounded."""
+    said = redacted("http://user:pw@host/?X-Amz-Signature=abc&x=1\nAKIAIOSFODNN7EXAMPLE \ud800" + "y" * 500)
+    assert said.startswith("http://***@host/?X-Amz-Signature=***&x=1 *** ")
+    assert len(said) == 300
 
 
 def test_other_exceptions_pass() -> None:

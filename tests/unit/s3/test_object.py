@@ -29,7 +29,8 @@ def test_hashes_are_those_of_all_chunks_in_order(size: int, md5: bool) -> None:
     hashes = Hashes(size, md5=md5)
     assert len(threads()) == int(md5 and size > 0)
     for chunk in CHUNKS:
-        hashes.update(chunk)
+        hashes.stored(chunk)
+        hashes.given(chunk)
     assert hashes.sha256() == hashlib.sha256(DATA).hexdigest()
     assert hashes.md5() == (hashlib.md5(DATA, usedforsecurity=False).hexdigest() if md5 else None)
     assert threads() == []

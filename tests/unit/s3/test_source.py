@@ -83,14 +83,12 @@ def test_utf8_order_is_order() -> None:
     "pages",
     [
         [page("b", "a")],
-        [page("a", "a")],
-        [page("a", "b", token="t"), page("b")],
         [page("a", "b", token="t"), page("a")],
         [page("\U0001f600", "\uffee")],  # UTF-16's order
     ],
 )
 def test_disorder_is_an_error_that_names_both_keys(pages: list[dict[str, Any]]) -> None:
-    """Two keys out of order, also across pages or twice the same, stop the listing."""
+    """Two keys out of order, also across pages, stop the listing."""
     with pytest.raises(errors.SourceOrderError) as caught:
         keys_of(S3Source(FakeS3(*pages), "docs"))
     assert caught.value.previous >= str(caught.value.key)
@@ -311,9 +309,8 @@ def test_the_md5_is_checked_only_where_the_etag_is_one(
     "answer",
     [
         {"ETag": '"other"', "ContentLength": 4},
-        {"ETag": '"e"', "ContentLength": 5},
+        {"ETag": '"e"', "ContentLength": 3},
         {"ContentLength": 4},
-        {"ETag": '"e"'},
     ],
 )
 def test_a_server_that_ignores_if_match_is_caught(answer: dict[str, Any]) -> None:
@@ -329,6 +326,85 @@ def test_what_get_says_is_kept(opened: Opener) -> None:
     item = opened(b"x", VersionId="v", Metadata={"a": "b"}, ContentType="text/x", LastModified=DAY)
     facts = (item.version_id, item.metadata, item.content_type, item.last_modified)
     assert facts == ("v", {"a": "b"}, "text/x", "2026-01-02T03:04:05Z")
+
+
+def test_a_key_twice_across_pages_counts_once() -> None:
+    """The last key of a page again at the head of the next."""
+    assert keys_of(S3Source(FakeS3(page("a", "b", token="t"), page("b", "c")), "docs")) == ["a", "b", "c"]
+
+
+def test_keys_that_are_no_utf8_disturb_neither_order_nor_count() -> None:
+    """In S3's order of bytes they stand elsewhere than in Python's order of characters."""
+    source = S3Source(FakeS3(page("a", "b\udc80", "b\u00e9", "c", KeyCount=4)), "docs")
+    assert keys_of(source) == ["a", "b\u00e9", "c"]
+    assert source.take_unreadable_keys() == ["b\udc80"]
+
+
+class ByETag(FakeS3):
+    """A server that takes an ETag in some spellings only, and gives it in one."""
+
+    def __init__(self, given: str, *taken: str | None) -> None:
+        super().__init__(head={"ETag": given, "ContentLength": 4, "LastModified": DAY})
+        self.given, self.taken = given, taken
+
+    def get_object(self, **request: Any) -> Any:
+        refused = request.get("IfMatch") not in self.taken
+        answer = {"ETag": self.given, "ContentLength": 4, "Body": io.BytesIO(b"text"), "LastModified": DAY}
+        return self._answer(request, refusal("PreconditionFailed", 412) if refused else answer)
+
+
+@pytest.mark.parametrize(("given", "taken"), [('W/"e"', "e"), ("e", "e"), ('W/"e"', None), ('"e"', '"e"')])
+def test_a_412_for_the_very_etag_of_head_is_asked_otherwise(given: str, taken: str | None) -> None:
+    """Unquoted, then without a condition; what was learned is remembered, and the answer is compared all the same."""
+    s3 = ByETag(given, taken)
+    source = S3Source(s3, "docs")
+    for _ in range(2):
+        assert b"".join(source.open("k", etag="e", size=4).chunks()) == b"text"
+    assert [ask.get("IfMatch") for ask in s3.asked][-1] == taken
+    assert source.take_calls()["GetObject"] <= 4
+    with pytest.raises(errors.SourceChangedError):
+        source.open("k", etag="other", size=4)
+
+
+@pytest.mark.parametrize("answer", [{}, {"ContentLength": "4, 4"}])
+def test_an_answer_without_a_length_is_counted(answer: dict[str, Any]) -> None:
+    """Neither GET nor HEAD needs a Content-Length; HEAD's is told by a listing of that key."""
+    full = {"ETag": '"e"', "LastModified": DAY, **answer}
+    s3 = FakeS3(page("k", "kk"), get={**full, "Body": io.BytesIO(b"text")}, head=full)
+    source = S3Source(s3, "docs")
+    assert b"".join(source.open("k", etag="e", size=4).chunks()) == b"text"
+    found = source.head("k")
+    assert found is not None
+    assert (found.key, found.size) == ("k", 4 if answer else 1)
+
+
+def test_a_body_without_a_length_that_is_cut_is_an_error() -> None:
+    """Fewer bytes than are stored never pass, however often they come."""
+
+    class Cut(FakeS3):
+        def get_object(self, **request: Any) -> Any:
+            return self._answer(request, {"ETag": "e", "Body": io.BytesIO(b"tex")})
+
+    source = S3Source(Cut(), "docs", first_wait=0)
+    with pytest.raises(errors.SourceIntegrityError, match="3 bytes of 4"):
+        source.sha256("k", etag="e", size=4)
+    assert source.take_calls() == {"GetObject": 3}
+
+
+def test_two_identical_reads_prove_that_an_etag_is_no_md5() -> None:
+    """One wrong read is a damaged one; the same bytes twice are what is there, and no ETag is compared after that."""
+
+    bodies = [b"teXt", b"text", b"text", b"more"]
+
+    class Odd(FakeS3):
+        def get_object(self, **request: Any) -> Any:
+            return self._answer(request, {"ETag": WRONG, "ContentLength": 4, "Body": io.BytesIO(bodies.pop(0))})
+
+    source = S3Source(Odd(), "docs", first_wait=0)
+    assert source.sha256("k", etag=WRONG, size=4) == hashlib.sha256(b"text").hexdigest()
+    assert source.take_calls() == {"GetObject": 3}
+    assert not source.proofs.etags_are_md5
+    assert source.sha256("k2", etag=WRONG, size=4) == hashlib.sha256(b"more").hexdigest()
 
 
 # A server

@@ -39,7 +39,7 @@ class Row:
 
     name: str
     fault: Callable[[], S3Fault]
-    first: str  # outcome of a: indexed, failed, gone or the name of the error that the run ends with
+    first: str  # outcome of a: indexed, failed, gone, skipped or the name of the error that the run ends with
     words: str = ""  # the reason names this, beside the key
 
 
@@ -51,7 +51,10 @@ ROWS = [
     Row("internal error for long", lambda: refused(500, "InternalError"), "failed", "InternalError"),
     Row("request timeout", lambda: refused(400, "RequestTimeout", 2), "indexed"),
     Row("denied", lambda: refused(403, "AccessDenied"), "failed", "s3:GetObject"),
-    Row("archived", lambda: refused(403, "InvalidObjectState"), "failed", "Restore the object"),
+    Row("archived", lambda: refused(403, "InvalidObjectState"), "skipped"),
+    Row("customer's own key", lambda: refused(400, "InvalidRequest"), "failed", "InvalidRequest: asked for"),
+    Row("key of KMS disabled", lambda: refused(400, "KMS.DisabledException"), "failed", "KMS.DisabledException"),
+    Row("taken down by law", lambda: refused(451, "UnavailableForLegalReasons"), "failed", "Legal"),
     Row("expired token", lambda: refused(400, "ExpiredToken"), "CredentialsError", "credentials"),
     Row("unknown key", lambda: refused(403, "InvalidAccessKeyId"), "CredentialsError", "credentials"),
     Row("gone, says GET alone", lambda: refused(404, "NoSuchKey"), "failed", "disagree"),
@@ -83,7 +86,7 @@ def test_a_fault_of_one_object_costs_no_other(
     s3_proxy.add(row.fault())
     try:
         report = proxied.run()
-        outcome = next((one for one in ("failed", "gone") if report.counts[one]), "indexed")
+        outcome = next((one for one in ("failed", "gone", "skipped") if report.counts[one]), "indexed")
         said = report.failures[0]["reason"] or "" if report.failures else ""
         proxied.assert_agreement(but=() if outcome == "indexed" else {key}, rows=False)
         assert report.counts["quarantined"] == 0
@@ -96,7 +99,7 @@ def test_a_fault_of_one_object_costs_no_other(
     assert outcome == row.first
     assert row.words in said
     s3_proxy.reset()
-    proxied.time_passes(4000)
+    proxied.time_passes(25 * 3600)
     proxied.run_to_the_end()
     proxied.assert_agreement()
     assert proxied.uploads == 2
@@ -104,7 +107,7 @@ def test_a_fault_of_one_object_costs_no_other(
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(403, "AccessDenied"), (403, "InvalidObjectState"), (503, "SlowDown"), (500, "InternalError")],
+    [(403, "AccessDenied"), (400, "KMS.DisabledException"), (503, "SlowDown"), (500, "InternalError")],
 )
 def test_what_cannot_be_read_keeps_its_document_and_is_never_quarantined(
     proxied: Mirror, s3_proxy: S3FaultProxy, status: int, code: str
@@ -139,16 +142,30 @@ def test_expired_credentials_stop_the_task_and_strike_nothing(proxied: Mirror, s
 
 
 def test_an_identity_that_may_read_nothing_stops_early(proxied: Mirror, s3_proxy: S3FaultProxy) -> None:
-    """A missing s3:GetObject is one failure of the task after a hundred objects, without a strike."""
+    """A missing s3:GetObject is one failure of the task after a hundred objects and two more, without a strike."""
     proxied.put_many(140)
     with (
         s3_proxy.failing(S3Fault("error", status=403, code="AccessDenied", times=None)),
         pytest.raises(SyncError, match="s3:GetObject"),
     ):
         proxied.run()
-    assert s3_proxy.count("GetObject") <= 100
+    assert s3_proxy.count("GetObject") <= 102
     assert not any(row.attempts for row in proxied.rows().values())
     proxied.time_passes(4000)
+    proxied.run()
+    proxied.assert_agreement()
+
+
+def test_a_folder_that_is_denied_stops_no_other(proxied: Mirror, s3_proxy: S3FaultProxy) -> None:
+    """More than a hundred objects that may not be read, before those that may: the others are indexed in that run."""
+    for number in range(130):
+        proxied.put(f"a/{number:03d}.txt", "not for us")
+    key = proxied.put("b.txt", "for us")
+    with s3_proxy.failing(S3Fault("error", key="docs/a/", status=403, code="AccessDenied", times=None)):
+        for _ in range(2):
+            report = proxied.run()
+            assert (report.counts["failed"], len(proxied.documents())) == (130, 1)
+    assert proxied.bytes_of(key) == b"for us"
     proxied.run()
     proxied.assert_agreement()
 
