@@ -13,7 +13,7 @@ from itertools import islice
 from operator import lt
 from typing import Any, NamedTuple, overload
 
-__all__ = ["ListedObject", "ListedPage"]
+__all__ = ["ListedObject", "ListedPage", "iso_time"]
 
 
 class ListedObject(NamedTuple):
@@ -68,3 +68,8 @@ class ListedPage(Sequence[ListedObject]):
         ``str`` compares by code point, which is the order of UTF-8 bytes and so S3's.
         """
         return bool(self.keys) and all(map(lt, self.keys, islice(self.keys, 1, None)))
+
+
+def iso_time(value: Any) -> str:
+    """A time as botocore gives it, as ISO 8601 in UTC; what isn't a time stays as it is."""
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if hasattr(value, "strftime") else str(value or "")
