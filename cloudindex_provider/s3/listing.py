@@ -5,9 +5,9 @@ Sends nothing itself: how a page is asked for, and how often, is ``S3Source``'s.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from cloudindex_provider.errors import S3IntegrationError, SourceOrderError, SourceUnavailableError
@@ -15,6 +15,9 @@ from cloudindex_provider.s3.botocore_shortcuts import ROWS
 from cloudindex_provider.s3.page import ListedObject, ListedPage, iso_time
 
 __all__ = ["Listing"]
+
+_BARREN = 10_000  # pages in a row that bring nothing new; S3 gives some where much was deleted
+_REPEATED = 10  # pages more than there are others; with a key a page, a key that is listed twice makes one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,11 @@ class Listing:
     ask: Callable[..., Mapping[str, Any]]
 
     def pages(
-        self, prefix: str = "", *, start_after: str = "", upto: str | None = None, page_size: int = 1000
+        self, prefix: str = "", *, start_after: str = "", page_size: int = 1000, ordered: bool = True
     ) -> Iterator[ListedPage]:
-        """The objects under ``prefix`` after ``start_after`` up to ``upto``, in key order, a page at a time.
+        """The objects under ``prefix`` after ``start_after``, a page at a time, in key order.
 
+        :param ordered: whether the storage must list in key order; without it a key may come more than once
         :raises SourceOrderError: when two keys are out of order
         :raises S3IntegrationError: when a page can't be had; nothing after it is known then
         """
@@ -39,33 +43,20 @@ class Listing:
         if start_after:
             request["StartAfter"] = start_after
         last = start_after  # of a page, the key before it
+        progress = _Progress(self.bucket)
         while True:
             answer, page = self._page(request, prefix)
-            in_order = page.in_order
-            self._check_whole(page, answer, prefix, in_order)
-            if page and "ContinuationToken" not in request and page.keys[0] <= start_after:
-                raise SourceOrderError(
-                    f"bucket {self.bucket} was asked for keys after {start_after!r} and listed {page.keys[0]!r}.",
-                    code="ListingStart",
-                    hint="This storage ignores StartAfter: set listing_ranges to 1.",
-                    previous=start_after,
-                    key=page.keys[0],
-                )
-            last = self._check_order(page, last, in_order)
-            beyond = upto is not None and last >= upto
-            if upto is not None and last > upto:
-                page = page[: bisect.bisect_right(page.keys, upto)]
+            self._check_whole(page, answer, prefix)
+            if ordered:
+                page = self._once_in_order(page, last, begins="ContinuationToken" not in request)
+                last = page.keys[-1] if page else last
             if page:
-                yield page
-            if beyond or not answer.get("IsTruncated"):
+                yield replace(page, last=not answer["IsTruncated"], as_of=_as_of(answer))
+            if not answer["IsTruncated"]:
                 return
-            token = answer.get("NextContinuationToken")
-            if not token or token == request.get("ContinuationToken"):
-                raise S3IntegrationError(
-                    f"bucket {self.bucket}: a listing says that it goes on, but not where.",
-                    code="ListingTokenMissing",
-                    hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
-                )
+            token = progress.token(answer, page, ordered=ordered)
+            if token == request.get("ContinuationToken"):
+                raise progress.error()
             request["ContinuationToken"] = token
 
     def _page(self, request: Mapping[str, Any], prefix: str) -> tuple[Mapping[str, Any], ListedPage]:
@@ -83,29 +74,74 @@ class Listing:
             hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
         )
 
-    def _check_whole(self, page: ListedPage, answer: Mapping[str, Any], prefix: str, in_order: bool) -> None:
+    def _check_whole(self, page: ListedPage, answer: Mapping[str, Any], prefix: str) -> None:
         """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""
         keys = page.keys
-        whole = in_order and keys[0].startswith(prefix) and keys[-1].startswith(prefix)
+        whole = page.in_order and keys[0].startswith(prefix) and keys[-1].startswith(prefix)
         stray = None if whole else next((key for key in keys if not key.startswith(prefix)), None)
-        if "IsTruncated" in answer and answer.get("KeyCount", len(page)) == len(page) and stray is None:
+        # Directory buckets may count what multipart uploads under way have for prefixes.
+        counts = (len(page), len(page) + len(answer.get("CommonPrefixes") or ()))
+        if "IsTruncated" in answer and answer.get("KeyCount", len(page)) in counts and stray is None:
             return
         what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
         raise self._unreadable(prefix, what)
 
-    def _check_order(self, page: ListedPage, last: str, in_order: bool) -> str:
-        if in_order and (page.keys[0] > last or not last):
-            return page.keys[-1]
+    def _once_in_order(self, page: ListedPage, last: str, *, begins: bool) -> ListedPage:
+        """The page, where its keys come after ``last`` in key order; what comes twice side by side is there once."""
+        if not page or (page.in_order and page.keys[0] > last):
+            return page
+        if begins and page.keys[0] < last:
+            raise SourceOrderError(
+                f"bucket {self.bucket} was asked for keys after {last!r} and listed {page.keys[0]!r}.",
+                code="ListingStart",
+                previous=last,
+                key=page.keys[0],
+            )
+        page = page.once(last)
         for key in page.keys:
-            if key <= last and last:
+            if key <= last:
                 raise SourceOrderError(
-                    f"bucket {self.bucket} listed {key!r} after {last!r}.",
-                    code="ListingOrder",
-                    previous=last,
-                    key=key,
+                    f"bucket {self.bucket} listed {key!r} after {last!r}.", code="ListingOrder", previous=last, key=key
                 )
             last = key
-        return last
+        return page
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Whether a listing goes on: a storage that answers the same again and again would never come to an end."""
+
+    bucket: str
+    barren: int = 0  # pages in a row without a key that is new
+    repeated: int = 0  # pages that were there before
+    tokens: set[int] = field(default_factory=set)  # hashes, where no order shows progress
+    pages: set[int] = field(default_factory=set)  # hashes, too
+
+    def token(self, answer: Mapping[str, Any], page: ListedPage, *, ordered: bool) -> str:
+        """Where a truncated listing goes on.
+
+        :raises S3IntegrationError: when it doesn't say, or goes round in circles
+        """
+        token = answer.get("NextContinuationToken")
+        self.barren = 0 if page else self.barren + 1
+        if not token or self.barren > _BARREN:
+            raise self.error()
+        if not ordered:
+            content = hash(tuple(page.keys))
+            self.repeated += bool(page) and content in self.pages
+            if hash(token) in self.tokens or self.repeated > _REPEATED + len(self.pages):
+                raise self.error()
+            self.tokens.add(hash(token))
+            self.pages.add(content)
+        return str(token)
+
+    def error(self) -> S3IntegrationError:
+        """What such a listing is answered by."""
+        return S3IntegrationError(
+            f"bucket {self.bucket}: a listing says that it goes on, but not where.",
+            code="ListingTokenMissing",
+            hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
+        )
 
 
 def _rows(answer: Mapping[str, Any]) -> ListedPage:
@@ -121,3 +157,11 @@ def _row(item: Mapping[str, Any]) -> ListedObject:
         iso_time(item.get("LastModified")),
         str(item.get("StorageClass") or "STANDARD"),
     )
+
+
+def _as_of(answer: Mapping[str, Any]) -> str:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        return iso_time(parsedate_to_datetime(headers["date"]))
+    except (KeyError, ValueError, TypeError):
+        return ""

@@ -32,18 +32,27 @@ _listed: Callable[[tuple[Any, ...]], ListedObject] = partial(tuple.__new__, List
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListedPage(Sequence[ListedObject]):
-    """Listed objects, in the order in which S3 gave them. All columns are of one length."""
+    """Listed objects, in the order in which S3 gave them. All columns are of one length.
+
+    :param last: whether the listing ends with it; a part of a page doesn't know
+    :param as_of: when the storage answered, by its own clock, ISO 8601 UTC; "" where it doesn't say
+    """
 
     keys: Sequence[str] = ()
     etags: Sequence[str] = ()
     sizes: Sequence[str] = ()  # as ``str`` writes the number
     modified: Sequence[str] = ()
     classes: Sequence[str] = ()
+    last: bool = False
+    as_of: str = ""
 
     @classmethod
     def of(cls, rows: Iterable[ListedObject]) -> ListedPage:
         """The page of these rows."""
-        return cls(*zip(*((key, etag, str(size), *more) for key, etag, size, *more in rows), strict=True))
+        columns: list[Sequence[str]] = list(
+            zip(*((key, etag, str(size), *more) for key, etag, size, *more in rows), strict=True)
+        )
+        return cls(*columns[:5]) if columns else cls()  # type: ignore[arg-type] # five columns of text
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -60,6 +69,18 @@ class ListedPage(Sequence[ListedObject]):
         if isinstance(at, slice):
             return ListedPage(self.keys[at], self.etags[at], self.sizes[at], self.modified[at], self.classes[at])
         return ListedObject(self.keys[at], self.etags[at], int(self.sizes[at]), self.modified[at], self.classes[at])
+
+    def once(self, before: str) -> ListedPage:
+        """Without the rows whose key is that of the row before, which is ``before`` for the first; the newest stays."""
+        kept: list[int] = []
+        for at, key in enumerate(self.keys):
+            if kept and key == self.keys[kept[-1]]:
+                kept[-1] = max(kept[-1], at, key=self.modified.__getitem__)
+            elif kept or key != before:
+                kept.append(at)
+        columns = (self.keys, self.etags, self.sizes, self.modified, self.classes)
+        keys, etags, sizes, modified, classes = ([column[at] for at in kept] for column in columns)
+        return ListedPage(keys, etags, sizes, modified, classes)
 
     @property
     def in_order(self) -> bool:

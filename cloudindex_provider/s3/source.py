@@ -97,11 +97,11 @@ class S3Source:
         return taken
 
     def pages(
-        self, prefix: str = "", *, start_after: str = "", upto: str | None = None, page_size: int = 1000
+        self, prefix: str = "", *, start_after: str = "", page_size: int = 1000, ordered: bool = True
     ) -> Iterator[ListedPage]:
         """The objects under ``prefix``, a page at a time: see ``listing.Listing.pages``."""
         ask = partial(self._ask, "ListObjectsV2", None, fast_list(self.client))
-        return Listing(self.bucket, ask).pages(prefix, start_after=start_after, upto=upto, page_size=page_size)
+        return Listing(self.bucket, ask).pages(prefix, start_after=start_after, page_size=page_size, ordered=ordered)
 
     def open(self, key: str, *, etag: str, size: int) -> S3Object:
         """The object's bytes as of ``etag``.

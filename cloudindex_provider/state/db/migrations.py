@@ -230,5 +230,10 @@ CREATE TABLE document_list (
 );
 """,
     ),
+    Migration(
+        3,
+        sqlite="ALTER TABLE source ADD COLUMN listing TEXT;",
+        postgresql="ALTER TABLE source ADD COLUMN listing TEXT;",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -52,6 +52,7 @@ source = Table(
     Column("sync_id", Text, nullable=False),
     Column("fingerprint", Text),  # of the selection that the last complete listing was judged by
     Column("last_sweep_at", Double),  # seconds since 1970, the database server's clock, as all times here
+    Column("listing", Text),  # ``sync.detect.ways.Way``, where the storage can't list as S3 does
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudindex_provider.errors import S3IntegrationError
-from cloudindex_provider.s3.ranges import KeyRange, PageEnds, even_bounds, key_ranges, list_ranges
+from cloudindex_provider.s3.ranges import KeyRange, PageCuts, even_bounds, key_ranges, list_ranges
 from cloudindex_provider.s3.source import S3Source
 from tests.support.memory_s3 import MemoryS3, client_error
 
@@ -85,7 +85,7 @@ def test_bounds_are_even(pages: int, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, pages) for cut in cuts), pages]
     listings = []
     for low, high in itertools.pairwise(edges):
-        ends = PageEnds()
+        ends = PageCuts()
         for number in range(low, high):
             ends.add(f"{number:06d}")
         assert len(ends.keys) <= 256

@@ -9,7 +9,7 @@ import pytest
 
 from cloudindex_provider.errors import S3IntegrationError
 from cloudindex_provider.state import blocks
-from cloudindex_provider.state.sweep import read_bounds
+from cloudindex_provider.state.listings import read_bounds
 from cloudindex_provider.sync.detect.detection import detect, preview
 from tests.support.memory_s3 import client_error
 from tests.support.mirror import Mirror
