@@ -3,7 +3,8 @@
     order        ``tree``: each folder's entries by name, as file systems and SeaweedFS list; ``utf16``: as Java and
                  JavaScript sort; ``hashed``: none at all, as directory buckets
     start_after  ``ignored``; ``inclusive``; ``stale``: a listing that was broken off is kept, and resumed by whoever
-                 asks for what comes after its last key (MinIO's gateways, JuiceFS); ``refused``: as directory buckets
+                 asks for what comes after its last key (MinIO's gateways, JuiceFS); ``skips``: the next two keys are
+                 left out; ``refused``: as directory buckets
     tokens       ``missing`` where a page says that there are more; ``same`` for ever; ``round``: a new one each time,
                  and the first page again; ``cycle``: two that take turns; ``always``: also where nothing follows;
                  ``odd``: text that no key is
@@ -86,7 +87,8 @@ class LyingS3(MemoryS3):
         place = _ORDERS[self.order]
         begin = place(start_after)
         inclusive = self.start_after == "inclusive"
-        return [row for row in rows if place(row["Key"]) > begin or (inclusive and row["Key"] == start_after)]
+        found = [row for row in rows if place(row["Key"]) > begin or (inclusive and row["Key"] == start_after)]
+        return found[2:] if self.start_after == "skips" else found
 
     def _rows(self, bucket: str, prefix: str) -> list[dict[str, Any]]:
         with self._lock:
