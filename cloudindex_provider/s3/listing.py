@@ -16,6 +16,7 @@ from cloudindex_provider.s3.page import ListedObject, ListedPage, iso_time
 
 __all__ = ["Listing"]
 
+_START = "ListingStart"  # a listing that doesn't begin where it was asked to
 _BARREN = 10_000  # pages in a row that bring nothing new; S3 gives some where much was deleted
 _REPEATED = 10  # pages more than there are others; with a key a page, a key that is listed twice makes one
 
@@ -63,6 +64,11 @@ class Listing:
         try:
             answer = self.ask(**request)
             return answer, _rows(answer)
+        except S3IntegrationError as error:
+            if "StartAfter" not in request or "ContinuationToken" in request or not _is_about_the_request(error):
+                raise
+            start = request["StartAfter"]
+            raise SourceOrderError(f"{error.message} It was asked for keys after {start!r}.", code=_START) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # botocore trips over XML that isn't S3's, such as two KeyCounts, with whatever its parser raises.
             raise self._unreadable(prefix, f"a page that can't be read ({type(error).__name__})") from None
@@ -93,7 +99,7 @@ class Listing:
         if begins and page.keys[0] < last:
             raise SourceOrderError(
                 f"bucket {self.bucket} was asked for keys after {last!r} and listed {page.keys[0]!r}.",
-                code="ListingStart",
+                code=_START,
                 previous=last,
                 key=page.keys[0],
             )
@@ -142,6 +148,11 @@ class _Progress:
             code="ListingTokenMissing",
             hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
         )
+
+
+def _is_about_the_request(error: S3IntegrationError) -> bool:
+    """Whether the storage may not know a parameter; a class of its own says that it is about something else."""
+    return type(error) is S3IntegrationError or error.code == "NotImplemented"
 
 
 def _rows(answer: Mapping[str, Any]) -> ListedPage:

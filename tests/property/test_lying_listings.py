@@ -33,7 +33,7 @@ SETTLED = "status = 'indexed', document_id = 'd', indexed_etag = etag, indexed_s
 lies = st.fixed_dictionaries(
     {
         "order": st.sampled_from(["bytes", "bytes", "tree", "utf16", "hashed"]),
-        "start_after": st.sampled_from(["honest", "honest", "ignored", "inclusive", "stale", "skips"]),
+        "start_after": st.sampled_from(["honest", "honest", "ignored", "inclusive", "stale", "skips", "refused"]),
         "tokens": st.sampled_from(["honest"] * 6 + ["always", "odd", *HOPELESS]),
         "key_count": st.sampled_from([0] * 8 + [1, -1]),
         "duplicates": st.sampled_from([0, 0, 1, 2, 3]),

@@ -174,13 +174,14 @@ def test_ranges_that_do_not_agree_where_they_meet_are_given_up(lying: Mirror, ca
     lying.assert_agreement()
 
 
-def test_a_storage_that_ignores_where_to_start_is_listed_in_one_range(
-    lying: Mirror, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("lie", ["ignored", "refused"])
+def test_a_storage_that_cannot_begin_at_a_key_is_listed_in_one_range(
+    lying: Mirror, caplog: pytest.LogCaptureFixture, lie: str
 ) -> None:
     """Said once, remembered, and nothing is deleted by it."""
     lying.put_many(20)
     lying.run()
-    lying.s3.start_after = "ignored"
+    lying.s3.start_after = lie
     lying.remove("0001.txt")
     report = lying.run()
     assert (report.counts["removed"], report.counts["unchanged"]) == (1, 19)
