@@ -334,9 +334,9 @@ class SourceIntegrityError(S3IntegrationError):
 
 
 class SourceOrderError(S3IntegrationError):
-    """S3 listed ``key`` after ``previous``, out of order: the comparison can't be trusted; nothing was written."""
+    """S3 listed ``key`` after ``previous``, or not where a listing was cut: none that relies on order is right."""
 
-    default_hint = "This storage doesn't list keys in UTF-8 byte order as S3 does, so it can't be synced."
+    default_hint = "This storage doesn't list keys in UTF-8 byte order as S3 does. A sync lists it in another way."
     field_names = (*S3IntegrationError.field_names, "previous")
 
     def __init__(self, message: str, *, previous: str = "", **fields: Any) -> None:

@@ -1,8 +1,11 @@
 """Amazon's S3, read only: pages of a listing, objects pinned to their ETag, proofs of absence.
 
     source              all that is asked of S3, over an injected boto3 client, with its retries
+    listing             what a page must be to be believed, and one page after the other
     page                what a listing gives: objects, and pages by column
     ranges              a prefix in ranges of keys, listed side by side
+    seams               where two ranges meet: do they agree?
+    gathered            a listing in no order, brought into order
     list_xml            a page of ListObjectsV2, parsed fast
     botocore_shortcuts  hands answers to those parsers before botocore's own
     object              one pass over an object's bytes, with its hashes

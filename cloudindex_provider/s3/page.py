@@ -40,6 +40,9 @@ class ListedPage(Sequence[ListedObject]):
 
     Rows that S3 gave and that are no objects of a sync are told beside them: the same key twice, and keys that are no
     UTF-8, which nobody can ask for and no state can store.
+
+    :param last: whether the listing ends with it; a part of a page doesn't know
+    :param as_of: when the storage answered, by its own clock, ISO 8601 UTC; "" where it doesn't say
     """
 
     keys: Sequence[str] = ()
@@ -50,6 +53,8 @@ class ListedPage(Sequence[ListedObject]):
     unreadable: Sequence[str] = ()  # keys, their odd bytes as surrogates
     repeated: int = 0  # rows
     has_stand_ins: bool = False  # rows without an ETag, see ``facts.object_tag``
+    last: bool = False
+    as_of: str = ""
 
     @classmethod
     def of(cls, rows: Iterable[ListedObject]) -> ListedPage:
@@ -86,10 +91,15 @@ class ListedPage(Sequence[ListedObject]):
         odd = [at for at, key in enumerate(self.keys) if _SURROGATE.search(key)]
         return replace(self._without(odd), unreadable=[self.keys[at] for at in odd]) if odd else self
 
-    def once(self, last: str) -> ListedPage:
-        """The page without rows of the key that came just before them; ``last`` came before the page."""
-        before = (last or None, *self.keys)
-        twice = [at for at, key in enumerate(self.keys) if key == before[at]]
+    def once(self, before: str) -> ListedPage:
+        """Without the rows whose key is that of the row before, which is ``before`` for the first; the newest stays."""
+        kept: list[int] = []
+        for at, key in enumerate(self.keys):
+            if kept and key == self.keys[kept[-1]]:
+                kept[-1] = max(kept[-1], at, key=self.modified.__getitem__)
+            elif kept or not before or key != before:
+                kept.append(at)
+        twice = set(range(len(self))).difference(kept)
         return replace(self._without(twice), repeated=self.repeated + len(twice)) if twice else self
 
     def _without(self, places: Iterable[int]) -> ListedPage:

@@ -7,12 +7,12 @@ sent from here, and ``S3Source._retried`` alone decides whether one is sent agai
 
 from __future__ import annotations
 
-import bisect
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from cloudindex_provider.errors import (
@@ -20,13 +20,13 @@ from cloudindex_provider.errors import (
     S3IntegrationError,
     SourceChangedError,
     SourceIntegrityError,
-    SourceOrderError,
     SourceUnavailableError,
 )
 from cloudindex_provider.s3 import facts
-from cloudindex_provider.s3.botocore_shortcuts import ROWS, fast_get, fast_head, fast_list
+from cloudindex_provider.s3.botocore_shortcuts import fast_get, fast_head, fast_list
 from cloudindex_provider.s3.decoding import coding_of
 from cloudindex_provider.s3.error_mapping import s3_errors
+from cloudindex_provider.s3.listing import Listing, page_of
 from cloudindex_provider.s3.object import Proofs, S3Object
 from cloudindex_provider.s3.opening import Opener
 from cloudindex_provider.s3.page import ListedObject, ListedPage
@@ -68,7 +68,7 @@ class S3Source:
     sleep: Callable[[float], None] = time.sleep
     _lock: threading.Lock = field(default_factory=threading.Lock)
     has_no_etags: bool = False  # it has listed objects without an ETag
-    unreadable_keys: list[str] = field(default_factory=list)  # listed since the last take, and no UTF-8
+    unreadable_keys: dict[str, None] = field(default_factory=dict)  # listed since the last take, and no UTF-8
     proofs: Proofs = field(default_factory=Proofs)
     _opener: Opener | None = None
     _head: Callable[..., Mapping[str, Any]] | None = None
@@ -106,72 +106,25 @@ class S3Source:
         return taken
 
     def take_unreadable_keys(self) -> list[str]:
-        """The keys since the last take that were listed and are no UTF-8, as Python writes their bytes."""
+        """The keys since the last take that were listed and are no UTF-8, as Python writes their bytes; each once."""
         with self._lock:
-            taken, self.unreadable_keys = self.unreadable_keys, []
-        return taken
+            taken, self.unreadable_keys = self.unreadable_keys, {}
+        return list(taken)
 
     def pages(
-        self, prefix: str = "", *, start_after: str = "", upto: str | None = None, page_size: int = 1000
+        self, prefix: str = "", *, start_after: str = "", page_size: int = 1000, ordered: bool = True
     ) -> Iterator[ListedPage]:
-        """The objects under ``prefix`` after ``start_after`` up to ``upto``, in key order, a page at a time.
+        """The objects under ``prefix``, a page at a time: see ``listing.Listing.pages``."""
+        listing = Listing(self.bucket, partial(self._listing, fast_list(self.client)), self._note)
+        return listing.pages(prefix, start_after=start_after, page_size=page_size, ordered=ordered)
 
-        :raises SourceOrderError: when two keys are out of order
-        :raises S3IntegrationError: when a page can't be had; nothing after it is known then
-        """
-        request: dict[str, Any] = {"Prefix": prefix, "MaxKeys": page_size}
-        if start_after:
-            request["StartAfter"] = start_after
-        last = start_after  # of a page, the key before it
-        ask = fast_list(self.client)
-        while True:
-            answer, page = self._page(ask, request, prefix)
-            in_order = page.in_order
-            if not in_order or page.keys[0] == last:
-                page = page.once(last)
-                in_order = page.in_order
-            self._check_whole(page, answer, prefix, in_order)
-            if page and "ContinuationToken" not in request and page.keys[0] <= start_after:
-                raise SourceOrderError(
-                    f"bucket {self.bucket} was asked for keys after {start_after!r} and listed {page.keys[0]!r}.",
-                    code="ListingStart",
-                    hint="This storage ignores StartAfter: set listing_ranges to 1.",
-                    previous=start_after,
-                    key=page.keys[0],
-                )
-            last = self._check_order(page, last, in_order)
-            beyond = upto is not None and last >= upto
-            if upto is not None and last > upto:
-                page = page[: bisect.bisect_right(page.keys, upto)]
-            if page:
-                yield page
-            if beyond or not answer.get("IsTruncated"):
-                return
-            token = answer.get("NextContinuationToken")
-            if not token or token == request.get("ContinuationToken"):
-                raise S3IntegrationError(
-                    f"bucket {self.bucket}: a listing says that it goes on, but not where.",
-                    code="ListingTokenMissing",
-                    hint="This storage's ListObjectsV2 is not S3's; nothing was deleted.",
-                )
-            request["ContinuationToken"] = token
-
-    def _page(
-        self, ask: Callable[..., Mapping[str, Any]], request: Mapping[str, Any], prefix: str
-    ) -> tuple[Mapping[str, Any], ListedPage]:
-        try:
-            answer = self._listing(ask, request)
-            page = _rows(answer)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            # botocore trips over XML that isn't S3's, such as two KeyCounts, with whatever its parser raises.
-            raise self._unreadable(prefix, f"a page that can't be read ({type(error).__name__})") from None
+    def _note(self, page: ListedPage) -> None:
         if page.unreadable:
             with self._lock:
-                self.unreadable_keys += page.unreadable
+                self.unreadable_keys.update(dict.fromkeys(page.unreadable))
         self.has_no_etags = self.has_no_etags or page.has_stand_ins
-        return answer, page
 
-    def _listing(self, ask: Callable[..., Mapping[str, Any]], request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _listing(self, ask: Callable[..., Mapping[str, Any]], **request: Any) -> Mapping[str, Any]:
         """A page that says which archived objects can be read, where the storage knows that question."""
         # A stand-in for a client has no archive to be asked about.
         if self._asks_for_restores and hasattr(self.client, "meta"):
@@ -185,37 +138,6 @@ class S3Source:
                 self._asks_for_restores = False
         plain: Mapping[str, Any] = self._ask("ListObjectsV2", None, ask, **request)
         return plain
-
-    def _unreadable(self, prefix: str, what: str) -> SourceUnavailableError:
-        return SourceUnavailableError(
-            f"bucket {self.bucket}: a listing of {prefix!r} gave {what}.",
-            code="ListingUnreadable",
-            hint="Nothing was deleted. Check that the endpoint of the AWS connection is S3 and not a proxy's page.",
-        )
-
-    def _check_whole(self, page: ListedPage, answer: Mapping[str, Any], prefix: str, in_order: bool) -> None:
-        """A page that doesn't say whether it is the last, or holds other rows than it says, is no end of a listing."""
-        keys = page.keys
-        whole = in_order and keys[0].startswith(prefix) and keys[-1].startswith(prefix)
-        stray = None if whole else next((key for key in keys if not key.startswith(prefix)), None)
-        if "IsTruncated" in answer and answer.get("KeyCount", page.listed) == page.listed and stray is None:
-            return
-        what = f"a key outside of the prefix, {stray!r}" if stray is not None else "a page that isn't whole"
-        raise self._unreadable(prefix, what)
-
-    def _check_order(self, page: ListedPage, last: str, in_order: bool) -> str:
-        if in_order and (page.keys[0] > last or not last):
-            return page.keys[-1]
-        for key in page.keys:
-            if key <= last and last:
-                raise SourceOrderError(
-                    f"bucket {self.bucket} listed {key!r} after {last!r}.",
-                    code="ListingOrder",
-                    previous=last,
-                    key=key,
-                )
-            last = key
-        return last
 
     def open(self, key: str, *, etag: str, size: int) -> S3Object:
         """The object's bytes as of ``etag``.
@@ -275,7 +197,7 @@ class S3Source:
     def _listed_alone(self, key: str) -> ListedObject:
         """The object by a listing of one key, where HEAD doesn't say its length."""
         request = {"Prefix": key, "MaxKeys": 1}
-        for item in _rows(self._ask_once("ListObjectsV2", None, self.client.list_objects_v2, **request)):
+        for item in page_of(self._ask_once("ListObjectsV2", None, self.client.list_objects_v2, **request)):
             if item.key == key:
                 return item
         raise S3IntegrationError(
@@ -297,11 +219,3 @@ class S3Source:
         if now != etag or facts.length_of(answer) not in (size, None):
             raise SourceChangedError(f"s3://{self.bucket}/{key} has changed since it was listed.", key=key)
         return None if coding_of(answer.get("ContentEncoding")) else facts.full_object_sha256(answer)
-
-
-def _rows(answer: Mapping[str, Any]) -> ListedPage:
-    page: ListedPage | None = answer.get(ROWS)
-    if page is not None:
-        return page
-    rows = [facts.listed(item["Key"], item, int(item["Size"])) for item in answer.get("Contents") or ()]
-    return ListedPage.of(rows).readable()

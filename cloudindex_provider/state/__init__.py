@@ -15,6 +15,7 @@
   A key's way
     blocks        reading by the thousand rows, for the comparison
     sweep         what a detection writes
+    listings      where a listing can be cut, and what its storage can't do
     bulk_insert   new rows, by the driver's fastest way
     upload_queue  in which order the backlog is claimed
     claims        who works on which rows, and the intent before a request

@@ -30,10 +30,11 @@ from cloudindex_provider.state.conditions import ANSWERED, IDLE, WORK, KeyClass,
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.history import note
-from cloudindex_provider.state.records import ObjectRow, Run, Source, SweepWrites
+from cloudindex_provider.state.listings import write_bounds
+from cloudindex_provider.state.records import ObjectRow, Run, SweepWrites
 from cloudindex_provider.state.runs import add_counts
 
-__all__ = ["Verdict", "apply", "finish", "read_bounds", "write_bounds"]
+__all__ = ["Verdict", "apply", "finish"]
 
 _UNTOUCHED = f"revision = :seen AND {IDLE}"  # as the comparison saw it
 
@@ -265,27 +266,3 @@ def finish(
         )
         if bounds is not None:
             write_bounds(connection, run.source, bounds)
-
-
-def read_bounds(db: Database, source: Source) -> list[str]:
-    """The bounds in key order; none before the first complete listing."""
-    with db.read() as connection:
-        return _bounds(connection, source)
-
-
-def write_bounds(connection: Connection, source: Source, keys: Sequence[str]) -> None:
-    """Replace the bounds; those of a listing that found the same pages again cost no write."""
-    storable = [key for key in keys if "\0" not in key]  # Postgres stores no such key
-    if _bounds(connection, source) == storable:
-        return
-    connection.execute(sa.text("DELETE FROM listing_bound WHERE source_id = :source"), {"source": source.id})
-    if storable:
-        connection.execute(
-            sa.text("INSERT INTO listing_bound (source_id, position, key) VALUES (:source, :position, :key)"),
-            [{"source": source.id, "position": at, "key": key} for at, key in enumerate(storable)],
-        )
-
-
-def _bounds(connection: Connection, source: Source) -> list[str]:
-    statement = sa.text("SELECT key FROM listing_bound WHERE source_id = :source ORDER BY position")
-    return list(connection.execute(statement, {"source": source.id}).scalars())

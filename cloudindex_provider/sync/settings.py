@@ -16,7 +16,7 @@ from typing import Any
 
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.errors import SettingsError
-from cloudindex_provider.s3.ranges import MAX_RANGES
+from cloudindex_provider.s3.ranges import MAX_RANGES, is_directory_bucket
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.arguments import DEFAULT_FILE_TYPES, flag, number, plain, seconds, string, strings, whole
 
@@ -258,7 +258,7 @@ class SyncSettings:
                 field="project_id",
                 hint="Set project_id, or project_id in the CloudIndex connection's extras.",
             )
-        _check_prefix(self.prefix)
+        _check_prefix(self.prefix, self.bucket)
         _check_declared(self)
         _check_keys(self.keys, self.prefix)
         _check_selection(self.selection)
@@ -331,19 +331,13 @@ def _check_declared(part: Selection | Limits | SyncSettings) -> None:
 
 
 def _check_bucket(bucket: Any) -> None:
-    if isinstance(bucket, str) and bucket.endswith("--x-s3"):
-        raise SettingsError(
-            f"{bucket} is a directory bucket, which lists keys in no order, so it can't be compared or synced.",
-            field="bucket",
-            hint="Use a general purpose bucket.",
-        )
     if not isinstance(bucket, str) or not (_BUCKET.match(bucket) or _ARN.match(bucket)):
         raise SettingsError(
             f"{bucket!r} is no bucket name.", field="bucket", hint="Give the name alone, without s3:// or a path."
         )
 
 
-def _check_prefix(prefix: Any) -> None:
+def _check_prefix(prefix: Any, bucket: str) -> None:
     if not isinstance(prefix, str):
         raise SettingsError(f"prefix is {prefix!r}, not a string.", field="prefix")
     if prefix.startswith("s3://"):
@@ -354,6 +348,12 @@ def _check_prefix(prefix: Any) -> None:
         raise SettingsError("prefix is longer than 1024 bytes, the longest key S3 has.", field="prefix")
     if not _is_storable(prefix):
         raise SettingsError("prefix holds U+0000 or half a surrogate pair, which can't be stored.", field="prefix")
+    if is_directory_bucket(bucket) and prefix and not prefix.endswith("/"):
+        raise SettingsError(
+            f"prefix {prefix!r} is no folder, and the directory bucket {bucket} lists folders alone.",
+            field="prefix",
+            hint=f"Use {prefix + '/'!r}, or the folder that it is in and include={[prefix + '*']}.",
+        )
 
 
 def _is_storable(text: str) -> bool:

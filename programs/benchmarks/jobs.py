@@ -116,7 +116,7 @@ def sync_list(began: float, url: str, state: str = "", ranges: int = 1) -> dict[
     """Ours: the listing alone; in several ranges, by the bounds that a state knows."""
     from cloudindex_provider.s3.ranges import key_ranges, list_ranges
     from cloudindex_provider.s3.source import S3Source
-    from cloudindex_provider.state.sweep import read_bounds
+    from cloudindex_provider.state.listings import read_bounds
     from cloudindex_provider.sync.detect.collector import rare_collections
 
     s3, bounds = S3Source(client(url), BUCKET), []

@@ -305,5 +305,10 @@ ALTER TABLE object ADD COLUMN listed_size BIGINT;
 ALTER TABLE source ADD COLUMN odd_etags INTEGER DEFAULT 0 NOT NULL;
 """,
     ),
+    Migration(
+        8,
+        sqlite="ALTER TABLE source ADD COLUMN listing TEXT;",
+        postgresql="ALTER TABLE source ADD COLUMN listing TEXT;",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

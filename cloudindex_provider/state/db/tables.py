@@ -56,6 +56,7 @@ source = Table(
     Column("looked_at", Double),  # when its project was first looked at, so that nothing is uploaded twice
     Column("audited_at", Double),  # when a run last compared it with its project
     Column("odd_etags", Integer, nullable=False, server_default=text("0")),  # that look like MD5s and are none
+    Column("listing", Text),  # ``sync.detect.ways.Way``, where the storage can't list as S3 does
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 

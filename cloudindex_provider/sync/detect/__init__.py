@@ -1,6 +1,7 @@
 """Step 1: what S3 lists against what the state holds. Sends nothing to CloudIndex and deletes nothing.
 
     detection   the step itself, and the dry look of a plan
+    ways        how a storage must be listed that doesn't list as S3 does
     scan        one pass over a prefix, block by block
     lines       unchanged blocks, told by one comparison of text
     comparison  two sequences in key order to what must be written; pure

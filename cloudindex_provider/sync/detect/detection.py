@@ -15,8 +15,8 @@ from cloudindex_provider.state import accounts, blocks, claims, runs, sweep
 from cloudindex_provider.state.approvals import Hold, find_approval
 from cloudindex_provider.state.counts import DETECTED, is_detected
 from cloudindex_provider.state.db.database import BLOCK
+from cloudindex_provider.state.listings import read_bounds
 from cloudindex_provider.state.records import Run, SweepWrites
-from cloudindex_provider.state.sweep import read_bounds
 from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.collector import rare_collections
@@ -24,6 +24,7 @@ from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.detect.guard import delete_guard
 from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items
 from cloudindex_provider.sync.detect.scan import scan
+from cloudindex_provider.sync.detect.ways import Way, first_way, slower_ways
 from cloudindex_provider.sync.selection import SkipReason, block_selector, selector
 
 __all__ = ["Detection", "count_backlog", "detect", "preview"]
@@ -63,14 +64,20 @@ def _detect(ctx: SyncContext) -> Detection:
         if begun is not None and begun.complete and begun.plan_hash == ctx.settings.plan_hash:
             return _resumed(ctx, begun)
         _check_plan(ctx, _preview(ctx).plan_hash)
+    if ctx.settings.keys is not None:
+        return _sweep(ctx, Way.ONE_RANGE)
+    return slower_ways(ctx, first_way(ctx), lambda way: _sweep(ctx, way))
+
+
+def _sweep(ctx: SyncContext, way: Way) -> Detection:
     repeated = runs.find_run(ctx.db, ctx.source, ctx.name) is not None
     run = runs.start_run(ctx.db, ctx.source, ctx.name)
     if repeated:
         accounts.forget_found(ctx.db, run)
     found, digest = Detection(), PlanHash()
     pending = SweepWrites()
-    ranges = _ranges(ctx)
-    for writes in _compared(ctx, found, ranges):
+    ranges = _ranges(ctx, way)
+    for writes in _compared(ctx, found, ranges, way):
         if ctx.settings.plan_hash:
             _feed(ctx, digest, writes)
         if pending.rows() + writes.rows() > BLOCK:
@@ -84,7 +91,7 @@ def _detect(ctx: SyncContext) -> Detection:
         ctx.db.analyze()
     verdict = _verdict(ctx, found, run)
     found.hold = verdict.hold
-    bounds = even_bounds(part.ends for part in ranges) if ctx.settings.keys is None else None
+    bounds = even_bounds(part.cuts for part in ranges) if ctx.settings.keys is None else None
     sweep.finish(
         ctx.db,
         run,
@@ -131,8 +138,17 @@ def preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) ->
 
 
 def _preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
+    if ctx.settings.keys is not None:
+        return _look(ctx, Way.ONE_RANGE, show)
+    if show is None:
+        return slower_ways(ctx, first_way(ctx), lambda way: _look(ctx, way), remember=False)
+    # What is shown can't be taken back, so a bucket that no sync has ever listed whole isn't trusted to be in order.
+    return _look(ctx, first_way(ctx) if ctx.source.fingerprint else Way.UNORDERED, show)
+
+
+def _look(ctx: SyncContext, way: Way, show: Callable[[PlanItem], None] | None = None) -> Detection:
     found, digest = Detection(), PlanHash()
-    for writes in _compared(ctx, found, key_ranges([], 1)):
+    for writes in _compared(ctx, found, key_ranges([], 1), way):
         _remember(ctx, found, writes)
         for item in _feed(ctx, digest, writes):
             if show is not None:
@@ -142,20 +158,21 @@ def _preview(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -
     return found
 
 
-def _ranges(ctx: SyncContext) -> list[KeyRange]:
+def _ranges(ctx: SyncContext, way: Way) -> list[KeyRange]:
     """The ranges to list. A plan is a sequence in key order, so a run that is bound to one lists in one range."""
-    if ctx.settings.plan_hash or ctx.settings.keys is not None:
+    if ctx.settings.plan_hash or way is not Way.RANGES:
         return key_ranges([], 1)
     return key_ranges(read_bounds(ctx.db, ctx.source), ctx.settings.limits.listing_ranges)
 
 
-def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange]) -> Iterator[SweepWrites]:
+def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange], way: Way) -> Iterator[SweepWrites]:
     """Every block's findings, counted."""
     selection = ctx.settings.selection
     with ctx.db.read() as connection:
         now = ctx.db.now(connection)
     comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection), now)
-    for writes in _named(ctx, comparison) if ctx.settings.keys is not None else scan(ctx, comparison, ranges):
+    named = ctx.settings.keys is not None
+    for writes in _named(ctx, comparison) if named else scan(ctx, comparison, ranges, way):
         _add(found.counts, writes.counts)
         yield writes
     yield from _unreadable(ctx, found)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cloudindex_provider.s3.page import ListedObject, ListedPage
-from cloudindex_provider.s3.ranges import KeyRange, list_ranges
+from cloudindex_provider.s3.ranges import KeyRange
 from cloudindex_provider.state import blocks
 from cloudindex_provider.state.blocks import KnownLines
 from cloudindex_provider.state.db.database import BLOCK
@@ -20,6 +20,7 @@ from cloudindex_provider.state.records import SweepWrites
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.detect.lines import Difference
+from cloudindex_provider.sync.detect.ways import Way, listed
 
 __all__ = ["scan"]
 
@@ -27,14 +28,17 @@ _ENOUGH = 500  # keys: their rows are read at once, for the price of a few
 _LONG = 1.0  # seconds that a key waits for more of them at most: a listing grows old
 
 
-def scan(ctx: SyncContext, comparison: Comparison, ranges: Sequence[KeyRange]) -> Iterator[SweepWrites]:
+def scan(
+    ctx: SyncContext, comparison: Comparison, ranges: Sequence[KeyRange], way: Way = Way.RANGES
+) -> Iterator[SweepWrites]:
     """The findings of the whole prefix.
 
+    :raises SourceOrderError: when the prefix can't be listed in this way
     :raises S3IntegrationError: when a page can't be had; nothing is known then of what would have followed
     """
     rest = _Rest(ctx, comparison)
     known = {part: _Known(ctx, part.after) for part in ranges}
-    for part, page in list_ranges(ctx.s3, ctx.settings.prefix, ranges):
+    for part, page in listed(ctx, ranges, way):
         if page is None:
             yield from rest.judged()
             yield from _unlisted(ctx, comparison, known[part].at, part.upto)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cloudindex_provider.s3.gathered import gathered
 from cloudindex_provider.state import repairs, runs, superseded
 from cloudindex_provider.state.records import Finding
 from cloudindex_provider.sync.context import SyncContext
@@ -75,10 +76,11 @@ def audit(ctx: SyncContext, *, repair: bool = False, user: str = "", stuck_hours
 
 
 def _list(ctx: SyncContext, copy: IndexCopy, done: Audit) -> None:
-    for page in ctx.s3.pages(ctx.settings.prefix):
-        storable = [item for item in page if "\0" not in item.key]
-        copy.add_listed(Listed(*item, file_name(ctx.settings.bucket, item.key), None) for item in storable)
-        done.listed += len(page)
+    with gathered(ctx.s3, ctx.settings.prefix) as listing:
+        for page in listing.pages():
+            storable = [item for item in page if "\0" not in item.key]
+            copy.add_listed(Listed(*item, file_name(ctx.settings.bucket, item.key), None) for item in storable)
+            done.listed += len(page)
 
 
 def findings(ctx: SyncContext, copy: IndexCopy, kind: str) -> Iterator[list[Finding]]:

@@ -7,7 +7,7 @@ everything is read: a rebuild that breaks off leaves the state as it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +21,8 @@ from cloudindex_provider.errors import (
     StateError,
 )
 from cloudindex_provider.s3.error_mapping import is_about_all
-from cloudindex_provider.s3.page import ListedObject
+from cloudindex_provider.s3.gathered import gathered
+from cloudindex_provider.s3.page import ListedObject, ListedPage
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import rebuilt, repairs, sources
 from cloudindex_provider.state.conditions import Status
@@ -118,7 +119,7 @@ def survey(ctx: SyncContext, copy: IndexCopy) -> Survey:
     stage_index(ctx, copy)
     select = selector(ctx.settings.selection)
     found = Survey(documents=copy.documents())
-    for page in ctx.s3.pages(ctx.settings.prefix):
+    for page in _listed(ctx):
         others = rebuilt.keys_of_others(ctx.db, ctx.source, page[0].key, page[-1].key)
         staged = []
         for item in page:
@@ -136,6 +137,11 @@ def survey(ctx: SyncContext, copy: IndexCopy) -> Survey:
     found.keys, found.bytes = copy.selected()
     found.orphans, found.orphan_names = copy.orphans(_EXAMPLES)
     return found
+
+
+def _listed(ctx: SyncContext) -> Iterator[ListedPage]:
+    with gathered(ctx.s3, ctx.settings.prefix) as listing:  # a lost state doesn't know whether there is an order
+        yield from listing.pages()
 
 
 def rebuild(ctx: SyncContext, copy: IndexCopy, *, replace: bool = False) -> Rebuild:

@@ -9,7 +9,7 @@ import pytest
 
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.state.bulk_insert import COPY_FROM, insert_listed
-from cloudindex_provider.state.sweep import read_bounds, write_bounds
+from cloudindex_provider.state.listings import read_bounds, write_bounds
 
 ODD = [
     "tab\t.txt", "line\n.txt", "return\r.txt", "back\\slash", "\\N", "\\.", "quote'\"", "\u00e9", "\U0001f600", " ",

@@ -83,6 +83,8 @@ def test_utf8_order_is_order() -> None:
     "pages",
     [
         [page("b", "a")],
+        [page("a", "c", "a")],
+        [page("a", "c", token="t"), page("c", "b")],
         [page("a", "b", token="t"), page("a")],
         [page("\U0001f600", "\uffee")],  # UTF-16's order
     ],
@@ -94,6 +96,26 @@ def test_disorder_is_an_error_that_names_both_keys(pages: list[dict[str, Any]]) 
     assert caught.value.previous >= str(caught.value.key)
     assert repr(caught.value.key) in str(caught.value)
     assert repr(caught.value.previous) in str(caught.value)
+
+
+def test_a_key_that_comes_twice_side_by_side_comes_once() -> None:
+    """In a page the newest of them; over a page's edge, and where a listing begins, the first."""
+    rows = [
+        {"Key": "b", "ETag": f'"{etag}"', "Size": 1, "LastModified": DAY + dt.timedelta(days=day)}
+        for day, etag in enumerate(["old", "new", "older"], 1)
+    ]
+    rows[2]["LastModified"] = DAY
+    first = {"Contents": [*page("a")["Contents"], *rows], "IsTruncated": True, "NextContinuationToken": "t"}
+    source = S3Source(FakeS3(first, page("b", "c", "c", token="u"), page("c", token="v"), page("c", "d")), "docs")
+    assert [(row.key, row.etag) for rows in source.pages(start_after="a") for row in rows] == [
+        ("b", "new"), ("c", "e"), ("d", "e"),
+    ]  # fmt: skip
+
+
+def test_prefixes_that_are_counted_as_keys_cost_nothing() -> None:
+    """Directory buckets count the prefixes of multipart uploads under way; they are no objects."""
+    some = page("a", CommonPrefixes=[{"Prefix": "b/"}], KeyCount=2)
+    assert keys_of(S3Source(FakeS3(some), "docs")) == ["a"]
 
 
 def test_a_listing_begins_after_a_key() -> None:

