@@ -5,6 +5,7 @@
     readers  the threads that read S3 for one loop
     prepare  from a claimed row to a file part, or to why it needs no upload
     binding  which document of an answer is whose
+    unsent   whether S3 gives anything at all, and what of it needs no upload
     sender   one request: the intent, the POST, and every file's outcome
 
 May import ``sync.doubt``, ``sync.processing``, ``sync.report`` (its progress) and what is below them; not the steps

@@ -16,7 +16,6 @@ from functools import partial
 from cloudindex_provider.api.limits import fit_request
 from cloudindex_provider.api.models import Document, FileError, UploadResult
 from cloudindex_provider.errors import (
-    AccessDeniedError,
     BadRequestError,
     ClaimLostError,
     CloudIndexError,
@@ -38,28 +37,14 @@ from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.processing import SEVERAL
 from cloudindex_provider.sync.upload.binding import Lookup, bind
-from cloudindex_provider.sync.upload.prepare import (
-    Broken,
-    Gone,
-    Prepared,
-    Ready,
-    SameBytes,
-    Skipped,
-    gone_or_changed,
-    may_be_opened,
-    source_failure,
-)
+from cloudindex_provider.sync.upload.prepare import Prepared, Ready, gone_or_changed, source_failure
+from cloudindex_provider.sync.upload.unsent import Unsent
 
 __all__ = ["Sender", "UploadSummary"]
 
 _RESENDS = 2  # of a file that was refused for now or couldn't be read to its end, beside the first time
 _UNKNOWN_IN_A_ROW = 3  # requests; then the service is taken to be down
-_DENIED_IN_ALL = 100  # objects, and none that may be read; then it is the identity that lacks the right
 _BODY_KEEPS = 5.0  # seconds that an open body may wait to be read; S3 cuts those that wait long
-_STALE_LISTING = (
-    "S3 listed it in two runs, and said 404 both times when it was read. Its listing is stale, or the key can't be"
-    " asked for: look at the object with another client, delete it or leave it out with exclude."
-)
 _LEAVE_OUT = "Change the object or leave it out with exclude."
 _MOMENT = 2.0  # seconds, doubled each time; after that a request that was answered has been committed, or never will be
 # An answer of the service itself: the request is over. 502, 504 and the like are a proxy's, which has cut the line.
@@ -95,9 +80,11 @@ class Sender:
     _left_out: Counter[str] = field(default_factory=Counter)  # key -> answers of this loop that didn't name it
     _unknown: int = 0  # requests in a row whose outcome is unknown
     _intended: float = 0.0  # when the intent of the request under way was written, by the state's clock
-    _denied: int = 0
-    _read: int = 0
     _refusals: list[tuple[WorkRow, CloudIndexError]] = field(default_factory=list)
+    _unsent: Unsent = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._unsent = Unsent(self.ctx, self.run, self._fail)
 
     def send(self, prepared: Sequence[Prepared], at_request: Callable[[], None] | None = None) -> None:
         """Upload what was made of claimed rows, all of them pending, in as few requests as the service lets.
@@ -109,9 +96,9 @@ class Sender:
         """
         ready = [item for item in prepared if isinstance(item, Ready)]
         try:
-            self._check_source(prepared)
+            self._unsent.check(prepared)
             for item in prepared:
-                self._record_unsent(item)
+                self._unsent.record(item)
             if ready and at_request is not None:
                 at_request()
             for some in self._requests(ready):
@@ -126,40 +113,6 @@ class Sender:
         if self.suspects:
             doubts.record_suspects(self.ctx.db, self.run, self.suspects)
             self.suspects.clear()
-
-    # What S3 gave
-
-    def _check_source(self, prepared: Sequence[Prepared]) -> None:
-        broken = [item.error for item in prepared if isinstance(item, Broken)]
-        self._read += len(prepared) - len(broken)
-        self._denied += sum(isinstance(error, AccessDeniedError) for error in broken)
-        if len(broken) == len(prepared) > 1 and all(isinstance(error, SourceUnavailableError) for error in broken):
-            raise broken[0]
-        if not self._read and self._denied >= _DENIED_IN_ALL and not self._may_read_others():
-            raise next(error for error in broken if isinstance(error, AccessDeniedError))
-
-    def _may_read_others(self) -> bool:
-        """Whether what is still to come may be read, or nothing is: a folder that is denied must not stop the rest."""
-        others = claims.untried(self.ctx.db, self.run)
-        if not others or any(may_be_opened(self.ctx, row) for row in others):
-            self._denied = 0
-            return True
-        return False
-
-    def _record_unsent(self, item: Prepared) -> None:
-        """Write what needs no upload."""
-        db, run, owner = self.ctx.db, self.run, self.ctx.owner
-        match item:
-            case SameBytes():
-                outcomes.record_same_bytes(db, run, owner, item.row, item.sha256)
-            case Gone() if item.now is None and item.row.reason == outcomes.VANISHED:
-                self._fail(item.row, Failure(_STALE_LISTING))
-            case Gone():
-                outcomes.record_gone(db, run, owner, item.row, item.now)
-            case Skipped():
-                outcomes.record_skipped(db, run, owner, item.row, item.reason)
-            case Broken():
-                self._fail(item.row, source_failure(item.error))
 
     # Requests
 
@@ -224,7 +177,7 @@ class Sender:
         self._send([item for item in ready if item not in bad], resends)
         for item in bad:
             if isinstance(error, NoSuchKeyError | SourceChangedError):
-                self._record_unsent(gone_or_changed(self.ctx, item.row))
+                self._unsent.record(gone_or_changed(self.ctx, item.row))
             elif resends and isinstance(error, SourceIntegrityError | SourceUnavailableError):
                 self._send([item], resends - 1)
             else:
