@@ -211,7 +211,7 @@ def record_intent(
 
     :raises ClaimLostError: when a row is claimed by somebody else or wants another ETag by now; nothing is written then
     """
-    with db.write(durable=True) as connection:
+    with db.write_durably() as connection:
         now = db.now(connection)
         for row, name, sha256 in sorted(rows, key=lambda item: _key(item[0])):
             values = {
