@@ -27,7 +27,7 @@ lint: install
 	$(BIN)/python -m programs.lint_exports
 
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),-n 2 --dist loadfile)
 
 # Two Celery workers without a shared disk; three minutes. Needs redis-server and PostgreSQL from the system.
 test-celery: install $(CELERY_STAMP)

@@ -243,15 +243,14 @@ def _set_mine(connection: Connection, run: Run, owner: Owner, rows: Sequence[Wor
 
 def record_intent(
     db: Database, run: Run, owner: Owner, rows: Sequence[tuple[WorkRow, str, str | None]], *, lease: float
-) -> float:
+) -> None:
     """Write, before a request, what it is about to upload: (row, file name, SHA-256 where it is known already).
 
-    Gives the moment, by the database's clock. A row may name a newer ETag than the listing did, as long as nobody has
-    changed it since it was claimed.
+    A row may name a newer ETag than the listing did, as long as nobody has changed it since it was claimed.
 
     :raises ClaimLostError: when a row is claimed by somebody else or wants another ETag by now; nothing is written then
     """
-    with db.write(durable=True) as connection:
+    with db.write_durably() as connection:
         now = db.now(connection)
         for row, name, sha256 in sorted(rows, key=lambda item: _key(item[0])):
             values = {
@@ -262,7 +261,6 @@ def record_intent(
             }  # fmt: skip
             if connection.execute(_INTEND, values).rowcount != 1:
                 raise ClaimLostError(f"{row.key!r} was changed or claimed by another run meanwhile.", key=row.key)
-    return now
 
 
 def release_key(db: Database, run: Run, owner: Owner, key: str) -> None:

@@ -70,7 +70,7 @@ def record_deleting(db: Database, run: Run, owner: Owner, removal: Removal, *, l
 
     :raises ClaimLostError: when the row was changed or claimed meanwhile
     """
-    with db.write(durable=True) as connection:
+    with db.write_durably() as connection:
         now = db.now(connection)
         changed = connection.execute(
             sa.text(

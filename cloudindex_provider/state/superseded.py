@@ -98,7 +98,7 @@ def claim_superseded(
     :param again: the key may be claimed by the owner already
     """
     free = f"({FREE} OR ({MINE}))" if again else FREE
-    with db.write(durable=True) as connection:
+    with db.write_durably() as connection:
         now = db.now(connection)
         values = claim_values(
             owner, scope=run.source.scope_id, key=one.key, id=one.document_id, now=now, until=now + lease

@@ -47,6 +47,7 @@ class Database:
         self.url = make_url(url)
         self._migrations = migrations
         self._write_lock = threading.Lock()
+        self._next_write = threading.local()  # ``is_durable``, of this thread's
         if self.is_sqlite:
             prepare_sqlite_file(self.url)
         self._engine = _engine(self.url)
@@ -75,18 +76,27 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def write(self, *, durable: bool = False) -> Iterator[Connection]:
-        """A writing transaction. Keep it short: no network call, at most ``BLOCK`` rows.
-
-        :param durable: it, and all before it, outlasts a power cut: for what must be known of a request that follows.
-            Postgres does that for every transaction (``synchronous_commit`` is on unless somebody has turned it off)
-        """
+    def write(self) -> Iterator[Connection]:
+        """A writing transaction. Keep it short: no network call, at most ``BLOCK`` rows."""
         # SQLite has one writer; threads of this process queue here instead of polling its lock.
         with self._write_lock if self.is_sqlite else _no_lock(), self._errors(), self._engine.connect() as connection:
             if self.is_sqlite:
-                _set_durable(connection, durable=durable)
+                _set_durable(connection, durable=getattr(self._next_write, "is_durable", False))
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def write_durably(self) -> Iterator[Connection]:
+        """``write``, whose commit and all before it outlast a power cut: for what must be known of a request to come.
+
+        Postgres does that for every transaction: ``synchronous_commit`` is on unless somebody has turned it off.
+        """
+        self._next_write.is_durable = True
+        try:
+            with self.write() as connection:
+                yield connection
+        finally:
+            self._next_write.is_durable = False
 
     @contextmanager
     def read(self, *, snapshot: bool = True) -> Iterator[Connection]:

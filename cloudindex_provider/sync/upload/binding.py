@@ -23,7 +23,7 @@ class Lookup:
 
     details: Callable[[Document], Document | None]  # a document as a GET shows it
     held: Callable[[Collection[str]], set[str]]  # those of the ids that rows of other keys hold, in this project
-    began: float  # when the intent was written, by the state's clock
+    began: float  # just before the intent was written, by the state's clock
 
 
 @dataclass(slots=True)

@@ -79,7 +79,7 @@ class Sender:
     due: dict[str, float] = field(default_factory=dict)
     _left_out: Counter[str] = field(default_factory=Counter)  # key -> answers of this loop that didn't name it
     _unknown: int = 0  # requests in a row whose outcome is unknown
-    _intended: float = 0.0  # when the intent of the request under way was written, by the state's clock
+    _intended: float = 0.0  # just before the intent of the request under way, by the state's clock
     _refusals: list[tuple[WorkRow, CloudIndexError]] = field(default_factory=list)
     _unsent: Unsent = field(init=False)
 
@@ -157,7 +157,8 @@ class Sender:
                 item.open_anew()
         intent = [(item.row, item.name, item.sha256) for item in ready]
         ctx = self.ctx
-        self._intended = claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
+        self._intended = ctx.db.clock()
+        claims.record_intent(ctx.db, self.run, ctx.owner, intent, lease=ctx.lease)
 
     def _metadata(self, ready: Sequence[Ready]) -> dict[str, object]:
         documents = {item.name: item.metadata() for item in ready}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,8 +32,7 @@ def row(key: str, etag: str = "e", at: str = BEFORE) -> ListedObject:
 
 
 def page(*rows: ListedObject, last: bool = False, as_of: str = ASKED) -> ListedPage:
-    one = ListedPage.of(rows)
-    return ListedPage(one.keys, one.etags, one.sizes, one.modified, one.classes, last, as_of)
+    return replace(ListedPage.of(rows), last=last, as_of=as_of)
 
 
 def check(beyond: ListedPage, first: ListedPage, again: Any = None) -> str | None:

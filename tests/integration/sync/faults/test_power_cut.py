@@ -64,7 +64,7 @@ def test_a_durable_write_leaves_the_others_as_quick_as_before(tmp_path: Path) ->
     """The mode is the transaction's, not the connection's."""
     db = Database(f"sqlite:///{tmp_path}/state.db")
     for durable in (True, False, True, False):
-        with db.write(durable=durable) as connection:
+        with db.write_durably() if durable else db.write() as connection:
             mode = connection.execute(sa.text("PRAGMA synchronous")).scalar_one()
         assert mode == (FULL if durable else NORMAL)
     db.close()

@@ -198,10 +198,10 @@ def test_a_source_with_rows_is_replaced_only_when_asked(mirror: Mirror, rebuild:
     mirror.run()
     mirror.execute("UPDATE object SET indexed_etag = 'wrong', document_id = 'wrong' WHERE key = :k", k=keys[0])
     mirror.execute(
-        "INSERT INTO object (scope_id, key, source_id, status, etag, size, last_modified, storage_class, document_id,"
-        " document_version, file_name, indexed_etag, indexed_size)"
-        " SELECT scope_id, 'docs/ghost.txt', source_id, status, etag, size, last_modified, storage_class, 'ghost', 1,"
-        " file_name, etag, size FROM object WHERE key = :k",
+        "INSERT INTO object (scope_id, key, source_id, status, reason, etag, size, last_modified, storage_class,"
+        " document_id, document_version, file_name, indexed_etag, indexed_size)"
+        " SELECT scope_id, 'docs/ghost.txt', source_id, status, reason, etag, size, last_modified, storage_class,"
+        " 'ghost', 1, file_name, etag, size FROM object WHERE key = :k",
         k=keys[0],
     )
     mirror.execute(
