@@ -16,6 +16,7 @@
     blocks        reading by the thousand rows, for the comparison
     sweep         what a detection writes
     listings      where a listing can be cut, and what its storage can't do
+    selections    by which selection each task has judged
     bulk_insert   new rows, by the driver's fastest way
     upload_queue  in which order the backlog is claimed
     claims        who works on which rows, and the intent before a request

@@ -33,6 +33,7 @@ from cloudindex_provider.state.history import note
 from cloudindex_provider.state.listings import write_bounds
 from cloudindex_provider.state.records import ObjectRow, Run, SweepWrites
 from cloudindex_provider.state.runs import add_counts
+from cloudindex_provider.state.selections import write_selection
 
 __all__ = ["Verdict", "apply", "finish"]
 
@@ -233,6 +234,7 @@ def finish(
 ) -> None:
     """Close a complete listing: only now may its removals be acted on.
 
+    :param fingerprint: of the selection; ``None`` where named keys were looked at, which judges nothing about the rest
     :param bounds: where the next listing can be cut into ranges; ``None`` keeps what is known
     :param endpoint: the store that was listed; what is known stays while it has removals, which a person must see
     :param plan_hash: the plan that the run is bound to
@@ -253,8 +255,9 @@ def finish(
         )  # fmt: skip
         connection.execute(
             sa.text(
-                "UPDATE source SET fingerprint = :fingerprint, last_sweep_at = :now, endpoint = CASE WHEN"
-                " endpoint IS NULL OR :removed = 0 THEN coalesce(:endpoint, endpoint) ELSE endpoint END WHERE id = :id"
+                "UPDATE source SET fingerprint = coalesce(:fingerprint, fingerprint), last_sweep_at = :now,"
+                " endpoint = CASE WHEN endpoint IS NULL OR :removed = 0 THEN coalesce(:endpoint, endpoint)"
+                " ELSE endpoint END WHERE id = :id"
             ),
             {
                 "fingerprint": fingerprint, "now": now, "id": run.source.id, "endpoint": endpoint,
@@ -264,5 +267,7 @@ def finish(
         connection.execute(
             _LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": MAX_FILES_PER_REQUEST}
         )
+        if fingerprint is not None:
+            write_selection(connection, run, fingerprint)
         if bounds is not None:
             write_bounds(connection, run.source, bounds)

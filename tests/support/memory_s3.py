@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -56,7 +56,14 @@ class MemoryS3:
             self.buckets[Bucket].pop(Key, None)
 
     def list_objects_v2(
-        self, *, Bucket: str, Prefix: str = "", MaxKeys: int = 1000, StartAfter: str = "", ContinuationToken: str = ""
+        self,
+        *,
+        Bucket: str,
+        Prefix: str = "",
+        MaxKeys: int = 1000,
+        StartAfter: str = "",
+        ContinuationToken: str = "",
+        OptionalObjectAttributes: Sequence[str] = (),  # of which no object here has any
     ) -> dict[str, Any]:
         after = ContinuationToken or StartAfter
         with self._lock:

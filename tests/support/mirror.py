@@ -145,7 +145,9 @@ class Mirror:
             **{"project_id": self.project_id, "bucket": self.bucket, "prefix": self.prefix, **values}
         ).validate()
 
-    def context(self, name: str | None = None, *, client: Any = None, db: Any = None, **changes: Any) -> SyncContext:
+    def context(
+        self, name: str | None = None, *, dag: str = "dag", client: Any = None, db: Any = None, **changes: Any
+    ) -> SyncContext:
         """A context of a new run, or of the next try of the named one."""
         if name is None:
             self.runs += 1
@@ -172,8 +174,8 @@ class Mirror:
                 first_wait=0.005,
             ),
             client or self.client,
-            RunName("dag", name, "sync"),
-            Owner(f"dag|{name}|sync|-1", self.attempts[name]),
+            RunName(dag, name, "sync"),
+            Owner(f"{dag}|{name}|sync|-1", self.attempts[name]),
             request_timeout=self.request_timeout,
             doubt_grace=self.doubt_grace,
             lease=self.lease,

@@ -310,5 +310,22 @@ ALTER TABLE source ADD COLUMN odd_etags INTEGER DEFAULT 0 NOT NULL;
         sqlite="ALTER TABLE source ADD COLUMN listing TEXT;",
         postgresql="ALTER TABLE source ADD COLUMN listing TEXT;",
     ),
+    Migration(
+        9,
+        sqlite="""
+CREATE TABLE selection (
+    source_id INTEGER NOT NULL, dag_id TEXT NOT NULL, task_id TEXT NOT NULL, run_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, before TEXT,
+    PRIMARY KEY (source_id, dag_id, task_id)
+);
+""",
+        postgresql="""
+CREATE TABLE selection (
+    source_id BIGINT NOT NULL, dag_id TEXT NOT NULL, task_id TEXT NOT NULL, run_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, before TEXT,
+    PRIMARY KEY (source_id, dag_id, task_id)
+);
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -60,6 +60,17 @@ source = Table(
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 
+selection = Table(
+    "selection",
+    metadata,
+    Column("source_id", _Id, primary_key=True, autoincrement=False),
+    Column("dag_id", Text, primary_key=True),
+    Column("task_id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),  # Airflow's, of the last run that has judged a complete listing
+    Column("fingerprint", Text, nullable=False),  # by which selection
+    Column("before", Text),  # the one that was compared with then
+)
+
 object_ = Table(
     "object",
     metadata,

@@ -17,6 +17,7 @@ from cloudindex_provider.state.counts import DETECTED, is_detected
 from cloudindex_provider.state.db.database import BLOCK
 from cloudindex_provider.state.listings import read_bounds
 from cloudindex_provider.state.records import Run, SweepWrites
+from cloudindex_provider.state.selections import read_selection
 from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.collector import rare_collections
@@ -253,8 +254,7 @@ def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdi
     if hold is not None and approval is not None:
         ctx.log.warning("%s, but %s has approved up to %d.", hold.reason, approval.approved_by, approval.ceiling)
         hold, approved = None, hold
-    changed = ctx.source.fingerprint not in (None, ctx.settings.selection.fingerprint())
-    if hold is None and changed and removed:
+    if hold is None and removed and _is_another_selection(ctx):
         hold = Hold("the selection has changed since the last run, so removals wait for the next one", mass=False)
     return sweep.Verdict(removed, live, hold, approved, approval)
 
@@ -270,9 +270,14 @@ def _guarded(ctx: SyncContext, *, removed: int, live: int, listed: int) -> Hold 
     )
 
 
+def _is_another_selection(ctx: SyncContext) -> bool:
+    if ctx.settings.keys is not None:
+        return False
+    return read_selection(ctx.db, ctx.source, ctx.name) not in (None, ctx.settings.selection.fingerprint())
+
+
 def _fingerprint(ctx: SyncContext) -> str | None:
-    # Named keys are no sweep: they judge nothing about the rest.
-    return ctx.source.fingerprint if ctx.settings.keys is not None else ctx.settings.selection.fingerprint()
+    return None if ctx.settings.keys is not None else ctx.settings.selection.fingerprint()
 
 
 def _add(into: dict[str, int], more: dict[str, int]) -> None:

@@ -86,6 +86,54 @@ def test_what_a_narrower_selection_excludes_is_reported_and_never_deleted(in_mem
     in_memory.assert_agreement()
 
 
+NARROW = Selection(exclude=("*/private.txt",))
+
+
+def test_dags_of_different_selections_on_one_prefix_delete_both(in_memory: Mirror) -> None:
+    """Each is compared with its own last run: the other's selection is no change of its own."""
+    in_memory.put_many(6)
+    in_memory.run()
+    assert in_memory.run(dag="other", selection=NARROW).counts["held"] == 0
+    for name, dag, selection in (("0000.txt", "dag", Selection()), ("0001.txt", "other", NARROW)) * 2:
+        in_memory.remove(name)
+        report = in_memory.run(dag=dag, selection=selection)
+        assert (report.counts["deleted"], report.counts["held"], report.held_reason) == (1, 0, None)
+        in_memory.put(name)
+        in_memory.run(dag=dag, selection=selection)
+
+
+def test_another_dag_s_first_removals_with_another_selection_wait_for_its_next_run(in_memory: Mirror) -> None:
+    in_memory.put_many(6)
+    in_memory.run()
+    in_memory.remove("0000.txt")
+    assert in_memory.run(dag="other", selection=NARROW).counts["held"] == 1
+    assert in_memory.run(dag="other", selection=NARROW).counts["deleted"] == 1
+
+
+@pytest.mark.parametrize("dag", ["dag", "other"])
+def test_a_second_try_does_not_take_a_changed_selection_for_the_old_one(in_memory: Mirror, dag: str) -> None:
+    """Neither of a task that ran before, nor of one that begins with another selection than the source's last run."""
+    in_memory.put_many(6)
+    in_memory.run()
+    in_memory.remove("0000.txt")
+    for _ in range(3):
+        report = in_memory.run("one", dag=dag, selection=NARROW)
+        assert (report.counts["deleted"], report.counts["held"]) == (0, 1)
+        assert "selection has changed" in str(report.held_reason)
+    assert in_memory.run("two", dag=dag, selection=NARROW).counts["deleted"] == 1
+
+
+def test_named_keys_are_judged_by_no_selection(in_memory: Mirror) -> None:
+    """They were asked for one by one; and they don't pass for a listing of their task."""
+    in_memory.put_many(6)
+    in_memory.run()
+    in_memory.remove("0000.txt")
+    report = in_memory.run(dag="events", keys=[in_memory.prefix + "0000.txt"], selection=NARROW)
+    assert (report.counts["deleted"], report.counts["held"]) == (1, 0)
+    in_memory.remove("0001.txt")
+    assert in_memory.run(dag="events", selection=NARROW).counts["held"] == 1
+
+
 def test_foreign_documents_are_nobody_s_to_delete(in_memory: Mirror) -> None:
     """Documents that others put into the project stay, whatever they are called."""
     in_memory.client.upload_documents([FilePart(name, 3, lambda: [b"abc"]) for name in ("mine.txt", "0001.txt")])
