@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.claims import take
-from cloudindex_provider.state.conditions import FREE, MINE, NO_UPLOAD, WORK, Status, claim_values, row_values
+from cloudindex_provider.state.conditions import FREE, MINE, NO_UPLOAD, WORK, KeyClass, Status, claim_values, row_values
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import WORK_COLUMNS, Owner, Run, WorkRow
+from cloudindex_provider.state.runs import add_counts
 from cloudindex_provider.state.superseded import Reason, supersede
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "clear_doubt",
     "doubtful_indexed",
     "doubtful_uploads",
+    "lose_live",
     "record_not_sent",
     "record_suspects",
     "record_unknown",
@@ -70,31 +74,58 @@ def clear_doubt(db: Database, run: Run, row: Doubtful, extra_ids: Sequence[str])
     _end_doubt(db, run, row, _SETTLED, extra_ids)
 
 
-def replace_live(db: Database, run: Run, row: Doubtful, live_id: str | None, extra_ids: Sequence[str]) -> None:
-    """The live document is another one than the row says, or has other bytes.
+def replace_live(db: Database, run: Run, row: Doubtful, live_id: str, extra_ids: Sequence[str]) -> None:
+    """The document that has the key's bytes is another one than the row says."""
+    _end_doubt(db, run, row, f"{_SETTLED}, document_id = :live", extra_ids, live=live_id)
 
-    :param live_id: the document that has the key's bytes; ``None``: none has, so the key is uploaded again
+
+def lose_live(db: Database, run: Run, row: Doubtful, extra_ids: Sequence[str], *, why: str, swept: bool) -> None:
+    """No document has the key's bytes any more, so it is uploaded again, by the next run.
+
+    :param swept: the run has found the key unchanged, so this is a finding of its own
     """
-    sets = f"{_SETTLED}, document_id = :live"
-    if live_id is None:
-        sets = f"{_SETTLED}, status = '{Status.PENDING}', document_id = NULL, {_FORGET}"
-    _end_doubt(db, run, row, sets, extra_ids, live=live_id)
+    sets = f"{_SETTLED}, status = '{Status.PENDING}', reason = :why, document_id = NULL, {_FORGET}"
+    with db.write() as connection:
+        if not _end_doubt_in(db, connection, run, row, sets, extra_ids, why=why):
+            return
+        note(db, connection, run.source.id, [(row.key, "requeued", why)], run=run)
+        values = {"run": run.id, "key": row.key, "scope": run.source.scope_id}
+        noted = connection.execute(
+            sa.text(
+                f"UPDATE run_key SET outcome = CASE WHEN class = '{KeyClass.REMOVED}' THEN outcome END"
+                " WHERE run_id = :run AND key = :key"
+            ),
+            values,
+        ).rowcount
+        if swept and not noted:
+            connection.execute(
+                sa.text("UPDATE object SET queued_run = :run WHERE scope_id = :scope AND key = :key"), values
+            )
+            add_counts(connection, run.id, {"unchanged": -1, str(KeyClass.NEW): 1})
 
 
 def _end_doubt(
     db: Database, run: Run, row: Doubtful, sets: str, extra_ids: Sequence[str], live: str | None = None
 ) -> None:
     with db.write() as connection:
-        values = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision, "source": run.source.id}
-        ended = connection.execute(
-            sa.text(
-                f"UPDATE object SET {sets}, revision = revision + 1"
-                f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = '{Status.INDEXED}'"
-            ),
-            {**values, "live": live, "now": db.now(connection)},
-        ).rowcount
-        if ended:
-            supersede(connection, run.source, row.key, extra_ids, Reason.COPY)
+        _end_doubt_in(db, connection, run, row, sets, extra_ids, live=live)
+
+
+def _end_doubt_in(
+    db: Database, connection: Connection, run: Run, row: Doubtful, sets: str, extra_ids: Sequence[str], **more: object
+) -> bool:
+    """False: the row has changed since it was read."""
+    values = {"scope": run.source.scope_id, "key": row.key, "seen": row.revision, "now": db.now(connection), **more}
+    ended = connection.execute(
+        sa.text(
+            f"UPDATE object SET {sets}, revision = revision + 1"
+            f" WHERE scope_id = :scope AND key = :key AND revision = :seen AND status = '{Status.INDEXED}'"
+        ),
+        values,
+    ).rowcount
+    if ended:
+        supersede(connection, run.source, row.key, extra_ids, Reason.COPY)
+    return bool(ended)
 
 
 def record_unknown(

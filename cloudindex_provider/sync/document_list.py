@@ -8,6 +8,7 @@ from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import IncompleteListError
 from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.naming import our_name
 
 __all__ = ["Copies", "every_document", "find_copies"]
 
@@ -39,11 +40,11 @@ class Copies(dict[str, list[Document]]):
 def every_document(ctx: SyncContext) -> Iterator[Document]:
     """The project's live documents, by one list under the project's lock.
 
-    :raises IncompleteListError: when the list doesn't end as it should: nothing is known of what it left out
+    :raises IncompleteListError: when the list doesn't end as it should, or what can't be read of it may be ours
     """
     whole = Copies()
     yield from _read(ctx, whole)
-    if not whole.complete:
+    if not whole.complete and (whole.unread_names is None or any(map(our_name, whole.unread_names))):
         raise _incomplete()
 
 

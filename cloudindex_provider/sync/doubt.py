@@ -185,9 +185,13 @@ def _put_right(ctx: SyncContext, run: Run, row: Doubtful, candidates: Sequence[D
     right = [one for one in candidates if one.phase is Phase.DONE and one.content_hash and _same_hash(one, row)]
     live_id = right[-1].id if right and row.sha256 else None
     others = [one.id for one in candidates if one.id != live_id]
-    doubts.replace_live(ctx.db, run, row, live_id, others)
-    what = "another document is taken for it" if live_id else "it is uploaded again"
-    ctx.log.warning("The live document of %r was replaced by a late upload: %s.", row.key, what)
+    if live_id is not None:
+        doubts.replace_live(ctx.db, run, row, live_id, others)
+        ctx.log.warning("The live document of %r was replaced by a late upload: another is taken for it.", row.key)
+        return
+    why = "its live document was deleted, or replaced by a late upload"
+    doubts.lose_live(ctx.db, run, row, others, why=why, swept=ctx.settings.keys is None)
+    ctx.log.warning("%r is uploaded again by the next run: %s.", row.key, why)
 
 
 def _document(ctx: SyncContext, document_id: str) -> Document | None:

@@ -339,6 +339,8 @@ def test_an_entry_that_may_be_anything_lets_presence_count_and_absence_not(
 ) -> None:
     """What is there is adopted; what isn't stays in doubt, is named, and stops no other upload."""
     mirror = in_memory
+    mirror.put("x.txt", "there before")
+    mirror.run()
     mirror.put("y.txt", "taken")
     mirror.cloud.faults.add(upload("cut_after"))
     _add_entry(monkeypatch, None)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from cloudindex_provider.errors import SyncFailedError
-from cloudindex_provider.sync.report.report import SyncReport, judge
+from cloudindex_provider.sync.report.report import SyncReport, judge, make_report
+from cloudindex_provider.sync.run import synchronize
+from cloudindex_provider.sync.wait import wait
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.mirror import Mirror
 
@@ -72,7 +75,9 @@ def test_what_is_deferred_is_named_with_its_reason(in_memory: Mirror) -> None:
     mirror.cloud.settings.processing_delay = 60
     report = mirror.run(max_documents_per_run=2, wait_for_processing=False)
     assert [row["key"] for row in report.deferred] == keys
-    assert [row["reason"] for row in report.deferred] == ["CloudIndex still processes it"] * 2 + ["not tried yet"] * 2
+    reasons = [str(row["reason"]) for row in report.deferred]
+    assert all(re.fullmatch(r"CloudIndex still processes it, since \S+ \S+ UTC", reason) for reason in reasons[:2])
+    assert reasons[2:] == ["not tried yet"] * 2
     assert report.as_dict()["deferred_keys"] == report.deferred
 
 
@@ -138,3 +143,39 @@ def test_quarantine_ends_by_itself_when_the_service_has_learned(in_memory: Mirro
     report = mirror.run(max_attempts=1)
     assert (is_green(report), report.counts["indexed"], report.counts["quarantined"]) == (True, 1, 1)
     assert [row["key"] for row in report.quarantined] == ["docs/bad-two.txt"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("unchanged", {"listed": 2, "unchanged": 1, "new": 1, "deferred": 1}),
+        ("not asked for", {"listed": 1, "unchanged": 1, "new": 0, "deferred": 0}),
+        ("uploaded", {"listed": 2, "unchanged": 1, "changed": 1, "indexed": 0, "deferred": 1}),
+    ],
+)
+def test_a_document_that_turns_out_to_be_lost_is_named_by_the_run_that_finds_out(
+    in_memory: Mirror, found: str, expected: dict[str, int]
+) -> None:
+    """The look at a document whose upload was in doubt finds it deleted: the counts add up, the next run uploads it."""
+    mirror = in_memory
+    key, other = mirror.put("a.txt", "one"), mirror.put("b.txt", "two")
+    mirror.run("one")
+    if found == "uploaded":
+        mirror.put("a.txt", "new")
+        mirror.run("two")
+    mirror.execute("UPDATE object SET doubtful = 1 WHERE key = :k", k=key)
+    for document in mirror.of(key):
+        mirror.client.delete_document(document["id"])
+    ctx = mirror.context("two", keys=[other] if found == "not asked for" else None)
+    if found == "uploaded":  # the task that waits is cleared
+        wait(ctx)
+        report = make_report(ctx)
+    else:
+        report = synchronize(ctx)
+    assert report.imbalance is None
+    assert {name: report.counts[name] for name in expected} == expected
+    named = [(row["key"], row["reason"]) for row in report.deferred]
+    why = "not tried: its live document was deleted, or replaced by a late upload"
+    assert named == ([(key, why)] if expected["deferred"] else [])
+    assert mirror.run().counts["indexed"] == 1
+    mirror.assert_agreement()

@@ -178,6 +178,7 @@ def test_a_list_that_is_not_whole_decides_nothing(
     before = mirror.rows()
     if fault == "short":
         monkeypatch.setattr(listing.DocumentStream, "complete", property(lambda _: False))
+        monkeypatch.setattr(listing.DocumentStream, "unread_names", property(lambda _: None))
     else:
         mirror.cloud.faults.add(Fault(operation="list", kind=fault, times=None))  # type: ignore[arg-type]
     assert audit("--repair").error

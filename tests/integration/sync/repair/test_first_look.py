@@ -11,7 +11,8 @@ import pytest
 
 from cloudindex_provider.api import document_stream
 from cloudindex_provider.api.models import FilePart
-from cloudindex_provider.errors import SourceUnavailableError
+from cloudindex_provider.errors import IncompleteListError, SourceUnavailableError
+from cloudindex_provider.local import render
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.sync.naming import file_name
@@ -193,6 +194,25 @@ def test_a_state_in_which_nothing_has_a_document_yet_is_looked_at(in_memory: Mir
     in_memory.assert_agreement()
 
 
+def test_an_unreadable_entry_that_is_none_of_ours_stops_no_first_upload(
+    in_memory: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry without a file name is no upload of a sync's; one whose name could be ours may be a document of ours."""
+    real = render.listing
+    key = in_memory.put("a.txt", "a")
+    for entry, name in (({"id": "note"}, None), ({"fileName": "notes.txt"}, None), ({"fileName": "ours"}, key)):
+        bad = {**entry, "fileName": file_name(in_memory.bucket, name)} if name else entry
+        monkeypatch.setattr(render, "listing", lambda *args, bad=bad: [*real(*args), bad])
+        if name:
+            lose(in_memory)
+            with pytest.raises(IncompleteListError):
+                in_memory.run()
+        else:
+            lose(in_memory)
+            assert in_memory.run().counts["new"] == 1
+    assert in_memory.uploads == 1
+
+
 @pytest.mark.parametrize("fault", ["cut_body", "short"])
 def test_a_list_that_is_not_whole_lets_nothing_be_uploaded(
     in_memory: Mirror, fault: str, monkeypatch: pytest.MonkeyPatch
@@ -205,6 +225,7 @@ def test_a_list_that_is_not_whole_lets_nothing_be_uploaded(
     with monkeypatch.context() as patch:
         if fault == "short":
             patch.setattr(document_stream.DocumentStream, "complete", property(lambda _: False))
+            patch.setattr(document_stream.DocumentStream, "unread_names", property(lambda _: None))
         else:
             in_memory.cloud.faults.add(Fault(operation="list", kind=fault, times=None))  # type: ignore[arg-type]
         with pytest.raises(Exception) as caught:  # noqa: PT011 - two types, whose fields are what matters

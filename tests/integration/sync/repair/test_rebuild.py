@@ -283,6 +283,7 @@ def _promise_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
     from cloudindex_provider.api import document_stream as listing
 
     monkeypatch.setattr(listing.DocumentStream, "complete", property(lambda _: False))
+    monkeypatch.setattr(listing.DocumentStream, "unread_names", property(lambda _: None))
 
 
 def test_a_bucket_that_is_not_there_is_named(cli: Cli, mirror: Mirror) -> None:
