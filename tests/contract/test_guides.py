@@ -87,3 +87,15 @@ def test_every_fixture_of_the_guide_is_defined_where_it_says() -> None:
         where = next(iter(CODE.findall(place)), where)  # "the same" is the row's above
         defined = (ROOT / where).read_text(encoding="utf-8")
         assert [name for name in CODE.findall(names) if f"\ndef {name}(" not in defined] == [], where
+
+
+def test_every_test_of_the_field_problems_is_there() -> None:
+    """Each row names tests, and each of them is a test function."""
+    table = (ROOT / "tests/integration/sync/faults/README.md").read_text(encoding="utf-8")
+    rows = [line for line in table.splitlines() if line.startswith("| ") and not line.startswith(("| field", "| ---"))]
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"^def (test_\w+)", tests, re.MULTILINE))
+    for row in rows:
+        named = [one for one in CODE.findall(row.split("|")[3]) if one.startswith("test_")]
+        assert named, row
+        assert set(named) <= there, row
