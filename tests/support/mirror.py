@@ -259,6 +259,8 @@ class Mirror:
         """Everything that the state knows happened that much earlier."""
         for column in ("next_attempt_at", "claim_until", "intent_at", "doubt_until", "unanswered_at"):
             self.execute(f"UPDATE object SET {column} = {column} - :s WHERE {column} IS NOT NULL", s=seconds)
+        for column in ("last_sweep_at", "looked_at", "audited_at"):
+            self.execute(f"UPDATE source SET {column} = {column} - :s WHERE {column} IS NOT NULL", s=seconds)
         self.execute("UPDATE lease SET until = until - :s", s=seconds)
 
     # Agreement

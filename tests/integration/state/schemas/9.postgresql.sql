@@ -247,6 +247,7 @@ INSERT INTO public.run_count (run_id, name, value) VALUES (1, 'listed', 6);
 INSERT INTO public.run_key (run_id, key, class, outcome, reason) VALUES (1, 'handbook/a.txt', 'new', 'failed', 'rejected');
 INSERT INTO public.run_key (run_id, key, class, outcome, reason) VALUES (1, 'handbook/e.txt', 'changed', NULL, NULL);
 INSERT INTO public.scope (id, project_id, bucket) VALUES (1, '00000000-0000-4000-8000-000000000001', 'company-docs');
+INSERT INTO public.selection (source_id, dag_id, task_id, run_id, fingerprint, before) VALUES (1, 'dag', 'sync', 'r1', 'f1', NULL);
 INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing) VALUES (2, 1, 'handbook/de/', 'de', NULL, NULL, NULL, NULL, NULL, 0, NULL);
 INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing) VALUES (1, 1, 'handbook/', '', '5f0c', 1790000000, NULL, 1790000000, NULL, 0, NULL);
 INSERT INTO public.superseded (scope_id, document_id, source_id, key, reason) VALUES (1, 'd0', 1, 'handbook/Z.txt', 'replaced');

@@ -197,6 +197,7 @@ CREATE TABLE selection (
     fingerprint TEXT NOT NULL, before TEXT,
     PRIMARY KEY (source_id, dag_id, task_id)
 );
+INSERT INTO "selection" VALUES(1,'dag','sync','r1','f1',NULL);
 CREATE TABLE source (
 	id INTEGER NOT NULL, 
 	scope_id INTEGER NOT NULL, 

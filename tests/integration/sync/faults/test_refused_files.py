@@ -128,6 +128,8 @@ def test_a_400_that_names_files_is_a_verdict_about_them(in_memory: Mirror, retry
 def test_an_error_message_that_no_database_stores_blocks_nothing(in_memory: Mirror, text: str) -> None:
     """Half a surrogate pair, U+0000: the key fails for its own sake, and the other is indexed."""
     mirror = in_memory
+    mirror.put("there.txt", "before")
+    mirror.run()
     mirror.put("a.txt", "one")
     mirror.put("b.txt", "two")
     real = mirror.client
@@ -144,9 +146,7 @@ def test_an_error_message_that_no_database_stores_blocks_nothing(in_memory: Mirr
             return parse_details(decode(json.dumps({"document": body}).encode()))
 
     mirror.client = Odd()
-    mirror.execute(
-        "INSERT INTO document_list VALUES (:p, 1000, 10)", p=mirror.project_id
-    )  # single documents are asked for
+    mirror.execute("UPDATE document_list SET requests = 1000, documents = 10")  # single documents are asked for
     (row,) = mirror.run().failures
     assert "couldn't process it" in str(row["reason"])
     assert mirror.rows()["docs/b.txt"].status == "indexed"
