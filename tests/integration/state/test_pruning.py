@@ -230,19 +230,19 @@ def test_a_task_that_is_stopped_ends_its_pruning(state: Any) -> None:
 @pytest.fixture
 def locked(state: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Somebody else's writing transaction, which doesn't end."""
-    if not state.db.is_sqlite:
-        pytest.skip("Postgres locks rows")
     with closing(sqlite3.connect(str(state.db.url.database), isolation_level=None)) as other:
         state.sql("PRAGMA busy_timeout = 50")
         other.execute("BEGIN IMMEDIATE")
         yield
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])  # Postgres locks rows
 def test_a_busy_state_is_no_reason_to_fail_a_run_that_is_done(state: Any, locked: None) -> None:
     """Pruning comes back another time."""
     assert pruning.prune_daily(state.db, state.source, days=1) == 0
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])  # Postgres locks rows
 def test_finding_what_is_old_waits_for_nobody_and_nobody_waits_for_it(state: Any, locked: None) -> None:
     """Victims are looked for outside of any writing transaction."""
     assert pruning.prune(state.db, state.source, Extent(1)) == (0, None)
