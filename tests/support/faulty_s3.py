@@ -20,6 +20,7 @@ class FaultyS3:
 
     s3: MemoryS3
     faults: list[tuple[str, str]] = field(default_factory=list)
+    _corrupted: int = 0
 
     def _take(self, operation: str) -> str:
         for at, (name, what) in enumerate(self.faults):
@@ -53,6 +54,7 @@ class FaultyS3:
         if what == "short":
             data = data[:-1]
         elif what == "corrupt":
-            data = bytes([data[0] ^ 1]) + data[1:]
+            self._corrupted += 1  # each time in another way: twice the same would be what the storage has
+            data = bytes([data[0] ^ (self._corrupted % 255 + 1)]) + data[1:]
         answer["Body"] = io.BytesIO(data)
         return answer
