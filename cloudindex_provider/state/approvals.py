@@ -234,9 +234,24 @@ def use_approval(db: Database, run: Run, endpoint: str | None = None) -> bool:
     return bool(used)
 
 
-def record_verdict(connection: Connection, run: Run, *, now: float, removed: int, live: int, hold: Hold | None) -> None:
-    """Open or renew the hold of a source, also where an approval waits to be used; ``None`` ends it."""
+def record_verdict(
+    connection: Connection,
+    run: Run,
+    *,
+    now: float,
+    removed: int,
+    live: int,
+    hold: Hold | None,
+    whole: bool = True,
+) -> None:
+    """Open or renew the hold of a source, also where an approval waits to be used; ``None`` ends it.
+
+    :param whole: the verdict is about all of the source; one about some keys leaves the hold of a source alone that is
+        listed whole, too: it is about others, and what was approved of it is good for it alone
+    """
     values: dict[str, Any] = {"source": run.source.id, "run": run.id, "now": now}
+    if not whole and run.source.fingerprint is not None and _has_hold(connection, values, hold):
+        return
     if hold is None:
         _end_hold(connection, values)
         return
@@ -255,6 +270,13 @@ def record_verdict(connection: Connection, run: Run, *, now: float, removed: int
         ),
         {**values, "removed": removed, "live": live, "reason": hold.reason, "token": secrets.token_hex(16)},
     )
+
+
+def _has_hold(connection: Connection, values: Mapping[str, Any], hold: Hold | None) -> bool:
+    """Whether a hold waits, at the same store as this one where there is one."""
+    statement = sa.text(f"SELECT 1 FROM hold WHERE source_id = :source AND ended_at IS NULL AND {_SAME_STORE}")
+    found = connection.execute(statement, {**values, "endpoint": hold.endpoint if hold else None})
+    return found.one_or_none() is not None
 
 
 def _end_hold(connection: Connection, values: Mapping[str, Any], more: str = "") -> None:

@@ -6,10 +6,11 @@ Rows replace rows of the same source, and spare what somebody works on.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.accounts import record_outcomes
 from cloudindex_provider.state.conditions import (
@@ -171,15 +172,16 @@ _BARE = f"{WORK} AND document_id IS NULL AND upload_document_id IS NULL AND doub
 _BOUND = ", ".join(
     f"{name} = :{name}" for name in _COLUMNS if name.startswith(("document", "indexed", "upload", "file"))
 )
-_OF_LISTED = (
-    "WHERE scope_id = :scope AND key = :key AND source_id = :source AND etag = :etag AND size = :size"
+_OF_KEY = (
+    "WHERE scope_id = :scope AND key = :key AND source_id = :source"
     f" AND status IN ({', '.join(map(repr, map(str, _ADOPTABLE)))}) AND {_BARE}"
 )
 _ADOPT = sa.text(
     f"UPDATE object SET {_BOUND}, status = :status, intent_at = :intent_at, reason = NULL, attempts = 0,"
-    f" next_attempt_at = NULL, claim_owner = NULL, revision = revision + 1 {_OF_LISTED}"
+    f" next_attempt_at = NULL, claim_owner = NULL, revision = revision + 1 {_OF_KEY}"
+    " AND etag = :etag AND size = :size"
 )
-_KNOW = sa.text(f"UPDATE object SET {_BOUND}, revision = revision + 1 {_OF_LISTED}")
+_KNOW = sa.text(f"UPDATE object SET {_BOUND}, revision = revision + 1 {_OF_KEY}")
 
 
 def adoptable_rows(db: Database, source: Source) -> Iterator[list[Adoptable]]:
@@ -207,8 +209,8 @@ def adoptable_rows(db: Database, source: Source) -> Iterator[list[Adoptable]]:
 def record_adopted(db: Database, run: Run, rows: Sequence[RebuiltRow], unselected: Collection[str]) -> int:
     """Bind documents of the project to keys that have none; gives how many need no upload for it.
 
-    A document with the key's bytes is adopted. One with others stays live until the right one is processed. What has
-    changed since it was listed is left as it is.
+    A document with the key's bytes is adopted. One with others stays live until the right one is processed, and so does
+    one with the bytes of a version that another run has found to be replaced meanwhile.
 
     :param rows: in key order
     :param unselected: keys that the selection leaves out: they are the work of no run
@@ -216,14 +218,11 @@ def record_adopted(db: Database, run: Run, rows: Sequence[RebuiltRow], unselecte
     with db.write() as connection:
         now, adopted, known = db.now(connection), [], 0
         for row in rows:
-            found = row.status in (Status.INDEXED, Status.PROCESSING)
-            values = {
-                **asdict(row), "scope": run.source.scope_id, "source": run.source.id, "now": now,
-                "intent_at": now if row.status == Status.PROCESSING else None,
-            }  # fmt: skip
-            if not connection.execute(_ADOPT if found else _KNOW, values).rowcount:
+            found = row.status in (Status.INDEXED, Status.PROCESSING) and _bind(connection, run, _ADOPT, row, now)
+            one = row if found else _replaced(row)
+            if not found and not _bind(connection, run, _KNOW, one, now):
                 continue
-            supersede(connection, run.source, row.key, row.copies, Reason.COPY)
+            supersede(connection, run.source, one.key, one.copies, Reason.COPY)
             known += row.key in unselected and bool(row.document_id)
             if found:
                 adopted.append(row)
@@ -232,6 +231,22 @@ def record_adopted(db: Database, run: Run, rows: Sequence[RebuiltRow], unselecte
         note(db, connection, run.source.id, [(one.key, "adopted", _document(one)) for one in adopted], run=run)
         add_counts(connection, run.id, {"adopted": len(adopted), "excluded": known})
     return len(adopted)
+
+
+def _bind(connection: Connection, run: Run, statement: sa.TextClause, row: RebuiltRow, now: float) -> bool:
+    values = {
+        **asdict(row), "scope": run.source.scope_id, "source": run.source.id, "now": now,
+        "intent_at": now if row.status == Status.PROCESSING else None,
+    }  # fmt: skip
+    return bool(connection.execute(statement, values).rowcount)
+
+
+def _replaced(row: RebuiltRow) -> RebuiltRow:
+    """The row without what is still processed: nobody waits for a version that isn't wanted."""
+    if row.upload_document_id is None:
+        return row
+    copies = (*row.copies, row.upload_document_id)
+    return replace(row, copies=copies, upload_etag=None, upload_size=None, upload_sha256=None, upload_document_id=None)
 
 
 def _document(row: RebuiltRow) -> str:

@@ -242,7 +242,8 @@ def finish(
     with db.write() as connection:
         now = db.now(connection)
         hold, waits = verdict.hold, verdict.waits
-        record_verdict(connection, run, now=now, removed=verdict.removed, live=verdict.live, hold=waits)
+        whole = fingerprint is not None
+        record_verdict(connection, run, now=now, removed=verdict.removed, live=verdict.live, hold=waits, whole=whole)
         connection.execute(
             sa.text(
                 "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass,"

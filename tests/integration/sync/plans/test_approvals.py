@@ -81,6 +81,33 @@ def test_a_hold_that_goes_on_stays_one_hold(emptied: Mirror) -> None:
     assert [hold.id for hold in open_holds(emptied.db)] == [hold.id for hold in first]
 
 
+@pytest.mark.parametrize("named", [["0007.txt"], ["0000.txt"], ["0000.txt", "0001.txt", "0002.txt"]])
+def test_a_run_of_named_keys_leaves_the_hold_of_the_others_alone(emptied: Mirror, named: list[str]) -> None:
+    """Whatever it finds of its own keys, the question and its answer stay those of the whole prefix."""
+    run(emptied)
+    (hold,) = open_holds(emptied.db)
+    run(emptied, keys=tuple(f"docs/{name}" for name in named))
+    (after,) = open_holds(emptied.db)
+    assert (after.id, after.removed) == (hold.id, 5)
+    approve(emptied.db, source_of(emptied), 5, "ada")
+    run(emptied, keys=("docs/0008.txt",))
+    run(emptied)
+    assert open_holds(emptied.db) == []
+    emptied.assert_agreement()
+
+
+def test_the_hold_of_a_sync_of_named_keys_alone_ends_when_they_are_back(mirror: Mirror) -> None:
+    """No whole listing would ever end it."""
+    keys = tuple(mirror.put_many(5))
+    run(mirror, keys=keys)
+    mirror.remove(*(f"{i:04d}.txt" for i in range(5)))
+    assert run(mirror, keys=keys).counts["held"] == 5
+    assert len(open_holds(mirror.db)) == 1
+    mirror.put_many(5)
+    run(mirror, keys=keys)
+    assert open_holds(mirror.db) == []
+
+
 def test_an_approved_run_deletes_and_ends_the_hold(emptied: Mirror) -> None:
     run(emptied)
     approve(emptied.db, source_of(emptied), 5, "ada")

@@ -15,6 +15,7 @@ from cloudindex_provider.errors import IncompleteListError, SourceUnavailableErr
 from cloudindex_provider.local import render
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.sync.detect.detection import detect
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair import first_look
 from cloudindex_provider.sync.report.progress import UploadProgress
@@ -365,6 +366,36 @@ def test_an_object_that_changes_meanwhile_is_not_taken_for_the_document(
     in_memory.run_to_the_end()
     assert in_memory.bytes_of(key) == b"another text"
     in_memory.assert_agreement()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.5], ids=["processed", "processing"])
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_a_version_that_another_run_finds_meanwhile_replaces_the_document(
+    in_memory: Mirror, behaviour: Any, delay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is of the newer bytes by the time the old document is found: it is known all the same, and goes."""
+    in_memory.cloud.settings.same_name = behaviour
+    in_memory.cloud.settings.processing_delay = delay
+    keys = in_memory.put_many(2)
+    in_memory.run(processing_timeout=0.0 if delay else 60.0)
+    lose(in_memory)
+    in_memory.cloud.settings.processing_delay = 0
+    read = first_look.listed_digest
+
+    def outdated(ctx: Any, item: Any) -> Any:
+        digest = read(ctx, item)
+        if item.key == keys[1]:
+            in_memory.put("0001.txt", "newer bytes")
+            detect(in_memory.context("other"))
+        return digest
+
+    monkeypatch.setattr(first_look, "listed_digest", outdated)
+    in_memory.run_to_the_end()
+    in_memory.run_to_the_end()
+    all_processed(in_memory)
+    in_memory.run_to_the_end()
+    in_memory.assert_agreement()
+    assert in_memory.uploads == 3
 
 
 def test_what_was_adopted_is_not_said_to_be_uploaded(in_memory: Mirror, caplog: pytest.LogCaptureFixture) -> None:
