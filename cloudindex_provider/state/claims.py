@@ -70,9 +70,10 @@ _UNDEALT = sa.text(
 def backlog(db: Database, source: Source, run: Run | None = None) -> tuple[int, int]:
     """(documents, bytes) that are ready to be uploaded, and those whose upload is in doubt.
 
-    :param run: of what is ready, only what this run has found; doubts are everybody's
+    :param run: of what is ready, only what this run has found, also where a later one has found it, too, and may never
+        get to it; doubts are everybody's
     """
-    found = "" if run is None else f" AND (queued_run = :run OR status = '{Status.UPLOADING}')"
+    found = "" if run is None else f" AND ({FOUND} OR status = '{Status.UPLOADING}')"
     with db.read() as connection:
         row = connection.execute(
             sa.text(

@@ -246,7 +246,7 @@ def _looked_at(ctx: SyncContext, row: WorkRow, opened: S3Object) -> Prepared:
     elif may_be_same(row):
         opened.read_sha256()  # one more read of S3 costs less than an upload and its processing
     sha256, size = opened.sha256, row.size if opened.sent is None else opened.sent
-    if sha256 is not None and sha256 == row.indexed_sha256 and may_be_same(row):
+    if sha256 is not None and row.document_id is not None and sha256 == row.indexed_sha256:
         return SameBytes(row, sha256)
     if not size:
         return Skipped(row, SkipReason.EMPTY)

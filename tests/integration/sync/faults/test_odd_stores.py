@@ -32,6 +32,7 @@ import pytest
 
 from cloudindex_provider.errors import AccessDeniedError, CredentialsError, SourceUnavailableError
 from cloudindex_provider.local.server import LocalCloudIndex
+from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.sync.settings import Selection
 from tests.support.memory_s3 import client_error
 from tests.support.mirror import Mirror
@@ -125,6 +126,17 @@ def test_a_large_document_is_decoded_twice_and_held_never(odd: Mirror) -> None:
     odd.put("large.txt", compressed(body, compresslevel=1), ContentEncoding="gzip")
     odd.run()
     assert odd.bytes_of(key) == body
+
+
+def test_a_document_that_is_only_compressed_otherwise_is_not_uploaded_again(odd: Mirror) -> None:
+    """Another ETag and another size in S3, and the same bytes as before in the index."""
+    odd.put("page.html", compressed(PAGE), ContentEncoding="gzip")
+    odd.run()
+    odd.put("page.html", compressed(PAGE, compresslevel=1) + compressed(b""), ContentEncoding="gzip")
+    counts = odd.run().counts
+    assert (counts["changed"], counts["indexed"]) == (1, 1)
+    assert odd.run().counts["unchanged"] == 1
+    assert odd.uploads == 1
 
 
 def test_decoded_documents_share_requests_by_what_is_sent(odd: Mirror) -> None:
@@ -314,6 +326,20 @@ def test_what_an_encrypting_gateway_lists_is_remembered(odd: Mirror, cloud: Loca
         assert odd.run().counts["unchanged"] == 2
         assert gets(odd) == before
     assert len(odd.documents()) == 2
+
+
+@pytest.mark.parametrize("body", [PAGE, b"0123456789abcdef" * 100_000], ids=["small", "large"])
+def test_a_lost_state_of_an_encrypting_gateway_uploads_no_coded_document_again(odd: Mirror, body: bytes) -> None:
+    """The listing's ETag proves nothing there, and the stored size isn't the document's: its hash is what counts."""
+    odd.s3.row = encrypted
+    key = odd.put("a.html", compressed(body), ContentEncoding="gzip")
+    odd.run()
+    odd.db.close()
+    odd.db = Database(f"sqlite:///{odd.db.name}.new")
+    assert odd.run().counts["indexed"] == 1
+    assert odd.bytes_of(key) == body
+    assert odd.run().counts["unchanged"] == 1
+    assert odd.uploads == 1
 
 
 LISTINGS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {

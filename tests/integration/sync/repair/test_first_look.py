@@ -398,6 +398,23 @@ def test_a_version_that_another_run_finds_meanwhile_replaces_the_document(
     assert in_memory.uploads == 3
 
 
+def test_what_another_run_finds_during_the_look_is_still_uploaded(
+    in_memory: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that detects meanwhile and dies takes no work away from the one that goes on."""
+    in_memory.put_many(3)
+    stage = first_look.stage_index
+
+    def beside_another(*args: Any) -> None:
+        detect(in_memory.context("dies"))
+        stage(*args)
+
+    monkeypatch.setattr(first_look, "stage_index", beside_another)
+    counts = in_memory.run().counts
+    assert (counts["new"], counts["indexed"], counts["deferred"]) == (3, 3, 0)
+    in_memory.assert_agreement()
+
+
 def test_what_was_adopted_is_not_said_to_be_uploaded(in_memory: Mirror, caplog: pytest.LogCaptureFixture) -> None:
     """The progress of the uploads counts those alone that are left after the look."""
     caplog.set_level(logging.INFO)
