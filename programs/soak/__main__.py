@@ -29,7 +29,7 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     failed = False
     for hashes in (True, False):
-        figures = crash.soak(options.kills if hashes else options.kills // 4, options.seed, hashes=hashes)
+        figures = crash.soak(options.kills if hashes else max(1, options.kills // 4), options.seed, hashes=hashes)
         failed = failed or bool(figures.wrong or figures.redundant_with_hash)
     logging.getLogger("cloudindex_provider.sync").setLevel(logging.CRITICAL)
     began = time.monotonic()
