@@ -181,6 +181,19 @@ def test_keys_that_are_not_selected_keep_their_documents_known(in_memory: Mirror
     assert in_memory.uploads == uploads
 
 
+def test_a_document_whose_version_is_not_known_is_not_said_to_be_stale(in_memory: Mirror) -> None:
+    """Without hashes nothing is known of the bytes of what isn't selected, and no run will look."""
+    in_memory.cloud.settings.list_content_hash = False
+    in_memory.put_many(2)
+    in_memory.put("b.md", "# b")
+    in_memory.run()
+    lose(in_memory)
+    selection = replace(in_memory.settings().selection, exclude=("*.md",))
+    for _ in range(2):
+        counts = in_memory.run(selection=selection).counts
+        assert (counts["excluded"], counts["stale"]) == (1, 0)
+
+
 def test_a_state_in_which_nothing_has_a_document_yet_is_looked_at(in_memory: Mirror) -> None:
     """Rows alone prove nothing: where everything has failed so far, what is there is adopted all the same."""
     keys = in_memory.put_many(2)
