@@ -99,6 +99,10 @@ class CrashingClient:
     switch: Switch
 
     @property
+    def base_url(self) -> str:
+        return str(self.client.base_url)
+
+    @property
     def request_count(self) -> int:
         return int(self.client.request_count)
 
