@@ -33,7 +33,7 @@ class Listing:
 
     bucket: str
     ask: Callable[..., Mapping[str, Any]]
-    seen: Callable[[ListedPage], None] = lambda page: None
+    seen: Callable[[ListedPage], None]
 
     def pages(
         self, prefix: str = "", *, start_after: str = "", page_size: int = 1000, ordered: bool = True

@@ -30,10 +30,10 @@ from moto.server import ThreadedMotoServer
 from cloudindex_provider.local.server import LocalCloudIndex
 from programs.soak.child import Try, run
 from tests.support.mirror import DisagreementError, Mirror, s3_client
+from tests.support.service_faults import BEHAVIOURS
 
-__all__ = ["BEHAVIOURS", "CrashTest", "Figures"]
+__all__ = ["CrashTest", "Figures"]
 
-BEHAVIOURS = ("duplicate", "version", "replace")
 _FIRST = 8  # objects of the first sync; then 3 new, 3 changed, 2 removed, 1 rewritten
 _NEEDED = 6  # uploads that the changes need
 _RANDOM_SHARE = 0.6  # of the kills come at a random moment

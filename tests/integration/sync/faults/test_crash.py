@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from programs.soak.crash import BEHAVIOURS, CrashTest
+from programs.soak.crash import CrashTest
+from tests.support.service_faults import BEHAVIOURS
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["hashes", "no hashes"])
