@@ -1,9 +1,10 @@
 """What Airflow's connections and configuration lead to. The lowest layer that may import Airflow.
 
-    cloudindex  the CloudIndex connection: its fields, their checks, and the client made from it
-    s3          the AWS connection: a boto3 client, and S3's errors with the connection's name
-    state       where the state is, as configuration and arguments say
-    session     all three opened for one step, and closed
+    cloudindex   the CloudIndex connection: its fields, their checks, and the client made from it
+    s3           the AWS connection: a boto3 client, and S3's errors with the connection's name
+    state        where the state is, as configuration and arguments say
+    one_machine  whether that may be a SQLite file
+    session      all three opened for one step, and closed
 
 May import ``sync`` and what is below it. Decides nothing about a sync.
 """

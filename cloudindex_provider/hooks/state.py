@@ -15,20 +15,19 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from cloudindex_provider.errors import SettingsError, StateError
+from cloudindex_provider.hooks.one_machine import refuse_several_machines, warn_of_passing_disk
 from cloudindex_provider.state.db.database import Database
 
 __all__ = ["SECTION", "open_state", "resolve_state_url"]
 
 SECTION = "cloudindex"
-# Executors whose workers are other machines, or may be.
-_SPANNING = ("Celery", "Kubernetes", "Ecs", "Batch", "Lambda", "Edge")
 
 
 def resolve_state_url(*, state_url: str | None = None, state_conn_id: str | None = None) -> URL:
     """The SQLAlchemy URL of the state's database.
 
     :raises SettingsError: when an argument can't be used
-    :raises StateError: when SQLite would have to be shared between machines
+    :raises StateError: when it would be SQLite, and tasks may run on several machines
     """
     if state_url and state_conn_id:
         raise SettingsError("Both state_url and state_conn_id are given.", field="state_url", hint="Give one of them.")
@@ -39,7 +38,7 @@ def resolve_state_url(*, state_url: str | None = None, state_conn_id: str | None
     else:
         url = URL.create("sqlite", database=str(_default_path()))
     if url.get_backend_name() == "sqlite":
-        _refuse_spanning_executor()
+        refuse_several_machines()
     return url
 
 
@@ -109,16 +108,6 @@ def _postgres(conn_id: str) -> URL:
 _LIBPQ_OPTIONS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options"}
 
 
-def _refuse_spanning_executor() -> None:
-    executors = conf.get("core", "executor", fallback="LocalExecutor")
-    spanning = [name for name in executors.split(",") if any(word in name for word in _SPANNING)]
-    if spanning:
-        raise StateError(
-            f"The state is SQLite, which can't be shared by the machines of {spanning[0].strip()}.",
-            hint="Set [cloudindex] state_conn_id to a Postgres connection.",
-        )
-
-
 def open_state(*, state_url: str | None = None, state_conn_id: str | None = None, must_exist: bool = False) -> Database:
     """The state, for the caller to close.
 
@@ -126,8 +115,9 @@ def open_state(*, state_url: str | None = None, state_conn_id: str | None = None
     :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
     """
     url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
-    if must_exist and url.get_backend_name() == "sqlite":
-        _check_existing(Path(url.database or ""))
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        (_check_existing if must_exist else warn_of_passing_disk)(path)
     try:
         return Database(url)
     except ModuleNotFoundError as error:

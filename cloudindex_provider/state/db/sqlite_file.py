@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from cloudindex_provider.errors import StateError
 
-__all__ = ["DAMAGE_HINT", "prepare_sqlite_file"]
+__all__ = ["DAMAGE_HINT", "file_system", "prepare_sqlite_file"]
 
 DAMAGE_HINT = "Nothing was changed. Restore a backup of the file, or move it away to begin anew."
 # File systems on which SQLite's locks or its shared memory don't work between machines.
@@ -44,7 +44,7 @@ def prepare_sqlite_file(url: URL) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StateError(f"The state's folder {path.parent} can't be made: {error.strerror}.") from None
-    kind = _file_system(path.parent.resolve())
+    kind = file_system(path.parent.resolve())
     if kind in _NETWORK_FILE_SYSTEMS:
         raise StateError(
             f"The state {path} lies on a network file system ({kind}), where SQLite's locks don't hold.",
@@ -66,7 +66,7 @@ def prepare_sqlite_file(url: URL) -> None:
         raise StateError(f"The state in {path} is damaged or isn't ours: {foreign}.", hint=DAMAGE_HINT)
 
 
-def _file_system(folder: Path) -> str:
+def file_system(folder: Path) -> str:
     """The type of the file system that holds ``folder``; ``""`` where the system doesn't tell."""
     best, kind = "", ""
     for line in _mounts():

@@ -6,10 +6,13 @@ import json
 import logging
 
 import pytest
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from cloudindex_provider.errors import SettingsError, StateError
-from cloudindex_provider.hooks.state import resolve_state_url
+from cloudindex_provider.hooks.state import open_state, resolve_state_url
+from cloudindex_provider.state.db import sqlite_file
 
 PASSWORD = "p@ss:w/rd?#&% é[]"
 
@@ -125,17 +128,90 @@ def test_a_relative_path_is_refused_because_it_is_another_file_in_every_process(
         resolve_state_url()
 
 
+LOCAL = "airflow.executors.local_executor.LocalExecutor"
+TEAMS = "LocalExecutor;search=CeleryExecutor"
+
+
 @pytest.mark.parametrize(
-    "executor", ["CeleryExecutor", "LocalExecutor,KubernetesExecutor", "airflow.providers.x.AwsEcsExecutor:ecs"]
+    "executor", ["LocalExecutor", LOCAL, "here:LocalExecutor", f"here:{LOCAL}", "=LocalExecutor", TEAMS]
 )
-def test_executors_of_several_machines_refuse_sqlite_and_take_postgres(configured, postgres, executor):
+def test_sqlite_holds_the_state_where_every_executor_runs_on_one_machine(configured, executor):
+    """In each spelling that Airflow takes; of teams there is none without ``[core] multi_team``."""
     configured("core", executor=executor)
-    with pytest.raises(StateError, match="state_conn_id") as caught:
+    assert resolve_state_url().get_backend_name() == "sqlite"
+
+
+@pytest.mark.parametrize(
+    ("executor", "named"),
+    [
+        ("CeleryExecutor", "CeleryExecutor"),
+        ("LocalExecutor,KubernetesExecutor", "KubernetesExecutor"),
+        ("LocalExecutor , slow:CeleryExecutor", "CeleryExecutor"),
+        ("ecs:airflow.providers.amazon.aws.executors.ecs.AwsEcsExecutor", "AwsEcsExecutor"),
+        ("astronomer.runtime.AstroExecutor", "AstroExecutor"),  # nobody's list of the distributed ones had it
+        ("my_company.executors.LocalExecutor", "my_company.executors.LocalExecutor"),
+        ("LocalExecutor:my_company.executors.Pool", "my_company.executors.Pool"),
+        ("SomeExecutorOfNextYear", "SomeExecutorOfNextYear"),
+        ("CeleryExecutor;search=LocalExecutor", "CeleryExecutor"),
+        ("=EdgeExecutor", "EdgeExecutor"),
+    ],
+)
+def test_any_other_executor_refuses_sqlite_in_one_sentence_and_takes_postgres(configured, postgres, executor, named):
+    """What isn't known to run on one machine is named, with the choices; also where the file is an argument."""
+    configured("core", executor=executor)
+    with pytest.raises(
+        StateError, match=r"state_conn_id to a Postgres connection, or run Airflow with Local"
+    ) as caught:
         resolve_state_url()
+    assert f"{named} isn't known" in caught.value.message
     assert not caught.value.retryable
     with pytest.raises(StateError):
         resolve_state_url(state_url="sqlite:////path/state.db")
     assert resolve_state_url(state_conn_id="state_db").host == "db.example"
+
+
+def test_the_executors_of_teams_count_where_there_are_teams(configured):
+    """A team's task is a task."""
+    configured("core", executor=TEAMS, multi_team="True")
+    with pytest.raises(StateError, match="CeleryExecutor isn't known"):
+        resolve_state_url()
+
+
+@pytest.mark.parametrize("mark", ["AIRFLOW_IS_K8S_EXECUTOR_POD", "AIRFLOW_IS_EXECUTOR_CONTAINER"])
+def test_a_container_for_one_task_refuses_sqlite_whatever_it_is_told_of_the_executor(configured, monkeypatch, mark):
+    """The Helm chart tells the pods of KubernetesExecutor that they are LocalExecutor's."""
+    configured("core", executor="LocalExecutor")
+    monkeypatch.setenv(mark, "True")
+    with pytest.raises(StateError, match="a container of its own"):
+        resolve_state_url()
+
+
+def test_a_task_of_dag_test_runs_here_whatever_the_executor(configured, run_dag, monkeypatch, tmp_path):
+    """``dag.test()`` and ``airflow dags test`` ask no executor; the same call outside of them is refused."""
+    configured("core", executor="CeleryExecutor")
+    configured(state_path=str(tmp_path / "state.db"))
+    found = []
+    with DAG("here", schedule=None) as dag:
+        PythonOperator(task_id="look", python_callable=lambda: found.append(resolve_state_url().database))
+    assert run_dag(dag) == {("look", -1): ("success", 1)}
+    assert found == [str(tmp_path / "state.db")]
+    with pytest.raises(StateError):
+        resolve_state_url()
+
+
+@pytest.mark.parametrize(("kind", "passes"), [("overlay", True), ("tmpfs", True), ("ext4", False), ("xfs", False)])
+def test_a_state_begun_on_a_disk_that_passes_is_said_to_be_lost_with_it(tmp_path, monkeypatch, caplog, kind, passes):
+    """Whenever one is begun there, which is after each loss; never where one is, and never on a volume."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"overlay / overlay rw 0 0\nvolume {tmp_path} {kind} rw 0 0\n")
+    monkeypatch.setattr(sqlite_file, "_MOUNTS", mounts)
+    url = f"sqlite:///{tmp_path}/folder/state.db"
+    open_state(state_url=url).close()
+    told = [one.getMessage() for one in caplog.records if "volume ([cloudindex] state_path)" in one.getMessage()]
+    assert len(told) == passes
+    caplog.clear()
+    open_state(state_url=url).close()
+    assert caplog.records == []
 
 
 def test_nothing_that_is_logged_or_shown_has_the_password(postgres, caplog):
