@@ -8,6 +8,7 @@
     deletes     ``holds`` and ``approve``
     plan        ``plan``
     repair      ``rebuild`` and ``audit``
+    dags        ``dags``: the shipped DAGs, to copy
 
 May import ``operators``, ``sensors`` and what is below them; not ``transfers``.
 """

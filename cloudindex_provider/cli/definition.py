@@ -67,6 +67,9 @@ ARG_STUCK_HOURS = _arg(
     "--stuck-hours", help="Hours after which processing is taken to be stuck (default: 24)", type=float, default=24.0
 )
 
+ARG_COPY_TO = _arg("--copy-to", help="Copy them into this folder, which is made where it isn't there", metavar="DIR")
+ARG_OVERWRITE = _arg("--overwrite", help="Also over files that were changed there", action="store_true")
+
 ARG_AWS_CONN_ID = _arg(
     "--aws-conn-id", help="AWS connection (default: aws_default; '' for none)", default="aws_default"
 )
@@ -139,6 +142,9 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                     "keys.retry",
                     "Let failed, quarantined or stuck keys be tried again by the next run",
                     (ARG_SOURCE, ARG_KEYS, ARG_ALL_QUARANTINED, ARG_ALL_FAILED, *_STATE),
+                ),
+                _command(
+                    "dags", "dags.dags", "The DAGs that come with the package", (ARG_COPY_TO, ARG_OVERWRITE, ARG_OUTPUT)
                 ),
                 _command("history", "keys.history", "What happened to one key", (ARG_SOURCE, ARG_KEY, *_STATE)),
                 _command("holds", "deletes.holds", "Deletes that wait for a person's word", (ARG_ANY_SOURCE, *_STATE)),

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import zipfile
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,7 +30,7 @@ print(getattr(backend, sys.argv[1])(sys.argv[2]))
 LOOK = """\
 import importlib, importlib.metadata, importlib.resources, json, pathlib, pkgutil, sys
 
-folder = sys.argv[1]
+folder, copies = sys.argv[1:]
 others = [one for one in sys.path if not (pathlib.Path(one) / "cloudindex_provider").is_dir()]
 sys.path[:] = [folder, *others]
 import cloudindex_provider
@@ -39,11 +40,17 @@ names = [name for name in names if not name.endswith("__main__")]
 files = {name: importlib.import_module(name).__file__ for name in names}
 [shipped] = importlib.metadata.distributions(path=[folder])
 [point] = shipped.entry_points.select(group="apache_airflow_provider")
+
+from airflow.cli.cli_parser import get_parser
+from airflow.providers_manager import ProvidersManager
+args = get_parser().parse_args(["cloudindex", "dags", "--copy-to", copies])
+args.func(args)
 print(json.dumps({
     "files": files,
     "provider": point.load()()["package-name"],
     "name": shipped.name,
     "version": shipped.version == cloudindex_provider.__version__,
+    "documentation": ProvidersManager().providers[shipped.name].data["documentation-url"],
     "typed": importlib.resources.files("cloudindex_provider").joinpath("py.typed").is_file(),
 }))
 """
@@ -99,8 +106,9 @@ def installed(built: Built, airflow_home: Path, tmp_path_factory: pytest.TempPat
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
     run([*pip, "--target", str(folder), str(built.wheel)], cwd=elsewhere)
     assert os.environ["AIRFLOW_HOME"] == str(airflow_home)
-    found = json.loads(run([sys.executable, "-c", LOOK, str(folder)], cwd=elsewhere).splitlines()[-1])
-    return {**found, "folder": folder}
+    copies = elsewhere / "dags"
+    found = json.loads(run([sys.executable, "-c", LOOK, str(folder), str(copies)], cwd=elsewhere).splitlines()[-1])
+    return {**found, "folder": folder, "copies": copies}
 
 
 def test_every_module_is_in_the_wheel_and_imports_from_it(installed: dict[str, Any]) -> None:
@@ -119,6 +127,27 @@ def test_airflow_finds_the_installed_provider(installed: dict[str, Any]) -> None
     assert installed["version"]
 
 
+def test_airflows_page_of_providers_links_a_page_that_is_there(installed: dict[str, Any]) -> None:
+    """Where the metadata names no documentation, Airflow links a page of its own site that doesn't exist."""
+    assert installed["documentation"] == "https://cloudindex.ai/"
+
+
+def test_the_metadata_says_who_and_what(built: Built) -> None:
+    """Author, home page and keywords, by which people find a package and those behind it."""
+    [text] = [body for name, body in contents(built.wheel).items() if name.endswith(".dist-info/METADATA")]
+    metadata = message_from_bytes(text)
+    assert metadata["Author"] == "The airflow-provider-cloudindex authors"
+    assert "Homepage, https://cloudindex.ai/" in metadata.get_all("Project-URL", [])
+    assert {"airflow", "s3", "rag"} <= set(metadata["Keywords"].split(","))
+
+
+def test_the_dags_are_copied_from_the_installed_package(installed: dict[str, Any]) -> None:
+    """By its own command, where nobody has the repository: all of them, with the bytes that are in it."""
+    expected = {path.name: path.read_bytes() for path in (ROOT / "dags").glob("*.py")}
+    assert {path.name: path.read_bytes() for path in installed["copies"].iterdir()} == expected
+    assert expected
+
+
 def test_type_checkers_are_told_that_the_package_has_types(installed: dict[str, Any], built: Built) -> None:
     """``py.typed`` is where PEP 561 wants it, in the wheel and in the sdist."""
     assert installed["typed"]
@@ -129,7 +158,8 @@ def test_the_sdist_holds_what_users_need_and_no_more(built: Built) -> None:
     """The package, the DAGs to copy and the documents; no tests and no programs."""
     top = {name.partition("/")[0] for name in built.in_sdist()}
     assert top - {".", ".gitignore"} == {
-        "cloudindex_provider", "dags", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO",
+        "cloudindex_provider", "dags", "docs", "README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "pyproject.toml",
+        "PKG-INFO",
     }  # fmt: skip
 
 
