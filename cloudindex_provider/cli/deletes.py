@@ -6,12 +6,9 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from cloudindex_provider.cli.common import OK, command, emit, state, user, when
-from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import approvals, sources
 
 __all__ = ["approve", "holds"]
-
-_LONGEST = 366  # days
 
 
 @command
@@ -31,10 +28,8 @@ def holds(args: Namespace) -> int:
 @command
 def approve(args: Namespace) -> int:
     """Allow deletes."""
-    if not 0 < args.days < _LONGEST:
-        raise SettingsError(f"--days is {args.days:g}.", field="days", hint=f"Use a number up to {_LONGEST}.")
     with state(args) as db:
-        given = approvals.approve(db, args.source, args.ceiling, user(), args.days)
+        given = approvals.approve(db, args.source, args.ceiling, user(), approvals.check_days(args.days))
     emit(
         args,
         {"source": args.source, "ceiling": given.ceiling, "user": given.approved_by, "until": when(given.until)},

@@ -8,9 +8,7 @@ from typing import Any
 from cloudindex_provider.cli.common import OK, command, emit, state, user, when
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import repairs, sources
-from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import Event, key_history
-from cloudindex_provider.state.records import Source
 
 __all__ = ["history", "retry"]
 
@@ -18,24 +16,19 @@ __all__ = ["history", "retry"]
 @command
 def retry(args: Namespace) -> int:
     """Release failed, quarantined or stuck keys."""
-    if [bool(args.keys), args.all_quarantined, args.all_failed].count(True) != 1:
-        raise SettingsError(
-            "It isn't said which keys to try again.",
-            field="key",
-            hint="Use one of --key, --all-quarantined and --all-failed.",
-        )
     with state(args) as db:
         source = sources.get_source(db, args.source)
-        number = _release(args, db, source)
+        number = repairs.release(
+            db,
+            source,
+            user(),
+            keys=args.keys or (),
+            all_quarantined=args.all_quarantined,
+            all_failed=args.all_failed,
+        )
     lines = [f"{number:,} keys of source {source.id} are tried again by its next run."]
     emit(args, {"source": source.id, "released": number}, lines=lines)
     return OK
-
-
-def _release(args: Namespace, db: Database, source: Source) -> int:
-    if args.keys:
-        return repairs.retry_keys(db, source, args.keys, user())
-    return repairs.retry_all(db, source, "failed" if args.all_failed else "quarantined", user())
 
 
 @command

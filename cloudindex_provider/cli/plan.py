@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from cloudindex_provider.cli.common import OK, command, out, say, state
 from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.plan import PlanItem
-from cloudindex_provider.sync.repair.first_look import preview_first_look
+from cloudindex_provider.sync.repair.planning import PlanSummary, make_plan
 
-__all__ = ["PlanSummary", "make_plan", "plan", "write_plan"]
-
-
-@dataclass(slots=True)
-class PlanSummary:
-    """A plan in numbers."""
-
-    hash: str = ""
-    uploads: int = 0
-    upload_bytes: int = 0
-    deletes: int = 0
-    held: str | None = None  # why the deletes wouldn't happen
-    counts: dict[str, int] = field(default_factory=dict)
+__all__ = ["plan", "write_plan"]
 
 
 @command
@@ -41,28 +28,6 @@ def plan(args: Namespace) -> int:
         else:
             _say_summary(make_plan(ctx, _say_item), keeps_removed=ctx.settings.keeps_removed)
     return OK
-
-
-def make_plan(ctx: SyncContext, show: Callable[[PlanItem], None]) -> PlanSummary:
-    """Give ``show`` every item of the plan, in key order; gives the summary.
-
-    :raises S3IntegrationError: when the listing doesn't reach its end, because then there is no plan
-    """
-    summary = PlanSummary()
-
-    def count(item: PlanItem) -> None:
-        if item.action == "upload":
-            summary.uploads += 1
-            summary.upload_bytes += item.size or 0
-        elif item.action == "delete":
-            summary.deletes += 1
-        show(item)
-
-    found = preview_first_look(ctx, count)
-    summary.hash = found.plan_hash
-    summary.held = found.hold.reason if found.hold else None
-    summary.counts = found.counts
-    return summary
 
 
 def write_plan(ctx: SyncContext, out: TextIO) -> PlanSummary:

@@ -8,13 +8,11 @@ from typing import Any
 
 from cloudindex_provider.cli.common import FINDINGS, OK, command, emit, out, say, state, user
 from cloudindex_provider.cli.session import command_session, command_settings
-from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import sources
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.repair import audit as auditing
 from cloudindex_provider.sync.repair import rebuild as rebuilding
 from cloudindex_provider.sync.repair.index_copy import index_copy
-from cloudindex_provider.sync.settings import SyncSettings
 
 __all__ = ["audit", "rebuild"]
 
@@ -99,16 +97,13 @@ def _rebuilt_lines(done: rebuilding.Rebuild) -> list[str]:
 @command
 def audit(args: Namespace) -> int:
     """Compare state, S3 and CloudIndex."""
-    if not args.stuck_hours >= 0:
-        raise SettingsError(f"--stuck-hours is {args.stuck_hours}, not a number of hours.", field="stuck_hours")
+    stuck_hours = auditing.check_hours(args.stuck_hours)
     with state(args) as db:
         source = sources.get_source(db, args.source)
-        settings = SyncSettings(
-            source.project_id, source.bucket, source.prefix, source.sync_id, request_payer=bool(args.request_payer)
-        ).validate()
+        settings = auditing.audit_settings(source, request_payer=bool(args.request_payer))
         args.project_id = source.project_id
         with command_session(args, db, lambda _: settings) as ctx:
-            done = auditing.audit(ctx, repair=args.repair, user=user(), stuck_hours=args.stuck_hours)
+            done = auditing.audit(ctx, repair=args.repair, user=user(), stuck_hours=stuck_hours)
     emit(
         args,
         {"source": source.id, "clean": done.is_clean, "repair": args.repair, **asdict(done)},

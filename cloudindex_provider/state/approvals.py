@@ -28,6 +28,7 @@ __all__ = [
     "HoldRow",
     "approve",
     "approve_hold",
+    "check_days",
     "find_approval",
     "find_hold",
     "mark_asked",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 DEFAULT_DAYS = 7.0
+_LONGEST = 366  # days
 _HOLDS = (
     "SELECT hold.id, hold.source_id, project_id, bucket, prefix, removed, live, reason, at, asked_at, token,"
     " hold.endpoint, made_from FROM hold"
@@ -147,6 +149,16 @@ def _named(db: Database, connection: Connection, name: HoldName) -> HoldRow:
             hint="The hold has ended, or it is in another state: `airflow cloudindex holds` shows what waits.",
         )
     return HoldRow(*row)
+
+
+def check_days(days: float) -> float:
+    """How long a person lets an approval hold.
+
+    :raises SettingsError: for no time, and for more than a year
+    """
+    if not 0 < days < _LONGEST:
+        raise SettingsError(f"days is {days:g}.", field="days", hint=f"Use a number below {_LONGEST} (--days).")
+    return days
 
 
 def approve(db: Database, source_id: int, ceiling: int, user: str, days: float = DEFAULT_DAYS) -> Approval:

@@ -22,6 +22,7 @@ from cloudindex_provider.state.superseded import Reason, supersede
 
 __all__ = [
     "known_documents",
+    "release",
     "requeue",
     "retry_all",
     "retry_keys",
@@ -40,6 +41,30 @@ _STUCK = f"scope_id = :scope AND key = :key AND source_id = :source AND status =
 
 
 # Releasing
+
+
+def release(
+    db: Database,
+    source: Source,
+    user: str,
+    *,
+    keys: Sequence[str] = (),
+    all_quarantined: bool = False,
+    all_failed: bool = False,
+) -> int:
+    """What a person asks for: these keys, or every quarantined or failed one; gives how many are tried again.
+
+    :raises SettingsError: unless it is said in exactly one way which, or for a key that there is nothing to do about
+    """
+    if [bool(keys), all_quarantined, all_failed].count(True) != 1:
+        raise SettingsError(
+            "It isn't said which keys to try again.",
+            field="keys",
+            hint="Use one of keys (--key), all_quarantined (--all-quarantined) and all_failed (--all-failed).",
+        )
+    if keys:
+        return retry_keys(db, source, keys, user)
+    return retry_all(db, source, Status.FAILED if all_failed else Status.QUARANTINED, user)
 
 
 def retry_keys(db: Database, source: Source, keys: Sequence[str], user: str) -> int:

@@ -4,7 +4,8 @@
     drift       once a day: what others have deleted or changed is queued
     audit       state, S3 and CloudIndex compared with each other
     rebuild     a lost state, made again
+    planning    what a run would do, for a person
     index_copy  a temporary file to compare in, with flat memory
 
-The first two are a run's own; audit and rebuild are commands of a person. May import all of ``sync`` but ``run``.
+The first two are a run's own; the next three are of a person. May import all of ``sync`` but ``run``.
 """

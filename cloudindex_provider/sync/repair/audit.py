@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.s3.gathered import gathered
 from cloudindex_provider.state import repairs, runs, superseded
-from cloudindex_provider.state.records import Finding
+from cloudindex_provider.state.records import Finding, Source
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, index_copy, stage_index
+from cloudindex_provider.sync.settings import SyncSettings
 from cloudindex_provider.sync.wait import poll
 
-__all__ = ["KINDS", "Audit", "audit", "findings"]
+__all__ = ["KINDS", "STUCK_HOURS", "Audit", "audit", "audit_settings", "check_hours", "findings"]
 
 KINDS = {
     "gone": "tracked, but gone from CloudIndex",
@@ -46,6 +48,24 @@ class Audit:
     @property
     def is_clean(self) -> bool:
         return not any(self.found.values())
+
+
+def check_hours(stuck_hours: float) -> float:
+    """Hours after which processing is taken to be stuck.
+
+    :raises SettingsError: when they are none
+    """
+    if not stuck_hours >= 0:
+        what = f"stuck_hours (--stuck-hours) is {stuck_hours:g}, not a number of hours."
+        raise SettingsError(what, field="stuck_hours")
+    return stuck_hours
+
+
+def audit_settings(source: Source, *, request_payer: bool = False) -> SyncSettings:
+    """Settings for an audit of this source, of which an audit needs no more than where it is."""
+    return SyncSettings(
+        source.project_id, source.bucket, source.prefix, source.sync_id, request_payer=request_payer
+    ).validate()
 
 
 def audit(ctx: SyncContext, *, repair: bool = False, user: str = "", stuck_hours: float = STUCK_HOURS) -> Audit:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.cli.plan import PlanSummary, write_plan
+from cloudindex_provider.cli.plan import write_plan
 from cloudindex_provider.errors import PlanChangedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state.approvals import approve
 from cloudindex_provider.sync.detect.detection import detect
+from cloudindex_provider.sync.repair.planning import PlanSummary
 from tests.support.mirror import Mirror
 
 
