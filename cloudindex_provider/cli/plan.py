@@ -12,6 +12,7 @@ from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.plan import PlanItem
 from cloudindex_provider.sync.repair.planning import PlanSummary, make_plan
+from cloudindex_provider.sync.repair.telling import plan_lines
 
 __all__ = ["plan", "write_plan"]
 
@@ -26,7 +27,8 @@ def plan(args: Namespace) -> int:
         if args.output == "json":
             write_plan(ctx, out())
         else:
-            _say_summary(make_plan(ctx, _say_item), keeps_removed=ctx.settings.keeps_removed)
+            for line in plan_lines(make_plan(ctx, _say_item), ctx.settings):
+                say(line)
     return OK
 
 
@@ -47,14 +49,3 @@ def write_plan(ctx: SyncContext, out: TextIO) -> PlanSummary:
 def _say_item(item: PlanItem) -> None:
     size = "" if item.size is None else f"{item.size:,}"
     say(f"{item.action:<7} {item.cls:<8} {size:>14}  {item.key}")
-
-
-def _say_summary(summary: PlanSummary, *, keeps_removed: bool) -> None:
-    size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes, {summary.deletes:,} deletes"
-    say(f"{size}. Hash {summary.hash}.")
-    if there := summary.counts.get("adopted"):
-        say(f"{there:,} uploads are of keys that have a document already; it is adopted where its bytes are the same.")
-    if keeps_removed and summary.counts["removed"]:
-        say(f"The documents of {summary.counts['removed']:,} removed keys are kept, because on_removed is keep.")
-    if summary.held:
-        say(f"The deletes are held: {summary.held}.")

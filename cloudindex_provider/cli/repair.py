@@ -9,10 +9,10 @@ from typing import Any
 from cloudindex_provider.cli.common import FINDINGS, OK, command, emit, out, say, state, user
 from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.state import sources
-from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.repair import audit as auditing
 from cloudindex_provider.sync.repair import rebuild as rebuilding
 from cloudindex_provider.sync.repair.index_copy import index_copy
+from cloudindex_provider.sync.repair.telling import audit_line, rebuilt_lines, survey_lines
 
 __all__ = ["audit", "rebuild"]
 
@@ -38,57 +38,16 @@ def rebuild(args: Namespace) -> int:
             "survey": {**asdict(found), "seconds": round(found.seconds)},
         }
         if args.output != "json":
-            for line in _survey_lines(ctx, found):
+            for line in survey_lines(found, ctx.settings):
                 say(line)
             out().flush()
         if args.yes:
             done = rebuilding.rebuild(ctx, copy, replace=args.replace)
             facts["rebuilt"] = asdict(done)
-            emit(args, facts, lines=_rebuilt_lines(done))
+            emit(args, facts, lines=rebuilt_lines(done))
         else:
             emit(args, facts, lines=["Nothing was read or changed. Pause the DAG, then use --yes to do it."])
     return OK
-
-
-def _survey_lines(ctx: SyncContext, found: rebuilding.Survey) -> list[str]:
-    where = f"s3://{ctx.settings.bucket}/{ctx.settings.prefix}"
-    lines = [
-        f"{where}: {found.listed:,} keys, of which {found.keys:,} are selected and have documents;"
-        f" CloudIndex has {found.documents:,} documents.",
-        f"To read: {found.keys:,} keys, {found.bytes:,} bytes at most, about {_duration(found.seconds)}."
-        " Objects with a SHA-256 of S3's own aren't read.",
-    ]
-    if found.orphans:
-        names = ", ".join(found.orphan_names)
-        lines.append(
-            f"{found.orphans:,} documents are named like ours, but not after a listed key; not touched: {names}"
-        )
-    return lines
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(max(1, round(seconds)), 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min"
-        if minutes >= 60
-        else f"{minutes} min {rest} s"
-        if minutes
-        else f"{rest} s"
-    )
-
-
-def _rebuilt_lines(done: rebuilding.Rebuild) -> list[str]:
-    lines = [
-        f"Made again: {done.indexed:,} indexed, {done.processing:,} processing, {done.pending:,} to upload,"
-        f" {done.skipped:,} not selected; {done.copies:,} copies will be removed,"
-        f" {done.dropped:,} old rows are dropped.",
-        *([f"{done.kept:,} keys that weren't found keep their documents: the next sync decides."] if done.kept else []),
-        f"Read {done.bytes_read:,} bytes; S3's own SHA-256 was enough for {done.checksums:,} keys.",
-    ]
-    if done.unreadable:
-        first = "; ".join(f"{row['key']}: {row['reason']}" for row in done.unreadable_keys[:3])
-        lines.append(f"{done.unreadable:,} keys couldn't be read and count as changed: {first}")
-    return lines
 
 
 # audit
@@ -115,6 +74,6 @@ def audit(args: Namespace) -> int:
             }
             for kind, meaning in auditing.KINDS.items()
         ],
-        [f"Compared {done.rows:,} rows, {done.listed:,} keys in S3 and {done.documents:,} documents."],
+        [audit_line(done)],
     )  # fmt: skip
     return OK if done.is_clean else FINDINGS

@@ -5,6 +5,7 @@
     audit       state, S3 and CloudIndex compared with each other
     rebuild     a lost state, made again
     planning    what a run would do, for a person
+    telling     what a person is told of the three
     index_copy  a temporary file to compare in, with flat memory
 
 The first two are a run's own; the next three are of a person. May import all of ``sync`` but ``run``.
