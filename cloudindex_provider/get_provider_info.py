@@ -21,7 +21,15 @@ def get_provider_info() -> dict[str, object]:
         ],
         "hooks": [{"integration-name": "CloudIndex", "python-modules": ["cloudindex_provider.hooks.cloudindex"]}],
         "operators": [
-            {"integration-name": "CloudIndex", "python-modules": ["cloudindex_provider.operators.cloudindex"]}
+            {
+                "integration-name": "CloudIndex",
+                "python-modules": [
+                    "cloudindex_provider.operators.cloudindex",
+                    "cloudindex_provider.operators.cloudindex_approval",
+                    "cloudindex_provider.operators.cloudindex_care",
+                    "cloudindex_provider.operators.cloudindex_repair",
+                ],
+            }
         ],
         "sensors": [{"integration-name": "CloudIndex", "python-modules": ["cloudindex_provider.sensors.cloudindex"]}],
         "transfers": [

@@ -4,6 +4,8 @@
     cloudindex_sync      the five steps of a sync, for the task group
     cloudindex           single steps: upload files, delete a document, query, configure the integration
     cloudindex_approval  asks a person about a mass delete
+    cloudindex_care      a state's sources, keys and holds: the command line's work, without a shell
+    cloudindex_repair    the same of plans, audits and rebuilds
 
 May import ``triggers``, ``hooks``, ``retry`` and what is below them. The task of a whole sync is in ``transfers``.
 """

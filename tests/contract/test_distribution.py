@@ -31,7 +31,7 @@ LOOK = """\
 import importlib, importlib.metadata, importlib.resources, json, pathlib, pkgutil, sys
 
 folder, copies = sys.argv[1:]
-others = [one for one in sys.path if not (pathlib.Path(one) / "cloudindex_provider").is_dir()]
+others = [one for one in sys.path if not (pathlib.Path(one) / "cloudindex_provider/__init__.py").is_file()]
 sys.path[:] = [folder, *others]
 import cloudindex_provider
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from cloudindex_provider.sync.repair.audit import Audit
 from cloudindex_provider.sync.repair.planning import PlanSummary
 from cloudindex_provider.sync.repair.rebuild import Rebuild, Survey
 from cloudindex_provider.sync.report.estimate import duration
 from cloudindex_provider.sync.settings import SyncSettings
 
-__all__ = ["audit_line", "plan_lines", "rebuilt_lines", "survey_lines"]
+__all__ = ["audit_line", "plan_lines", "rebuilt_lines", "survey_lines", "when"]
 
 
 def plan_lines(summary: PlanSummary, settings: SyncSettings) -> list[str]:
@@ -61,3 +63,8 @@ def rebuilt_lines(done: Rebuild) -> list[str]:
 def audit_line(done: Audit) -> str:
     """What was compared."""
     return f"Compared {done.rows:,} rows, {done.listed:,} keys in S3 and {done.documents:,} documents."
+
+
+def when(at: float | None) -> str | None:
+    """A time of the state as ISO 8601 in UTC."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

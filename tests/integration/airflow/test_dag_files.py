@@ -11,6 +11,7 @@ import pytest
 
 DAGS = Path(__file__).parents[3] / "dags"
 FILES = ("cloudindex_s3_sync", "cloudindex_s3_sync_simple")
+SHIPPED = sorted(path.stem for path in DAGS.glob("*.py"))
 
 MEASURE = """
 import json, runpy, socket, sys, time
@@ -34,7 +35,7 @@ print(json.dumps(seconds))
 
 
 def test_a_dag_file_costs_less_than_a_second_beyond_airflow_and_needs_no_network(tmp_path):
-    paths = [str(DAGS / f"{name}.py") for name in FILES]
+    paths = [str(DAGS / f"{name}.py") for name in SHIPPED]
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *paths], capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False
     )
@@ -44,12 +45,24 @@ def test_a_dag_file_costs_less_than_a_second_beyond_airflow_and_needs_no_network
     assert sum(seconds.values()) < 1.0  # the first file pays for the package's own modules
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_dag_file_loads_into_a_dagbag_without_complaint_and_explains_itself(airflow_db, name):
+@pytest.fixture(scope="module")
+def bag(airflow_db):
     from airflow.dag_processing.dagbag import BundleDagBag
 
-    bag = BundleDagBag(dag_folder=DAGS / f"{name}.py", bundle_path=DAGS, bundle_name="dags-folder")
+    return BundleDagBag(dag_folder=DAGS, bundle_path=DAGS, bundle_name="dags-folder")
+
+
+def test_every_file_is_a_dag_of_its_name_that_loads_without_complaint_and_explains_itself(bag):
+    """Those that run by a person's word have no schedule."""
     assert bag.import_errors == {}
+    assert sorted(bag.dags) == SHIPPED
+    assert all(dag.doc_md for dag in bag.dags.values())
+    assert {name for name, dag in bag.dags.items() if dag.schedule is None} == set(SHIPPED) - set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_sync_is_one_at_a_time_and_says_what_it_needs(bag, name):
+    """Its settings are params, and its documentation names the connections."""
     dag = bag.dags[name]
     assert (dag.max_active_runs, dag.catchup) == (1, False)
     assert {"bucket", "prefix"} <= set(dag.params)

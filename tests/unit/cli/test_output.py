@@ -41,11 +41,3 @@ def test_what_hooks_print_never_gets_into_the_output(capsys: pytest.CaptureFixtu
     printed = capsys.readouterr()
     assert printed.out == '{\n  "a": 1\n}\n'
     assert printed.err == "a log line\n"
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "1 s"), (61, "1 min 1 s"), (7290, "2 h 1 min")])
-def test_durations_are_told_in_two_units(seconds: float, text: str) -> None:
-    """An estimate is read by people."""
-    from cloudindex_provider.cli.repair import _duration
-
-    assert _duration(seconds) == text

@@ -1,0 +1,228 @@
+"""Plans, audits and rebuilds from a DAG, where there is no shell: what ``airflow cloudindex`` does, as operators.
+
+Each calls what its command calls, and is guarded as that is: a rebuild writes only with ``confirm``, an audit only with
+``repair``, and none of them uploads or deletes a document.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cloudindex_provider.errors import SettingsError, SyncFailedError
+from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.hooks.session import sync_session
+from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.cloudindex_care import BaseCloudIndexSourceOperator, user_of
+from cloudindex_provider.state import sources
+from cloudindex_provider.state.records import Owner, RunName
+from cloudindex_provider.sync import arguments
+from cloudindex_provider.sync.detect.plan import PlanItem
+from cloudindex_provider.sync.repair import audit as auditing
+from cloudindex_provider.sync.repair import rebuild as rebuilding
+from cloudindex_provider.sync.repair.index_copy import index_copy
+from cloudindex_provider.sync.repair.planning import make_plan
+from cloudindex_provider.sync.repair.telling import audit_line, plan_lines, rebuilt_lines, survey_lines
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["CloudIndexAuditOperator", "CloudIndexPlanOperator", "CloudIndexRebuildOperator"]
+
+_SHOWN = 10  # items of each kind in a plan's result; an XCom is no place for millions of keys
+
+
+class _SettingsOperator(BaseS3ToCloudIndexOperator):
+    """Takes a sync's own arguments, and more of them as one mapping, which the params of a DAG can hold.
+
+    :param settings: arguments of :class:`BaseS3ToCloudIndexOperator` by name, before those given one by one (templated;
+        also as JSON)
+    """
+
+    template_fields: Sequence[str] = (*BaseS3ToCloudIndexOperator.template_fields, "settings")
+
+    def __init__(self, *, settings: Mapping[str, Any] | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+
+    def _take_settings(self, *, dry_run: bool) -> None:
+        known = BaseS3ToCloudIndexOperator.template_fields
+        for name, value in _mapping("settings", self.settings).items():
+            if name not in known:
+                what = f"There is no setting {name!r}."
+                raise SettingsError(what, field="settings", hint=f"There are {', '.join(known)}.")
+            setattr(self, name, value)
+        self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # as in the class above
+
+
+class CloudIndexPlanOperator(_SettingsOperator):
+    """Logs what a run with these settings would do, key by key. Changes nothing.
+
+    Returns ``{"hash", "uploads", "upload_bytes", "deletes", "held", "counts", "first"}``: the hash that a run can be
+    bound to (``plan_hash``), why the deletes would be held, and the first keys of each action.
+
+    :param max_logged: how many keys are logged one by one
+    """
+
+    def __init__(self, *, max_logged: int = 1000, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_logged = max_logged
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        self._take_settings(dry_run=True)
+        first: dict[str, list[str]] = {"upload": [], "delete": [], "keep": []}
+        shown = 0
+
+        def show(item: PlanItem) -> None:
+            nonlocal shown
+            shown += 1
+            if len(first[item.action]) < _SHOWN:
+                first[item.action].append(item.key)
+            if shown <= self.max_logged:
+                self.log.info("%s %s, %s bytes: %r", item.action, item.cls, item.size, item.key)
+
+        with self._session(context) as ctx:
+            summary = make_plan(ctx, show)
+            if shown > self.max_logged:
+                self.log.info("%d more keys aren't logged (max_logged).", shown - self.max_logged)
+            for line in plan_lines(summary, ctx.settings):
+                self.log.info(line)
+        return {**asdict(summary), "first": first}
+
+
+class CloudIndexRebuildOperator(_SettingsOperator):
+    """Makes a lost state again from S3 and CloudIndex. Uploads and deletes nothing. Pause the sync's DAG meanwhile.
+
+    Without ``confirm`` it only says how much there is to read. Returns ``{"source", "survey", "rebuilt"}``.
+
+    :param replace: replace the keys that the source has in the state (templated)
+    :param confirm: do it; without it nothing is read or changed (templated)
+    """
+
+    template_fields: Sequence[str] = (*_SettingsOperator.template_fields, "replace", "confirm")
+
+    def __init__(self, *, replace: bool | str = False, confirm: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.replace = replace
+        self.confirm = confirm
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        confirmed = arguments.flag("confirm", self.confirm)
+        replace = arguments.flag("replace", self.replace)
+        self._take_settings(dry_run=not confirmed)
+        with self._session(context) as ctx, index_copy() as copy:
+            rebuilding.check_source(ctx, replace=replace)
+            found = rebuilding.survey(ctx, copy)
+            lines = survey_lines(found, ctx.settings)
+            done = None
+            if confirmed:
+                for line in lines:
+                    self.log.info(line)
+                done = rebuilding.rebuild(ctx, copy, replace=replace)
+                lines = rebuilt_lines(done)
+            else:
+                lines.append("Nothing was read or changed. Pause the sync's DAG, then use confirm to do it.")
+            for line in lines:
+                self.log.info(line)
+            return {
+                "source": ctx.source.id or None,
+                "survey": {**asdict(found), "seconds": round(found.seconds)},
+                "rebuilt": asdict(done) if done else None,
+            }
+
+
+class CloudIndexAuditOperator(BaseCloudIndexSourceOperator):
+    """Compares state, S3 and CloudIndex. Deletes nothing: what is too many goes with the next run of the sync.
+
+    Returns ``{"source", "clean", "repair", "rows", "listed", "documents", "found", "examples", "repaired"}``.
+
+    :param aws_conn_id: the AWS connection; ``None`` uses boto3's own credentials (templated)
+    :param cloudindex_conn_id: the CloudIndex connection (templated)
+    :param request_payer: agree to pay, where the bucket is Requester Pays (templated)
+    :param repair: put the state right where it differs (templated)
+    :param stuck_hours: hours after which processing is taken to be stuck (templated)
+    :param fail_on_findings: fail where anything differs, also what was put right (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *BaseCloudIndexSourceOperator.template_fields,
+        "aws_conn_id", "cloudindex_conn_id", "request_payer", "repair", "stuck_hours", "fail_on_findings",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        aws_conn_id: str | None = "aws_default",
+        cloudindex_conn_id: str = CloudIndexHook.default_conn_name,
+        request_payer: bool | str = False,
+        repair: bool | str = False,
+        stuck_hours: float | str = auditing.STUCK_HOURS,
+        fail_on_findings: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.aws_conn_id = aws_conn_id
+        self.cloudindex_conn_id = cloudindex_conn_id
+        self.request_payer = request_payer
+        self.repair = repair
+        self.stuck_hours = stuck_hours
+        self.fail_on_findings = fail_on_findings
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare.
+
+        :raises SyncFailedError: when anything differs and ``fail_on_findings`` is set; its report is the result
+        """
+        hours = auditing.check_hours(arguments.number("stuck_hours", self.stuck_hours))
+        repair, strict = (
+            arguments.flag("repair", self.repair),
+            arguments.flag("fail_on_findings", self.fail_on_findings),
+        )
+        done = self._audit(context, hours, repair=repair)
+        found = {kind: number for kind, number in done.found.items() if number}
+        for kind in found:
+            first = ", ".join(done.examples[kind][:3])
+            self.log.warning("%s: %d, %s: %s", kind, found[kind], auditing.KINDS[kind], first)
+        self.log.info(audit_line(done))
+        result = {"source": self._source_number(), "clean": done.is_clean, "repair": repair, **asdict(done)}
+        if found and strict:
+            numbers = ", ".join(f"{kind} {number}" for kind, number in found.items())
+            raise SyncFailedError(f"State, S3 and CloudIndex differ: {numbers}.", report=result)
+        return result
+
+    def _audit(self, context: Context, hours: float, *, repair: bool) -> auditing.Audit:
+        with self._state() as db:
+            source = sources.get_source(db, self._source_number())
+            settings = auditing.audit_settings(
+                source, request_payer=arguments.flag("request_payer", self.request_payer)
+            )
+            who, run = user_of(context), f"care__{uuid.uuid4()}"
+            with sync_session(
+                settings,
+                db,
+                hook=CloudIndexHook(self.cloudindex_conn_id, project_id=source.project_id),
+                aws_conn_id=None if arguments.is_unset(self.aws_conn_id) else self.aws_conn_id,
+                name=RunName("", run, self.task_id),
+                owner=Owner(f"{who}|{run}", 1),
+            ) as ctx:
+                return auditing.audit(ctx, repair=repair, user=who, stuck_hours=hours)
+
+
+def _mapping(field: str, value: Any) -> Mapping[str, Any]:
+    """A mapping, or the text of one: JSON, or as a template renders one."""
+    if arguments.is_unset(value):
+        return {}
+    for read in (json.loads, ast.literal_eval) if isinstance(value, str) else (lambda same: same,):
+        try:
+            found = read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, Mapping) or found is None:
+            return found or {}
+    raise SettingsError(
+        f"{field} is no mapping: {str(value)[:200]!r}.", field=field, hint='Write {"on_removed": "keep"}.'
+    )
