@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import RetryDecision, RetryPolicy
+from cloudindex_provider.airflow_compat import RetryDecision, RetryPolicy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,7 +30,7 @@ class CloudIndexRetryPolicy(RetryPolicy):
     * retryable without, and every exception that says nothing: the task's own ``retry_delay``.
 
     Airflow logs the reason, and never goes beyond the task's ``retries``. ``AirflowFailException``, a sensor's timeout
-    and a killed worker bypass every policy.
+    and a killed worker bypass every policy. Below Airflow 3.3 ``airflow_compat.RetryingOperator`` obeys it.
     """
 
     def evaluate(

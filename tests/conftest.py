@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,10 @@ def airflow_db(airflow_home: Path) -> Path:
     """The home, with a migrated metadata database: ``dag.test()`` works. About 3 seconds, once."""
     from airflow.utils.db import initdb
 
+    from tests.support.airflow_versions import one_api_for_all_tasks
+
     initdb()
+    one_api_for_all_tasks()
     return airflow_home
 
 
@@ -63,13 +65,10 @@ def run_dag(
     """Runs a DAG object in this process, retries without delay: ``{(task_id, map_index): (state, tries)}``."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-    from airflow.models.taskinstance import TaskInstance
 
-    def at_once(ti: TaskInstance) -> datetime:
-        retry_waits.append(ti.retry_delay_override)
-        return datetime(2000, 1, 1, tzinfo=UTC)
+    from tests.support.airflow_versions import tries_of, without_waits
 
-    monkeypatch.setattr(TaskInstance, "next_retry_datetime", at_once)  # dag.test() really waits otherwise
+    without_waits(monkeypatch, retry_waits.append)
 
     def run(dag: Any) -> dict[tuple[str, int], tuple[str, int]]:
         # dag.test() insists on a DAG that a bundle has brought into the database, which one of a test's body is not.
@@ -78,6 +77,6 @@ def run_dag(
         bag.bag_dag(dag)
         sync_bag_to_db(bag, "dags-folder", None)
         tis = dag.test().get_task_instances()
-        return {(ti.task_id, ti.map_index): (str(ti.state), ti.try_number) for ti in tis}
+        return {(ti.task_id, ti.map_index): (str(ti.state), tries_of(ti)) for ti in tis}
 
     return run

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
+from cloudindex_provider.airflow_compat import RetryingOperator, attempt
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.state import open_state
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseS3ToCloudIndexOperator"]
 
 
-class BaseS3ToCloudIndexOperator(BaseOperator):
+class BaseS3ToCloudIndexOperator(RetryingOperator):
     """Arguments of a sync. All but ``state_conn_id`` and ``state_url`` may be templates.
 
     :param bucket: the S3 bucket's name
@@ -210,4 +209,4 @@ class BaseS3ToCloudIndexOperator(BaseOperator):
         ti = context.get("ti")
         if ti is None:
             return Owner(f"manual|{uuid.uuid4()}", 1)
-        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), ti.try_number)
+        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), attempt(context))

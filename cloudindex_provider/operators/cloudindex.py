@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
+from cloudindex_provider.airflow_compat import RetryingOperator, attempt
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST
 from cloudindex_provider.api.models import Document, FileError, FilePart, Phase, UploadResult
@@ -37,7 +36,7 @@ _CHUNK = 256 * 1024  # bytes
 _AWS_HINT = "Use a connection with the access key of an IAM user who may read the bucket."
 
 
-class _CloudIndexOperator(BaseOperator):
+class _CloudIndexOperator(RetryingOperator):
     """What all of them share: the connection, and how their failures are retried.
 
     The defaults stand in the signature because values set in the body are lost on mapped operators.
@@ -123,7 +122,7 @@ class CloudIndexUploadDocumentsOperator(_CloudIndexOperator):
         refused = {error.file_name for error in errors}
         parts = [part for part in parts if part.file_name not in refused]
         with hook.session() as client:
-            if parts and getattr(context.get("ti"), "try_number", 1) > 1:
+            if parts and attempt(context) > 1:
                 documents = _already_there(client, hook.project_id, parts)
                 self.log.info("%d of %d files are there already", len(documents), len(parts))
                 found = {document.file_name for document in documents}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
+from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.retry import CloudIndexRetryPolicy
@@ -37,7 +38,7 @@ __all__ = ["APPROVAL_DAG_ID", "CloudIndexApproveDeletesOperator", "ask_for_appro
 APPROVAL_DAG_ID = "cloudindex_approve_deletes"
 
 
-class CloudIndexApproveDeletesOperator(ApprovalOperator):
+class CloudIndexApproveDeletesOperator(RetryingOperator, ApprovalOperator):
     """Shows a hold to a person and writes the approval, if it is given. Nothing is written unless the hold of that
     token waits in that state, for that project, bucket and prefix.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.configuration import conf
 
+from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook, checked_ids
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL
@@ -25,7 +26,7 @@ __all__ = ["CloudIndexProcessingSensor"]
 MAX_DOCUMENTS = 20  # each costs a request per look, and a plan may allow 60 a minute
 
 
-class CloudIndexProcessingSensor(BaseSensorOperator):
+class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator):
     """Waits until all given documents are processed, and can be searched.
 
     Fails at once, without another try, when one of them failed or is gone; the message names it and the service's

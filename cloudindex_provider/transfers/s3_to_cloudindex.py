@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import TaskGroup, TriggerRule, XComArg
 
+from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.errors import DeletesHeldError
 from cloudindex_provider.hooks.s3 import named_s3_errors
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
@@ -69,7 +70,7 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
         return report.as_dict()
 
 
-class _DocumentsSensor(S3KeySensor):
+class _DocumentsSensor(RetryingOperator, S3KeySensor):
     """An S3KeySensor for any key under a prefix, whose errors are as clear and as rarely retried as the sync's."""
 
     def __init__(self, *, retry_policy: RetryPolicy | None = CloudIndexRetryPolicy(), **kwargs: Any) -> None:  # noqa: B008 - frozen, so it can be shared

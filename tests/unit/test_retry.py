@@ -6,9 +6,9 @@ import pickle
 from datetime import timedelta
 
 import pytest
-from airflow.sdk.definitions.retry_policy import RetryAction
 
 from cloudindex_provider import errors
+from cloudindex_provider.airflow_compat import RetryAction
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 
 

@@ -9,7 +9,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from moto.server import ThreadedMotoServer
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
+from tests.support.airflow_versions import tries_of, without_waits
 
 API_KEY = "api-key-that-must-never-be-seen"
 SECRET = "aws-secret-that-must-never-be-seen"
@@ -140,16 +140,14 @@ def run(airflow_db: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
     """Runs a DAG in this process, retries and deferrals without delay."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-    from airflow.models.taskinstance import TaskInstance
 
     waits: list[float | None] = []
 
-    def at_once(ti: TaskInstance) -> datetime:
-        waits.append(ti.retry_delay_override)
-        _time_passes(ti.retry_delay_override or 0.0)
-        return datetime(2000, 1, 1, tzinfo=UTC)
+    def on_wait(seconds: float | None) -> None:
+        waits.append(seconds)
+        _time_passes(seconds or 0.0)
 
-    monkeypatch.setattr(TaskInstance, "next_retry_datetime", at_once)
+    without_waits(monkeypatch, on_wait)
     folder = airflow_db / "dags"
 
     def run(dag: DAG, **params: Any) -> Ran:
@@ -183,7 +181,7 @@ def _ran(dag_run: Any, log: str, waits: list[float | None]) -> Ran:
 
     tasks: dict[str, list[tuple[str, int]]] = {}
     for ti in sorted(dag_run.get_task_instances(), key=lambda ti: ti.map_index):
-        tasks.setdefault(_short(ti.task_id), []).append((str(ti.state), ti.try_number))
+        tasks.setdefault(_short(ti.task_id), []).append((str(ti.state), tries_of(ti)))
     xcoms: dict[tuple[str, str], list[Any]] = {}
     stored: list[str] = []
     with create_session() as session:

@@ -219,6 +219,7 @@ def test_retries_reach_classic_and_mapped_tasks_and_can_be_overridden(operator, 
     for task in (classic, mapped):
         assert task.retries == 3
         assert task.retry_delay == timedelta(seconds=30)
+    for task in (classic, mapped.unmap(arguments)):
         assert task.retry_policy == CloudIndexRetryPolicy()
     assert overridden.retries == 7
 

@@ -1,0 +1,56 @@
+"""What tests have to know of Airflow's versions: how a retry shows, where it waits, and how to save time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cloudindex_provider import airflow_compat
+from cloudindex_provider.airflow_compat import AIRFLOW
+
+__all__ = ["one_api_for_all_tasks", "tries_of", "without_waits"]
+
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def one_api_for_all_tasks() -> None:
+    """Let ``dag.test()`` build Airflow's execution API once; below 3.3 every try builds one, in a second and 10 MB."""
+    from airflow.sdk.execution_time import supervisor
+
+    if AIRFLOW < (3, 3):
+        supervisor.in_process_api_server = functools.lru_cache(maxsize=1)(supervisor.in_process_api_server)
+
+
+def without_waits(monkeypatch: pytest.MonkeyPatch, on_wait: Callable[[float | None], None]) -> None:
+    """Retries under ``dag.test()`` begin at once; it really waits otherwise.
+
+    :param on_wait: told before each retry how many seconds the policy asked for; ``None``: the task's own delay
+    """
+    from airflow.models.taskinstance import TaskInstance
+
+    def at_once(ti: TaskInstance) -> datetime:
+        on_wait(getattr(ti, "retry_delay_override", None))
+        return _LONG_AGO
+
+    def rescheduled(delay: timedelta) -> Exception:
+        on_wait(delay.total_seconds())
+        return airflow_compat.AirflowRescheduleException(_LONG_AGO)
+
+    monkeypatch.setattr(TaskInstance, "next_retry_datetime", at_once)
+    if AIRFLOW < (3, 3):
+        monkeypatch.setattr(airflow_compat, "_rescheduled", rescheduled)
+
+
+def tries_of(ti: Any) -> int:
+    """How often a task instance was tried: below 3.3 a policy's waits are reschedules, which keep the try's number."""
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    with create_session() as session:
+        rescheduled = session.scalar(select(func.count(TaskReschedule.id)).where(TaskReschedule.ti_id == ti.id))
+    return int(ti.try_number) + int(rescheduled or 0)
