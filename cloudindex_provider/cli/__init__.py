@@ -1,7 +1,8 @@
 """``airflow cloudindex ...``: a module a subject, each command a function of its parsed arguments.
 
     definition  names, arguments and help of all commands; imports nothing of ours, since every ``airflow`` call pays
-    common      one sentence for an error, exit codes, output for people or programs, and the state
+    output      what is printed: tables, JSON, YAML and plain text, for people, programs and any terminal
+    common      one sentence for an error, exit codes, and the state
     session     a command's session with S3, CloudIndex and the state, and its settings
     sources     ``sources list``, ``forget`` and ``adopt``
     keys        ``retry`` and ``history``

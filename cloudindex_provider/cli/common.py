@@ -1,4 +1,4 @@
-"""What every command shares: one sentence for an error, an exit code, output for people or programs, and the state.
+"""What every command shares: one sentence for an error, an exit code, and the state.
 
 A command is a function of the parsed arguments that gives its exit code. Nothing here prints a traceback: its values
 may be secrets.
@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import functools
 import getpass
-import json
 import logging
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
-from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from airflow.sdk.exceptions import AirflowException
 
+from cloudindex_provider.cli.output import out, own_output, visible
 from cloudindex_provider.errors import ProviderError
-from cloudindex_provider.hooks.state import open_state
+from cloudindex_provider.hooks.state import open_state, preview_state
 from cloudindex_provider.state.db.database import Database
 
-__all__ = ["ERROR", "FINDINGS", "OK", "command", "emit", "out", "say", "state", "user", "when"]
+__all__ = ["ERROR", "FINDINGS", "OK", "command", "preview", "state", "user"]
 
 OK, FINDINGS, ERROR = 0, 1, 2
+_STOPPED, _UNREAD = 130, 141  # as a shell says of what Ctrl-C or a closed pipe has ended
 _CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
-_OUT: ContextVar[TextIO | None] = ContextVar("cloudindex_cli_output", default=None)
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +35,7 @@ def command(function: Callable[[Namespace], int]) -> Callable[[Namespace], None]
 
     @functools.wraps(function)
     def run(args: Namespace) -> None:
-        with _server_context(), _own_output():
+        with _server_context(), own_output():
             code = _guarded(function, args)
         if code != OK:
             raise SystemExit(code)
@@ -48,36 +45,25 @@ def command(function: Callable[[Namespace], int]) -> Callable[[Namespace], None]
 
 def _guarded(function: Callable[[Namespace], int], args: Namespace) -> int:
     try:
-        return function(args)
+        code = function(args)
+        out().flush()
+        return code
     except (ProviderError, AirflowException) as error:
         return _fail(str(error))
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), out().fileno())
-        return ERROR
+        return _UNREAD
+    except KeyboardInterrupt:
+        _fail("Stopped.")
+        return _STOPPED
     except Exception as error:  # a person at a terminal gets a sentence, the log the rest
         log.debug("The command failed", exc_info=True)
         return _fail(f"Unexpected {type(error).__name__}. Run again with AIRFLOW__LOGGING__LOGGING_LEVEL=DEBUG.")
 
 
 def _fail(sentence: str) -> int:
-    sys.stderr.write("Error: " + " ".join(sentence.split()) + "\n")
+    sys.stderr.write("Error: " + visible(" ".join(sentence.split())) + "\n")
     return ERROR
-
-
-@contextmanager
-def _own_output() -> Iterator[None]:
-    """Keep the output for what a command prints itself: Airflow's hooks log to it, between the lines of a JSON."""
-    token = _OUT.set(sys.stdout)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        _OUT.reset(token)
-
-
-def out() -> TextIO:
-    """Where a command's output goes."""
-    return _OUT.get() or sys.stdout
 
 
 @contextmanager
@@ -95,13 +81,23 @@ def _server_context() -> Iterator[None]:
 
 
 @contextmanager
-def state(args: Namespace, *, must_exist: bool = True) -> Iterator[Database]:
-    """The state that the arguments or Airflow's configuration name."""
-    db = open_state(state_url=args.state_url, state_conn_id=args.state_conn_id, must_exist=must_exist)
+def state(args: Namespace, *, writes: bool = False, begins: bool = False) -> Iterator[Database]:
+    """The state that the arguments or Airflow's configuration name, for reading alone unless something is to be done.
+
+    :param writes: the command changes what is there
+    :param begins: a new state is begun where there is none
+    """
+    where = {"state_url": args.state_url, "state_conn_id": args.state_conn_id}
+    db = open_state(**where, must_exist=not begins, read_only=not (writes or begins))
     try:
         yield db
     finally:
         db.close()
+
+
+def preview(args: Namespace) -> AbstractContextManager[Database]:
+    """The state for looking at what would be done; an empty one for the time where there is none."""
+    return preview_state(state_url=args.state_url, state_conn_id=args.state_conn_id)
 
 
 def user() -> str:
@@ -110,45 +106,3 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's number without a name
         return f"uid {os.getuid()}"
-
-
-# Output
-
-
-def emit(args: Namespace, data: Any, rows: Sequence[Mapping[str, Any]] = (), lines: Sequence[str] = ()) -> None:
-    """``data`` as JSON, or for people ``rows`` as a table and ``lines`` below it."""
-    if args.output == "json":
-        out().write(json.dumps(data, indent=2) + "\n")
-        out().flush()
-        return
-    if rows:
-        _table(rows)
-    for line in lines:
-        say(line)
-    out().flush()
-
-
-def say(line: str) -> None:
-    """One line to a person."""
-    out().write(_visible(line) + "\n")
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    names = list(rows[0])
-    cells = [names, *([_visible("" if row[name] is None else str(row[name])) for name in names] for row in rows)]
-    widths = [max(len(line[at]) for line in cells) for at in range(len(names))]
-    for number, line in enumerate(cells):
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        out().write(text.rstrip() + "\n")
-        if number == 0:
-            out().write("  ".join("-" * width for width in widths) + "\n")
-
-
-def _visible(text: str) -> str:
-    # Keys may hold newlines and escape sequences, which would forge lines or steer the terminal.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def when(at: float | None) -> str | None:
-    """A time of the state as ISO 8601 in UTC."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

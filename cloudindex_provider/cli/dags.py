@@ -8,7 +8,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from cloudindex_provider.cli.common import OK, command, emit
+from cloudindex_provider.cli.common import OK, command
+from cloudindex_provider.cli.output import emit
 from cloudindex_provider.errors import SettingsError
 
 __all__ = ["dags"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand, lazy_load_command
+from airflow.cli.cli_config import ARG_OUTPUT, ActionCommand, Arg, GroupCommand, lazy_load_command
 from lazy_object_proxy import Proxy
 
 __all__ = ["get_cloudindex_cli_commands"]
@@ -39,13 +39,10 @@ def _setting_help(name: str, note: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + (f" ({more})" if more else "")
 
 
-ARG_OUTPUT = _arg(
-    "-o",
-    "--output",
-    help="Output format: table or json (default: table)",
-    metavar="(table, json)",
-    choices=("table", "json"),
-    default="table",
+ARG_JSON_LINES = _arg(
+    "--json-lines",
+    help="A line of JSON for each key, and one with the summary, instead of --output",
+    action="store_true",
 )
 ARG_YES = _arg("-y", "--yes", help="Do it; without this nothing is changed", action="store_true")
 ARG_STATE_CONN_ID = _arg(
@@ -97,6 +94,7 @@ _SYNC = (
 # What else decides what a plan says: which keys it is about, and whether their deletes are held.
 _PLAN = (
     *_SYNC,
+    ARG_JSON_LINES,
     _setting("keys", flag="--key", dest="keys", **_REPEATED),
     _setting("max_request_size"),
     _setting("on_removed"),
@@ -163,6 +161,7 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                     "Compares each object with its document by SHA-256: S3's own, else by reading the object once."
                     " Says how much there is to read, and reads it only with --yes. Pause the DAG first.",
                 ),
+                _command("migrate", "sources.migrate", "Bring an older version's state up to date", _STATE),
                 _command(
                     "audit",
                     "repair.audit",

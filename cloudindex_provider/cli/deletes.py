@@ -5,8 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
-from cloudindex_provider.cli.common import OK, command, emit, state, user, when
+from cloudindex_provider.cli.common import OK, command, state, user
+from cloudindex_provider.cli.output import emit
 from cloudindex_provider.state import approvals, sources
+from cloudindex_provider.sync.repair.telling import when
 
 __all__ = ["approve", "holds"]
 
@@ -28,7 +30,7 @@ def holds(args: Namespace) -> int:
 @command
 def approve(args: Namespace) -> int:
     """Allow deletes."""
-    with state(args) as db:
+    with state(args, writes=True) as db:
         given = approvals.approve(db, args.source, args.ceiling, user(), approvals.check_days(args.days))
     emit(
         args,

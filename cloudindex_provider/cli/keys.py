@@ -5,10 +5,12 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from cloudindex_provider.cli.common import OK, command, emit, state, user, when
+from cloudindex_provider.cli.common import OK, command, state, user
+from cloudindex_provider.cli.output import emit
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import repairs, sources
 from cloudindex_provider.state.history import Event, key_history
+from cloudindex_provider.sync.repair.telling import when
 
 __all__ = ["history", "retry"]
 
@@ -16,7 +18,7 @@ __all__ = ["history", "retry"]
 @command
 def retry(args: Namespace) -> int:
     """Release failed, quarantined or stuck keys."""
-    with state(args) as db:
+    with state(args, writes=True) as db:
         source = sources.get_source(db, args.source)
         number = repairs.release(
             db,
@@ -41,8 +43,7 @@ def history(args: Namespace) -> int:
         raise SettingsError(f"Source {source.id} knows nothing of the key {args.key!r}.", field="key")
     now = None if row is None else {**row, "next_attempt_at": when(row["next_attempt_at"])}
     shown = [_shown(event) for event in events]
-    lines = [""] if shown else []
-    lines += ["Now: " + ("not in the state" if row is None else _now(row))]
+    lines = ["Now: " + ("not in the state" if row is None else _now(row))]
     emit(args, {"source": source.id, "key": args.key, "now": now, "events": shown}, shown, lines)
     return OK
 

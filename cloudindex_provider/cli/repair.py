@@ -6,7 +6,8 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from cloudindex_provider.cli.common import FINDINGS, OK, command, emit, out, say, state, user
+from cloudindex_provider.cli.common import FINDINGS, OK, command, preview, state, user
+from cloudindex_provider.cli.output import emit, is_for_people, out, say
 from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.state import sources
 from cloudindex_provider.sync.repair import audit as auditing
@@ -17,17 +18,11 @@ from cloudindex_provider.sync.repair.telling import audit_line, rebuilt_lines, s
 __all__ = ["audit", "rebuild"]
 
 
-# plan
-
-
-# rebuild
-
-
 @command
 def rebuild(args: Namespace) -> int:
     """Make the state again."""
     with (
-        state(args, must_exist=False) as db,
+        state(args, begins=True) if args.yes else preview(args) as db,
         command_session(args, db, lambda hook: command_settings(args, hook, dry_run=not args.yes)) as ctx,
         index_copy() as copy,
     ):
@@ -37,7 +32,7 @@ def rebuild(args: Namespace) -> int:
             "source": ctx.source.id or None,
             "survey": {**asdict(found), "seconds": round(found.seconds)},
         }
-        if args.output != "json":
+        if is_for_people(args):
             for line in survey_lines(found, ctx.settings):
                 say(line)
             out().flush()
@@ -50,16 +45,13 @@ def rebuild(args: Namespace) -> int:
     return OK
 
 
-# audit
-
-
 @command
 def audit(args: Namespace) -> int:
     """Compare state, S3 and CloudIndex."""
     stuck_hours = auditing.check_hours(args.stuck_hours)
-    with state(args) as db:
+    with state(args, writes=args.repair) as db:
         source = sources.get_source(db, args.source)
-        settings = auditing.audit_settings(source, request_payer=bool(args.request_payer))
+        settings = auditing.audit_settings(source, request_payer=bool(args.request_payer), dry_run=not args.repair)
         args.project_id = source.project_id
         with command_session(args, db, lambda _: settings) as ctx:
             done = auditing.audit(ctx, repair=args.repair, user=user(), stuck_hours=stuck_hours)

@@ -1,15 +1,18 @@
-"""``airflow cloudindex sources``: list, forget, adopt."""
+"""``airflow cloudindex sources``: list, forget, adopt; and ``migrate``, which is about all of them."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from typing import Any
 
-from cloudindex_provider.cli.common import OK, command, emit, state, when
+from cloudindex_provider.cli.common import OK, command, state
+from cloudindex_provider.cli.output import emit
 from cloudindex_provider.state import rebuilt, sources
+from cloudindex_provider.state.db.migrations import SCHEMA_VERSION
 from cloudindex_provider.state.sources import SourceInfo
+from cloudindex_provider.sync.repair.telling import when
 
-__all__ = ["adopt", "forget", "list_sources"]
+__all__ = ["adopt", "forget", "list_sources", "migrate"]
 
 
 @command
@@ -46,7 +49,7 @@ def _statuses(info: SourceInfo) -> str:
 @command
 def forget(args: Namespace) -> int:
     """Drop a source from the state."""
-    with state(args) as db:
+    with state(args, writes=args.yes) as db:
         source = sources.get_source(db, args.source)
         keys = sources.forget(db, source) if args.yes else rebuilt.count_rows(db, source)
     where = f"source {source.id}, s3://{source.bucket}/{source.prefix}"
@@ -63,7 +66,7 @@ def forget(args: Namespace) -> int:
 @command
 def adopt(args: Namespace) -> int:
     """Hand keys over from one source to another."""
-    with state(args) as db:
+    with state(args, writes=True) as db:
         to, giver = sources.get_source(db, args.source), sources.get_source(db, args.giver)
         done = sources.adopt(db, to, giver)
     emit(
@@ -77,4 +80,13 @@ def adopt(args: Namespace) -> int:
             f" {done.documents:,} documents and {done.superseded:,} superseded ones.",
         ],
     )  # fmt: skip
+    return OK
+
+
+@command
+def migrate(args: Namespace) -> int:
+    """Bring a state that an older version has written up to date, as a sync does by itself."""
+    with state(args, writes=True) as db:
+        name = db.name
+    emit(args, {"state": name, "schema": SCHEMA_VERSION}, lines=[f"The state in {name} has schema {SCHEMA_VERSION}."])
     return OK

@@ -64,15 +64,11 @@ def sync_session(
     """
     find = sources.peek_source if settings.dry_run else sources.open_source
     stop = stop or threading.Event()
-    pacer = SharedPacer(
-        db,
-        budget_name(hook.settings.base_url, hook.cloudindex_conn_id),
-        slots=hook.settings.max_concurrency,
-        max_wait=_LONGEST_WAIT,
-        request_timeout=hook.settings.read_timeout,
-        stop=stop,
-    )
-    with named_s3_errors(aws_conn_id), hook.session(pacer=pacer) as client:
+    with (
+        _budgets(db) as budgets,
+        named_s3_errors(aws_conn_id),
+        hook.session(pacer=(pacer := _pacer(budgets, hook, stop))) as client,
+    ):
         yield SyncContext(
             settings=settings,
             db=db,
@@ -95,7 +91,32 @@ def sync_session(
             stop=stop,
             request_timeout=hook.settings.read_timeout,
             requests_per_minute=pacer.requests_per_minute,
+            budgets=budgets,
             history_days=conf.getfloat(SECTION, "history_days", fallback=90.0),
         )
         if stop.is_set():
             raise StoppedError("The task was stopped.")
+
+
+@contextmanager
+def _budgets(db: Database) -> Iterator[Database]:
+    """Where requests are booked: the state, written to for that alone where it is open for reading."""
+    if not db.read_only:
+        yield db
+        return
+    budgets = Database(db.url, must_exist=True)
+    try:
+        yield budgets
+    finally:
+        budgets.close()
+
+
+def _pacer(budgets: Database, hook: CloudIndexHook, stop: threading.Event) -> SharedPacer:
+    return SharedPacer(
+        budgets,
+        budget_name(hook.settings.base_url, hook.cloudindex_conn_id),
+        slots=hook.settings.max_concurrency,
+        max_wait=_LONGEST_WAIT,
+        request_timeout=hook.settings.read_timeout,
+        stop=stop,
+    )

@@ -1,4 +1,4 @@
-"""Where the state is, as Airflow's configuration and an operator's arguments say. Builds URLs, opens nothing.
+"""Where the state is, as Airflow's configuration and an operator's arguments say, and its opening.
 
 One setting for all, so that operators and other readers see the same state: ``[cloudindex] state_conn_id`` (Postgres),
 else ``state_path`` (SQLite), else ``$AIRFLOW_HOME/cloudindex/state.db``. An operator's own argument wins.
@@ -6,8 +6,12 @@ else ``state_path`` (SQLite), else ``$AIRFLOW_HOME/cloudindex/state.db``. An ope
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
@@ -16,10 +20,11 @@ from sqlalchemy.exc import ArgumentError
 
 from cloudindex_provider.errors import SettingsError, StateError
 from cloudindex_provider.hooks.one_machine import refuse_several_machines, warn_of_passing_disk
-from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.db.database import Database, has_state
 
-__all__ = ["SECTION", "open_state", "resolve_state_url"]
+__all__ = ["SECTION", "open_state", "preview_state", "resolve_state_url"]
 
+log = logging.getLogger("cloudindex_provider.state")
 SECTION = "cloudindex"
 
 
@@ -108,18 +113,25 @@ def _postgres(conn_id: str) -> URL:
 _LIBPQ_OPTIONS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options"}
 
 
-def open_state(*, state_url: str | None = None, state_conn_id: str | None = None, must_exist: bool = False) -> Database:
+def open_state(
+    *,
+    state_url: str | None = None,
+    state_conn_id: str | None = None,
+    must_exist: bool = False,
+    read_only: bool = False,
+) -> Database:
     """The state, for the caller to close.
 
-    :param must_exist: refuse to begin a new one, for callers that only look at what is there
-    :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
+    :param must_exist: refuse to begin a new one
+    :param read_only: only look: nothing is begun, brought up to date or written
+    :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
+        never taken for an empty one
     """
     url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
-    if url.get_backend_name() == "sqlite":
-        path = Path(url.database or "")
-        (_check_existing if must_exist else warn_of_passing_disk)(path)
+    if url.get_backend_name() == "sqlite" and not (must_exist or read_only):
+        warn_of_passing_disk(Path(url.database or ""))
     try:
-        return Database(url)
+        return Database(url, must_exist=must_exist, read_only=read_only)
     except ModuleNotFoundError as error:
         raise StateError(
             f"The state is in a {url.get_backend_name()} database, and its driver {error.name} isn't installed.",
@@ -127,14 +139,20 @@ def open_state(*, state_url: str | None = None, state_conn_id: str | None = None
         ) from None
 
 
-def _check_existing(path: Path) -> None:
-    if not path.exists():
-        raise StateError(
-            f"There is no state in {path}.",
-            hint="Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id.",
-        )
-    if not path.stat().st_size:
-        raise StateError(
-            f"The state in {path} is an empty file, so it is lost.",
-            hint="Restore a backup of it, or run a sync, which finds by itself what CloudIndex has already.",
-        )
+@contextmanager
+def preview_state(*, state_url: str | None = None, state_conn_id: str | None = None) -> Iterator[Database]:
+    """The state for looking at what a run would do; where there is none, an empty one that goes at the end.
+
+    :raises StateError: when it can't be used
+    """
+    url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
+    with ExitStack() as stack:
+        if has_state(url):
+            db = open_state(state_url=state_url, state_conn_id=state_conn_id, read_only=True)
+        else:
+            where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
+            log.warning("There is no state in %s, so what is shown is what a first run would do.", where)
+            folder = stack.enter_context(TemporaryDirectory(prefix="cloudindex-preview-"))
+            db = Database(f"sqlite:///{folder}/state.db")
+        stack.callback(db.close)
+        yield db

@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cloudindex_provider.airflow_compat import RetryingOperator, attempt
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
-from cloudindex_provider.hooks.state import open_state
+from cloudindex_provider.hooks.state import open_state, preview_state
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
 
 __all__ = ["BaseS3ToCloudIndexOperator"]
+
+
+def _closing_state(*, state_url: str | None, state_conn_id: str | None) -> AbstractContextManager[Database]:
+    return closing(open_state(state_url=state_url, state_conn_id=state_conn_id))
 
 
 class BaseS3ToCloudIndexOperator(RetryingOperator):
@@ -168,9 +172,9 @@ class BaseS3ToCloudIndexOperator(RetryingOperator):
         hook = CloudIndexHook(self.cloudindex_conn_id, project_id=project_id)
         settings = self._settings(hook)
         self._stop = threading.Event()
-        db = self._open_state()
-        try:
-            with sync_session(
+        with (
+            self._opened_state(looks=settings.dry_run) as db,
+            sync_session(
                 settings,
                 db,
                 hook=hook,
@@ -178,21 +182,24 @@ class BaseS3ToCloudIndexOperator(RetryingOperator):
                 name=self._run_name(context),
                 owner=self._owner(context),
                 stop=self._stop,
-            ) as ctx:
-                yield ctx
-        finally:
-            db.close()
+            ) as ctx,
+        ):
+            yield ctx
 
     def on_kill(self) -> None:
         """The task is cleared, or its worker stopped: begin nothing more, and give back what is claimed."""
         if self._stop is not None:
             self._stop.set()
 
-    def _open_state(self) -> Database:
-        db = open_state(state_url=self.state_url, state_conn_id=self.state_conn_id)
-        if self.state_url or self.state_conn_id:
-            self.log.warning("The state is in %s, as this task's argument says, not where [cloudindex] says.", db.name)
-        return db
+    @contextmanager
+    def _opened_state(self, *, looks: bool) -> Iterator[Database]:
+        """The state, closed at the end; what only looks begins none and writes nothing."""
+        make = preview_state if looks else _closing_state
+        with make(state_url=self.state_url, state_conn_id=self.state_conn_id) as db:
+            if self.state_url or self.state_conn_id:
+                what = "The state is in %s, as this task's argument says, not where [cloudindex] says."
+                self.log.warning(what, db.name)
+            yield db
 
     # Who is running. Outside a run (execute({})) every call is a run of its own.
 

@@ -67,8 +67,8 @@ class BaseCloudIndexStateOperator(BaseOperator):
 
     @contextmanager
     def _state(self) -> Iterator[Database]:
-        given = {name: _given(getattr(self, name)) for name in ("state_url", "state_conn_id")}
-        db = open_state(**given, must_exist=True)
+        url, conn_id = _given(self.state_url), _given(self.state_conn_id)
+        db = open_state(state_url=url, state_conn_id=conn_id, must_exist=True)
         try:
             yield db
         finally:

@@ -97,10 +97,16 @@ class SyncContext:
     sleep: Callable[[float], None] = time.sleep  # as it is given here, it ends with ``stop``
     stop: threading.Event = field(default_factory=threading.Event)  # set: begin no further request
     requests_per_minute: Callable[[], float | None] | None = None  # the service's quota as it is known now
+    budgets: Database | None = None  # where requests are booked, when ``db`` is open for reading alone
 
     def __post_init__(self) -> None:
         if self.sleep is time.sleep:
             self.sleep = partial(sleep_until_stopped, self.stop)
+
+    @property
+    def books(self) -> Database:
+        """Where requests to the service are booked, by everybody who makes some."""
+        return self.budgets or self.db
 
     @property
     def grace(self) -> float:

@@ -63,7 +63,7 @@ def find_copies(ctx: SyncContext, names: Collection[str]) -> Copies:
 
 def _read(ctx: SyncContext, copies: Copies) -> Iterator[Document]:
     held = lease(
-        ctx.db,
+        ctx.books,
         f"list:{ctx.settings.project_id}",
         f"{ctx.owner.claim}#{ctx.owner.attempt}",
         seconds=ctx.lease,

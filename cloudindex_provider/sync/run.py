@@ -58,12 +58,12 @@ def find_work(ctx: SyncContext) -> Detection:
 
 @contextmanager
 def record_requests(ctx: SyncContext) -> Iterator[None]:
-    """Count the block's requests to CloudIndex in the run's counters, also when it fails."""
+    """Count the block's requests to CloudIndex in the run's counters, also when it fails; a dry run writes nothing."""
     before = ctx.client.request_count
     try:
         yield
     finally:
-        run = runs.find_run(ctx.db, ctx.source, ctx.name)
+        run = None if ctx.settings.dry_run else runs.find_run(ctx.db, ctx.source, ctx.name)
         if run is not None and ctx.client.request_count > before:
             with ctx.db.write() as connection:
                 runs.add_counts(connection, run.id, {"requests": ctx.client.request_count - before})

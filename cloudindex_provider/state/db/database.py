@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,9 +22,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state.db.migrations import MIGRATIONS, Migration
-from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, prepare_sqlite_file
+from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, MISSING_HINT, has_sqlite_file, prepare_sqlite_file
 
-__all__ = ["BLOCK", "Database"]
+__all__ = ["BLOCK", "Database", "has_state"]
 
 BLOCK = 5000  # rows a writing transaction holds at most
 _BUSY_TIMEOUT = 30.0  # seconds
@@ -40,17 +41,29 @@ class Database:
 
     :param url: an SQLAlchemy URL (sqlite or postgresql)
     :param migrations: those that make this version's schema, from the first on
-    :raises StateError: when it can't be used; a damaged or newer state is never taken for an empty one
+    :param must_exist: refuse to begin a new state
+    :param read_only: only look: nothing is begun, brought up to date or written
+    :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
+        never taken for an empty one
     """
 
-    def __init__(self, url: str | URL, *, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    def __init__(
+        self,
+        url: str | URL,
+        *,
+        migrations: Sequence[Migration] = MIGRATIONS,
+        must_exist: bool = False,
+        read_only: bool = False,
+    ) -> None:
         self.url = make_url(url)
+        self.read_only = read_only
+        self._must_exist = must_exist or read_only
         self._migrations = migrations
         self._write_lock = threading.Lock()
         self._next_write = threading.local()  # ``is_durable``, of this thread's
         if self.is_sqlite:
-            prepare_sqlite_file(self.url)
-        self._engine = _engine(self.url)
+            prepare_sqlite_file(self.url, must_exist=self._must_exist)
+        self._engine = _engine(self.url, read_only=read_only)
         try:
             self._migrate()
         except BaseException:
@@ -78,6 +91,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A writing transaction. Keep it short: no network call, at most ``BLOCK`` rows."""
+        if self.read_only:
+            raise StateError(f"The state in {self.name} is open for reading alone, and something would write to it.")
         # SQLite has one writer; threads of this process queue here instead of polling its lock.
         with self._write_lock if self.is_sqlite else _no_lock(), self._errors(), self._engine.connect() as connection:
             if self.is_sqlite:
@@ -148,8 +163,16 @@ class Database:
 
     def _migrate(self) -> None:
         with self.read() as connection:
-            if self._version(connection) == len(self._migrations):
-                return
+            there = self._version(connection)
+        if there == len(self._migrations):
+            return
+        if self._must_exist and not there:
+            raise StateError(f"There is no state in {self.name}: the database is empty.", hint=MISSING_HINT)
+        if self.read_only:
+            raise StateError(
+                f"The state in {self.name} has schema {there}, and this version reads schema {len(self._migrations)}.",
+                hint="Nothing was changed. `airflow cloudindex migrate` brings it up to date, and so does every sync.",
+            )
         # One transaction for all: where one of them fails, the version that wrote the state can still use it.
         with self.write() as connection:
             if not self.is_sqlite:
@@ -200,6 +223,23 @@ class Database:
         return version
 
 
+def has_state(url: URL) -> bool:
+    """Whether there is something where the state should be; whoever opens it finds out whether it is one."""
+    if url.get_backend_name() == "sqlite":
+        return has_sqlite_file(url)
+    try:
+        engine = _postgres(url)
+    except ModuleNotFoundError:  # its driver: said by the opening
+        return True
+    try:
+        with engine.connect() as connection:
+            return bool(sa.inspect(connection).get_table_names())
+    except SQLAlchemyError:
+        return True
+    finally:
+        engine.dispose()
+
+
 def _stored_version(connection: Connection) -> int | None:
     columns = {column["name"] for column in sa.inspect(connection).get_columns("meta")}
     if not {"name", "value"} <= columns:
@@ -213,8 +253,28 @@ def _no_lock() -> Iterator[None]:
     yield
 
 
-def _engine(url: URL) -> Engine:
-    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+def _engine(url: URL, *, read_only: bool) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_reader(url) if read_only else _sqlite(url)
+    return _postgres(url)
+
+
+def _sqlite_reader(url: URL) -> Engine:
+    """SQLite itself refuses to make the file, or to write to it."""
+    place = f"{Path(url.database or '').absolute().as_uri()}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(place, uri=True, timeout=_BUSY_TIMEOUT, check_same_thread=False, isolation_level=None)
+
+    engine = sa.create_engine(url, creator=connect)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    begin = connection.get_execution_options().get("cloudindex_begin", "BEGIN IMMEDIATE")
+    if begin is not None:
+        connection.exec_driver_sql(begin)
 
 
 def _postgres(url: URL) -> Engine:
@@ -244,12 +304,7 @@ def _sqlite(url: URL) -> Engine:
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
 
-    @sa.event.listens_for(engine, "begin")
-    def _on_begin(connection: Connection) -> None:
-        begin = connection.get_execution_options().get("cloudindex_begin", "BEGIN IMMEDIATE")
-        if begin is not None:
-            connection.exec_driver_sql(begin)
-
+    sa.event.listen(engine, "begin", _begin)
     return engine
 
 

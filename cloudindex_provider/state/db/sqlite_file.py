@@ -16,8 +16,9 @@ from sqlalchemy.engine import URL
 
 from cloudindex_provider.errors import StateError
 
-__all__ = ["DAMAGE_HINT", "file_system", "prepare_sqlite_file"]
+__all__ = ["DAMAGE_HINT", "MISSING_HINT", "file_system", "has_sqlite_file", "prepare_sqlite_file"]
 
+MISSING_HINT = "Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id."
 DAMAGE_HINT = "Nothing was changed. Restore a backup of the file, or move it away to begin anew."
 # File systems on which SQLite's locks or its shared memory don't work between machines.
 _NETWORK_FILE_SYSTEMS = {
@@ -32,14 +33,17 @@ _ROLLBACK = b"\1"  # no WAL mode, in which a state always is
 _FIRST_OPENING = 60.0  # seconds; whoever opens a new file first has written its header long before
 
 
-def prepare_sqlite_file(url: URL) -> None:
+def prepare_sqlite_file(url: URL, *, must_exist: bool = False) -> None:
     """Make the file's folder, say where a state was emptied, and refuse a file that isn't a state's.
 
+    :param must_exist: make nothing, and refuse what isn't there or was emptied
     :raises StateError: for no file, a network file system and a file of something else
     """
     if not url.database or url.database == ":memory:":
         raise StateError("The state can't be in memory: it must outlive the process.", hint="Give a file's path.")
     path = Path(url.database).absolute()
+    if must_exist:
+        _check_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -64,6 +68,33 @@ def prepare_sqlite_file(url: URL) -> None:
         raise StateError(f"The state's file {path} can't be read: {error.strerror}.") from None
     if foreign:
         raise StateError(f"The state in {path} is damaged or isn't ours: {foreign}.", hint=DAMAGE_HINT)
+
+
+def has_sqlite_file(url: URL) -> bool:
+    """Whether there is a file with something in it, be it a state or not."""
+    path = Path(url.database or "")
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # its opening says what is wrong
+
+
+def _check_existing(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        raise StateError(f"There is no state in {path}.", hint=MISSING_HINT) from None
+    except OSError as error:
+        raise StateError(f"The state's file {path} can't be read: {error.strerror}.") from None
+    if not size and not _is_emptied(path):
+        raise StateError(f"There is no state in {path} yet: somebody is making it.", hint=MISSING_HINT)
+    if not size:
+        raise StateError(
+            f"The state in {path} is an empty file, so it is lost.",
+            hint="Restore a backup of it, or run a sync, which finds by itself what CloudIndex has already.",
+        )
 
 
 def file_system(folder: Path) -> str:

@@ -61,10 +61,18 @@ def check_hours(stuck_hours: float) -> float:
     return stuck_hours
 
 
-def audit_settings(source: Source, *, request_payer: bool = False) -> SyncSettings:
-    """Settings for an audit of this source, of which an audit needs no more than where it is."""
+def audit_settings(source: Source, *, request_payer: bool = False, dry_run: bool = False) -> SyncSettings:
+    """Settings for an audit of this source, of which an audit needs no more than where it is.
+
+    :param dry_run: it won't repair, so nothing is to be written
+    """
     return SyncSettings(
-        source.project_id, source.bucket, source.prefix, source.sync_id, request_payer=request_payer
+        source.project_id,
+        source.bucket,
+        source.prefix,
+        source.sync_id,
+        request_payer=request_payer,
+        dry_run=dry_run,
     ).validate()
 
 

@@ -252,4 +252,4 @@ def stage_index(ctx: SyncContext, copy: IndexCopy, at_block: Callable[[], None] 
         at_block()
     copy.index()
     cost = ListCost(max(1, ctx.client.request_count - asked), number)
-    budgets.record_list(ctx.db, ctx.settings.project_id, cost)
+    budgets.record_list(ctx.books, ctx.settings.project_id, cost)

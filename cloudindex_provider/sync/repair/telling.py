@@ -15,8 +15,8 @@ __all__ = ["audit_line", "plan_lines", "rebuilt_lines", "survey_lines", "when"]
 
 def plan_lines(summary: PlanSummary, settings: SyncSettings) -> list[str]:
     """The plan in numbers, and what its numbers don't say."""
-    size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes, {summary.deletes:,} deletes"
-    lines = [f"{size}. Hash {summary.hash}."]
+    size = f"{summary.uploads:,} uploads of {summary.upload_bytes:,} bytes"
+    lines = [f"{size}, {0 if summary.held else summary.deletes:,} deletes. Hash {summary.hash}."]
     if there := summary.counts.get("adopted"):
         lines.append(
             f"{there:,} uploads are of keys that have a document already; it is adopted where its bytes are the same."
@@ -25,7 +25,7 @@ def plan_lines(summary: PlanSummary, settings: SyncSettings) -> list[str]:
         removed = f"{summary.counts['removed']:,} removed keys"
         lines.append(f"The documents of {removed} are kept, because on_removed is keep.")
     if summary.held:
-        lines.append(f"The deletes are held: {summary.held}.")
+        lines.append(f"{summary.deletes:,} deletes are held: {summary.held}.")
     return lines
 
 

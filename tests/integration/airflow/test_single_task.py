@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG
@@ -85,6 +87,7 @@ def test_a_dry_run_returns_a_plan_and_writes_nothing(world, sync):
     report = sync(dry_run="true")
     assert (report["dry_run"], report["plan"]["upload"], report["deferred"]) == (True, ["documents/a.txt"], 1)
     assert [request.operation for request in world.ci.requests] == ["list"]  # what the project has already
+    assert not Path(os.environ["AIRFLOW__CLOUDINDEX__STATE_PATH"]).exists()
     assert sync()["new"] == 1
 
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import Any
 
 import pytest
 
-from cloudindex_provider.cli.plan import write_plan
 from cloudindex_provider.errors import PlanChangedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state.approvals import approve
 from cloudindex_provider.sync.detect.detection import detect
-from cloudindex_provider.sync.repair.planning import PlanSummary
+from cloudindex_provider.sync.repair.planning import PlanSummary, make_plan
 from tests.support.mirror import Mirror
 
 
 def plan(mirror: Mirror) -> tuple[PlanSummary, list[dict[str, object]]]:
-    out = io.StringIO()
-    summary = write_plan(mirror.context(), out)
-    lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert lines[-1]["summary"]["hash"] == summary.hash
-    return summary, lines[:-1]
+    items: list[dict[str, object]] = []
+    summary = make_plan(mirror.context(), lambda item: items.append(item.as_dict()))
+    return summary, items
 
 
 @pytest.fixture

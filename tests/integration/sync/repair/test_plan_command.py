@@ -26,18 +26,17 @@ def where(mirror: Mirror) -> list[str]:
 
 
 def as_json(answer: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    *items, last = map(json.loads, answer.out.splitlines())
-    return items, last["summary"]
+    return answer.json["items"], answer.json["summary"]
 
 
-def test_the_json_of_a_plan_is_a_line_a_key_and_a_summary(emptied: Mirror, cli: Cli) -> None:
+def test_the_json_lines_of_a_plan_are_a_line_a_key_and_a_summary(emptied: Mirror, cli: Cli) -> None:
     """Programs read it: names, their order and the values are as they have always been."""
     emptied.put("ü.txt", b"new")
     etag = emptied.objects()[f"{emptied.prefix}ü.txt"][0]
-    *items, last = cli("plan", *where(emptied), "--output", "json").out.splitlines()
+    *items, last = cli("plan", *where(emptied), "--json-lines").out.splitlines()
     assert items == [
         *(f'{{"action": "delete", "key": "docs/000{number}.txt", "class": "removed"}}' for number in range(3)),
-        f'{{"action": "upload", "key": "docs/ü.txt", "class": "new", "etag": "{etag}", "size": 3}}',
+        f'{{"action": "upload", "key": "docs/\\u00fc.txt", "class": "new", "etag": "{etag}", "size": 3}}',
     ]
     summary = json.loads(last)["summary"]
     assert list(summary) == ["hash", "uploads", "upload_bytes", "deletes", "held", "counts"]
@@ -46,13 +45,36 @@ def test_the_json_of_a_plan_is_a_line_a_key_and_a_summary(emptied: Mirror, cli: 
 
 
 def test_people_see_a_line_a_key(emptied: Mirror, cli: Cli) -> None:
-    """Action, class, size and key, then the numbers."""
+    """Action, class, size and key, then the numbers; in plain text the numbers stand aside."""
     emptied.put("new.txt", b"x" * 1500)
-    shown = cli("plan", *where(emptied)).out.splitlines()
-    assert shown[0] == "delete  removed                  docs/0000.txt"
-    assert shown[3] == "upload  new               1,500  docs/new.txt"
-    assert shown[4].startswith("1 uploads of 1,500 bytes, 3 deletes. Hash ")
-    assert len(shown) == 5
+    shown = [line.rstrip() for line in cli("plan", *where(emptied)).out.splitlines()]
+    assert shown[0] == "action | class   | size           | key"
+    assert shown[2] == "delete | removed |                | docs/0000.txt"
+    assert shown[5] == "upload | new     | 1500           | docs/new.txt"
+    assert shown[6].startswith("1 uploads of 1,500 bytes, 3 deletes. Hash ")
+    assert len(shown) == 7
+    plain = cli("plan", *where(emptied), "-o", "plain")
+    assert [line.split() for line in plain.out.splitlines()][::4] == [
+        ["action", "class", "size", "key"], ["upload", "new", "1500", "docs/new.txt"],
+    ]  # fmt: skip
+    assert shown[6] in plain.err
+
+
+def test_every_format_of_a_plan_says_the_same(emptied: Mirror, cli: Cli) -> None:
+    """JSON, JSON Lines and YAML hold the same items and the same summary; also where there is no item."""
+    import yaml
+
+    for key in ("", "new.txt"):
+        if key:
+            emptied.put(key)
+        one = cli("plan", *where(emptied), "-o", "json").json
+        *items, last = map(json.loads, cli("plan", *where(emptied), "--json-lines").out.splitlines())
+        assert {"items": items, **last} == one
+        assert yaml.safe_load(cli("plan", *where(emptied), "-o", "yaml").out) == one
+    emptied.run()
+    one = cli("plan", *where(emptied), "-o", "json").json
+    assert one["items"] == []
+    assert yaml.safe_load(cli("plan", *where(emptied), "-o", "yaml").out) == one
 
 
 def test_deletes_are_held_by_the_limits_that_the_task_has(emptied: Mirror, cli: Cli) -> None:
@@ -61,7 +83,9 @@ def test_deletes_are_held_by_the_limits_that_the_task_has(emptied: Mirror, cli: 
     strict = {"max_delete_documents": 2, "max_delete_percent": 30}
     flags = ["--max-delete-documents", 2, "--max-delete-percent", 30]
     assert "max_delete_documents (2)" in as_json(cli("plan", *where(emptied), *flags, "--output", "json"))[1]["held"]
-    assert "The deletes are held: 3 removals are more than" in cli("plan", *where(emptied), *flags).out
+    shown = cli("plan", *where(emptied), *flags).out
+    assert "0 deletes. Hash" in shown
+    assert "3 deletes are held: 3 removals are more than" in shown
     assert "max_delete_absolute (2)" in cli("plan", *where(emptied), "--max-delete-absolute", 2).out
     assert "held" not in cli("plan", *where(emptied), *flags[:3], 40).out
     with pytest.raises(DeletesHeldError):
@@ -112,5 +136,4 @@ def test_a_plan_without_a_state_says_what_may_be_adopted(mirror: Mirror, cli: Cl
     mirror.put("new.txt")
     where = ("--bucket", mirror.bucket, "--prefix", mirror.prefix)
     assert "2 uploads are of keys that have a document already" in cli("plan", *where).out
-    last = cli("plan", *where, "--output", "json").out.splitlines()[-1]
-    assert json.loads(last)["summary"]["counts"]["adopted"] == 2
+    assert as_json(cli("plan", *where, "--output", "json"))[1]["counts"]["adopted"] == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cloudindex_provider.state import sources
+from tests.integration.state.conftest import postgres_server  # noqa: F401 - a fixture
 from tests.integration.sync.repair.conftest import Cli
 from tests.support.mirror import Mirror
 
@@ -23,6 +24,18 @@ COMMANDS = [
     ("plan", "--bucket", "some-bucket"),
     ("rebuild", "--bucket", "some-bucket", "--yes", "--replace"),
     ("audit", "--source", 1, "--repair"),
+    ("audit", "--source", 1),
+    ("sources", "forget", "--source", 1),
+    ("migrate",),
+]
+PREVIEWS = [("plan", "--bucket", "some-bucket"), ("rebuild", "--bucket", "some-bucket")]
+READERS = [
+    ("sources", "list"),
+    ("sources", "forget", "--source", 1),
+    ("history", "--source", 1, "--key", "k"),
+    ("holds",),
+    ("audit", "--source", 1),
+    *PREVIEWS,
 ]
 
 
@@ -96,28 +109,97 @@ def test_a_state_that_cannot_be_trusted_is_named_and_refused(
 def test_a_state_that_was_emptied_is_lost_and_said_to_be(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No command takes an empty file for an empty state; only a plan and a rebuild go on without it, and warn."""
+    """No command takes an empty file for an empty state; only a rebuild begins it anew, and warns."""
     path = tmp_path / "state.db"
     emptied(path)
     monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
     for command in COMMANDS:
         if command[0] not in ("plan", "rebuild"):
             assert f"The state in {path} is an empty file, so it is lost." in cli(*command).error
+    for command in PREVIEWS:
+        assert "bucket" in cli(*command).error
+        assert f"There is no state in {path}, so what is shown" in caplog.text
+        caplog.clear()
     assert path.read_bytes() == b""
-    assert cli("rebuild", "--bucket", "no-such-bucket-anywhere").code == 2
+    assert cli("rebuild", "--bucket", "no-such-bucket-anywhere", "--yes").code == 2
     assert f"The state in {path} is an empty file, which a state never is" in caplog.text
 
 
 def test_a_state_that_was_never_there_is_not_made_by_looking(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong path is an error, not a new and empty state; only a plan and a rebuild begin one."""
+    """A wrong path is an error, not a new and empty state; only a rebuild begins one, when it is told to."""
     path = tmp_path / "elsewhere" / "state.db"
     monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
     for command in COMMANDS:
         if command[0] not in ("plan", "rebuild"):
             assert f"There is no state in {path}" in cli(*command).error
+    for command in PREVIEWS:
+        assert cli(*command).code == 2
     assert not path.parent.exists()
+
+
+def test_what_a_first_run_would_do_is_shown_without_a_state(
+    cli: Cli, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before a first sync a plan and a rebuild's survey are most wanted: they are made, and no file of a state is."""
+    import json
+
+    mirror.put_many(2)
+    path = tmp_path / "elsewhere" / "state.db"
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
+    where = ("--bucket", mirror.bucket, "--prefix", mirror.prefix)
+    assert "2 uploads" in cli("plan", *where).out
+    assert json.loads(cli("rebuild", *where, "--output", "json").out)["survey"]["listed"] == 2
+    assert caplog.text.count(f"There is no state in {path}, so what is shown is what a first run would do.") == 2
+    assert not path.parent.exists()
+
+
+def test_what_only_looks_changes_no_byte_of_a_state(cli: Cli, mirror: Mirror) -> None:
+    """Not of an older version's either, which it names, with the way out; nothing is lost by that way."""
+    mirror.put_many(2)
+    mirror.run()
+    mirror.db.close()
+    path = Path(mirror.db.name)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE meta SET value = '8' WHERE name = 'schema'")
+        connection.execute("DROP TABLE selection")
+    connection.close()
+    before = path.read_bytes()
+    for command in READERS:
+        error = cli(*command).error
+        assert f"The state in {path} has schema 8, and this version reads schema " in error
+        assert "`airflow cloudindex migrate`" in error
+    assert path.read_bytes() == before
+    assert f"The state in {path} has schema " in cli("migrate").out
+    before = path.read_bytes()
+    assert "indexed 2" in cli("sources", "list").out
+    assert cli("holds").code == 0
+    assert "indexed" in cli("history", "--source", 1, "--key", "docs/0000.txt").out
+    assert "0 uploads" in cli("plan", "--bucket", mirror.bucket, "--prefix", mirror.prefix).out
+    assert path.read_bytes() == before
+    answer = cli("audit", "--source", 1, "--output", "json")  # its requests book their turn there
+    assert answer.json["clean"] is True
+
+
+def test_an_empty_database_of_postgres_is_no_state_either(cli: Cli, request: pytest.FixtureRequest) -> None:
+    """No command makes tables in a database that holds none, but a rebuild that is told to."""
+    server = request.getfixturevalue("postgres_server")
+    server.sql("CREATE DATABASE nothing")
+    url = server.url("psycopg2", "nothing").render_as_string(hide_password=False)
+    try:
+        for command in COMMANDS:
+            if command[0] not in ("plan", "rebuild"):
+                assert "the database is empty" in cli(*command, "--state-url", url).error
+        for command in PREVIEWS:
+            assert cli(*command, "--state-url", url).code == 2
+        import sqlalchemy as sa
+
+        engine = sa.create_engine(url)
+        assert sa.inspect(engine).get_table_names() == []
+        engine.dispose()
+    finally:
+        server.sql("DROP DATABASE nothing WITH (FORCE)")
 
 
 def test_a_connection_that_is_not_defined_is_named(cli: Cli, mirror: Mirror) -> None:
@@ -163,7 +245,6 @@ def test_connections_of_the_metadata_database_are_found(
     airflow_db: Path, cli: Cli, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command finds connections where `airflow connections add` puts them, not only in the environment."""
-    import json
     import os
 
     from airflow.models import Connection
@@ -178,4 +259,4 @@ def test_connections_of_the_metadata_database_are_found(
     mirror.put("a.txt")
     ids = ("--aws-conn-id", "stored_aws_default", "--cloudindex-conn-id", "stored_cloudindex_default")
     answer = cli("plan", "--bucket", mirror.bucket, "--prefix", mirror.prefix, *ids, "--output", "json")
-    assert [json.loads(line).get("key") for line in answer.out.splitlines()] == ["docs/a.txt", None]
+    assert [item["key"] for item in answer.json["items"]] == ["docs/a.txt"]

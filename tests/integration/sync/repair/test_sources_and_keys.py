@@ -199,7 +199,7 @@ def test_a_plan_names_every_key_and_changes_nothing(mirror: Mirror, cli: Cli) ->
     mirror.remove("0002.txt")
     before, documents = mirror.rows(), mirror.documents()
     where = ("--bucket", mirror.bucket, "--prefix", mirror.prefix)
-    *items, last = map(json.loads, cli("plan", *where, "--output", "json").out.splitlines())
+    *items, last = map(json.loads, cli("plan", *where, "--json-lines").out.splitlines())
     assert [(one["action"], one["key"]) for one in items] == [
         ("upload", "docs/0001.txt"), ("delete", "docs/0002.txt"), ("upload", "docs/new.txt"),
     ]  # fmt: skip
