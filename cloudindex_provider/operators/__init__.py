@@ -1,11 +1,17 @@
 """Airflow's tasks. Each only translates: arguments in, counts out, errors up.
 
-    base                 the arguments of a sync and its session: what every operator of a sync shares
-    cloudindex_sync      the five steps of a sync, for the task group
-    cloudindex           single steps: upload files, delete a document, query, configure the integration
-    cloudindex_approval  asks a person about a mass delete
-    cloudindex_care      a state's sources, keys and holds: the command line's work, without a shell
-    cloudindex_repair    the same of plans, audits and rebuilds
+    base                   the arguments of a sync and its session: what every operator of a sync shares
+    cloudindex_sync        the five steps of a sync, for the task group
+    cloudindex             single steps, by the path that DAGs import; a module each:
+    upload_documents       uploads files of the worker's disk
+    local_files            such files as parts of a request
+    delete_document        deletes documents by their ids
+    query                  asks a question
+    configure_integration  hands a bucket over to CloudIndex's own S3 integration
+    single_step            what they share: the connection, and how failures are retried
+    cloudindex_approval    asks a person about a mass delete
+    cloudindex_care        a state's sources, keys and holds: the command line's work, without a shell
+    cloudindex_repair      the same of plans, audits and rebuilds
 
 May import ``triggers``, ``hooks``, ``retry`` and what is below them. The task of a whole sync is in ``transfers``.
 """

@@ -1,0 +1,79 @@
+"""Hands a bucket over to CloudIndex's own S3 integration, where a server offers one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cloudindex_provider.errors import ConfigurationError
+from cloudindex_provider.operators.single_step import CloudIndexStepOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["CloudIndexConfigureIntegrationOperator"]
+
+_AWS_HINT = "Use a connection with the access key of an IAM user who may read the bucket."
+
+
+class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
+    """Lets CloudIndex itself read a bucket: its ``integrations.configure``, where a server offers it.
+
+    The AWS credentials are resolved in ``execute`` and sent to CloudIndex; they are no argument, log line or result.
+    Returns what the service says of the integration: ``id, type, status, enabled``, as far as it says them.
+
+    :param settings: such as ``{"bucket": ..., "prefix": ..., "fileTypes": [...], "maxFileSize": ...}`` (templated)
+    :param aws_conn_id: Airflow connection of an IAM user who may read the bucket (templated)
+    :param region_name: AWS region (templated); default: the connection's
+    :param integration_type: what is integrated
+    :param path: where the server takes integrations, below the base URL (templated)
+    """
+
+    template_fields: Sequence[str] = ("settings", "aws_conn_id", "region_name", "path", "cloudindex_conn_id")
+
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, Any],
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        integration_type: str = "s3",
+        path: str = "/integrations",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.integration_type = integration_type
+        self.path = path
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Resolve the credentials and configure.
+
+        :raises ConfigurationError: the AWS connection has no credentials, or temporary ones
+        """
+        with self._hook().session() as client:
+            answer = client.configure_integration(
+                type=self.integration_type, credentials=self._credentials(), settings=self.settings, path=self.path
+            )
+        # An allow-list: a server may echo the credentials.
+        facts = {name: answer.get(name) for name in ("id", "type", "status", "enabled")}
+        return {name: value for name, value in facts.items() if isinstance(value, str | int | float)}
+
+    def _credentials(self) -> dict[str, str]:
+        from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook  # boto3 costs a DAG file half a second
+
+        aws = AwsBaseHook(aws_conn_id=self.aws_conn_id, client_type="s3", region_name=self.region_name)
+        session = aws.get_session()
+        if session.get_credentials() is None:
+            raise ConfigurationError(f"AWS connection {self.aws_conn_id!r} has no credentials.", hint=_AWS_HINT)
+        keys = aws.get_credentials()  # masks them in the logs, too
+        if not keys.access_key or not keys.secret_key:
+            raise ConfigurationError(f"AWS connection {self.aws_conn_id!r} has no access key.", hint=_AWS_HINT)
+        if keys.token:
+            message = f"AWS connection {self.aws_conn_id!r} has temporary credentials, which CloudIndex can't renew."
+            raise ConfigurationError(message, hint=_AWS_HINT)
+        region = self.region_name or session.region_name
+        credentials = {"accessKeyId": keys.access_key, "secretAccessKey": keys.secret_key}
+        return credentials | ({"region": region} if region else {})
