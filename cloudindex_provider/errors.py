@@ -1,8 +1,7 @@
 """Everything that this package raises, in one tree, as types that carry fields.
 
-Decide by type and field, never by text: ``str(error)`` is for people. ``retryable`` and ``retry_after`` are what
-Airflow's retries are decided by (see ``cloudindex_provider.retry``), ``hint`` says what to do. No field holds a request
-header, a body, a key of the API or an object's bytes, so errors may be logged, pickled and shown as they are.
+Decide by type and field, never by text: ``str(error)`` is for people. Airflow's retries go by ``retryable`` and
+``retry_after`` (see ``cloudindex_provider.retry``). No field holds a header, a body, a key or an object's bytes.
 
     ProviderError
     +-- CloudIndexError                   of the CloudIndex client
@@ -55,13 +54,12 @@ from typing import Any, ClassVar, Self
 __all__ = [
     "AccessDeniedError", "ApiError", "AuthenticationError", "BadRequestError", "ClaimLostError", "CloudIndexError",
     "ConfigurationError", "ConflictError", "ConnectError", "CredentialsError", "DeletesHeldError",
-    "FilesNotTakenError", "FilesRejectedError", "IncompleteListError", "InterruptedRequestError",
-    "InvalidAnswerError", "InvalidObjectStateError", "NoSuchBucketError", "NoSuchKeyError", "NotFoundError",
-    "PartSizeError", "PayloadTooLargeError", "PermissionDeniedError", "PlanChangedError", "ProcessingFailedError",
-    "ProviderError", "RateLimitedError", "S3IntegrationError", "ServerError", "SettingsError", "SourceChangedError",
+    "FilesNotTakenError", "FilesRejectedError", "IncompleteListError", "InterruptedRequestError", "InvalidAnswerError",
+    "InvalidObjectStateError", "NoSuchBucketError", "NoSuchKeyError", "NotFoundError", "PartSizeError",
+    "PayloadTooLargeError", "PermissionDeniedError", "PlanChangedError", "ProcessingFailedError", "ProviderError",
+    "RateLimitedError", "S3IntegrationError", "ServerError", "SettingsError", "SourceChangedError",
     "SourceIntegrityError", "SourceOrderError", "SourceUnavailableError", "StateError", "StateUnavailableError",
-    "StoppedError", "SyncError", "SyncFailedError", "TransportError", "UnsettledUploadsError",
-    "UnsupportedTypeError",
+    "StoppedError", "SyncError", "SyncFailedError", "TransportError", "UnsettledUploadsError", "UnsupportedTypeError",
 ]  # fmt: skip
 
 
@@ -108,15 +106,16 @@ class CloudIndexError(ProviderError):
     """Base of the client's errors.
 
     :param status: HTTP status, where there was an answer
-    :param code: the service's own error code (``api_key/invalid``), where it gave one
-    :param category: the service's own error category, where it gave one
+    :param code: the service's own error code (``api_key/invalid``), where it gave one; its ``category`` likewise
     :param request_id: the service's request id, for its support
     :param operation: what was tried, such as ``upload documents``
     :param outcome_unknown: the request may have taken effect; look before repeating it
+    :param foreign: a web page answered in the API's place: a proxy's, a gateway's or another server's
     """
 
     field_names = (
-        "status", "code", "category", "request_id", *ProviderError.field_names, "operation", "outcome_unknown",
+        *("status", "code", "category", "request_id"), *ProviderError.field_names,
+        *("operation", "outcome_unknown", "foreign"),
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +128,7 @@ class CloudIndexError(ProviderError):
         request_id: str | None = None,
         operation: str | None = None,
         outcome_unknown: bool = False,
+        foreign: bool = False,
         **fields: Any,
     ) -> None:
         super().__init__(message, **fields)
@@ -138,6 +138,7 @@ class CloudIndexError(ProviderError):
         self.request_id = request_id
         self.operation = operation
         self.outcome_unknown = outcome_unknown
+        self.foreign = foreign
 
     def __str__(self) -> str:
         facts = [str(self.status)] if self.status else []

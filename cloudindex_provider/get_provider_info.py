@@ -87,8 +87,39 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "max_concurrency": {
                         "label": "Requests at the same time",
-                        "description": "Per task, as your CloudIndex plan allows. Default 5.",
+                        "description": (
+                            "Requests under way at the same time, over all tasks of the connection together. Default 5."
+                        ),
                         "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "verify": {
+                        "label": "Trusted certificates",
+                        "description": (
+                            "Path of a file or directory of CA certificates; false: check none. Default true: those of"
+                            " SSL_CERT_FILE or SSL_CERT_DIR, else of certifi."
+                        ),
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "cert": {
+                        "label": "Client certificate",
+                        "description": (
+                            "For servers that ask for one (mTLS): path of a PEM file with certificate and key, or a"
+                            " JSON list: certificate, key, password of the key."
+                        ),
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "proxy": {
+                        "label": "Proxy",
+                        "description": (
+                            "http://user:password@host:port; https and socks5 too. Default: HTTPS_PROXY, ALL_PROXY and"
+                            " NO_PROXY of the environment."
+                        ),
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                    },
+                    "trust_env": {
+                        "label": "Use the environment's proxies and certificates",
+                        "description": "Whether HTTPS_PROXY, SSL_CERT_FILE and their like count. Default true.",
+                        "schema": {"type": "boolean", "default": True},
                     },
                 },
             }

@@ -9,7 +9,11 @@
     limits           the bounds of one upload request, and packing files into requests
     transport        the HTTP: connections and the loop of attempts; alone imports httpx
     attempts         whether a request is sent again, and when
-    error_mapping    an error answer or a failed connection to the typed error
+    network          what stands between this machine and the service: its proxy and its certificates
+    proxy            which proxy leads there, by the extra or the environment
+    tls              whom a connection trusts, and the certificate that it shows
+    error_mapping    an error answer to the typed error
+    connecting       how far an exchange came, and the error of one without a whole answer
     ratelimit        what headers say of rate limits, and a client's own pacer
     pace             the arithmetic of one budget of requests
     connection       a base URL and a header value from what a person wrote

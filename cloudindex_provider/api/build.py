@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from cloudindex_provider.errors import ConfigurationError
 
 __all__ = [
     "Call",
+    "check",
     "configure_integration",
     "delete_document",
     "document_versions",
@@ -38,6 +39,7 @@ class Call:
     repeat: Repeat = Repeat.SAFE
     writes: bool = False  # an unanswered one may have taken effect
     not_found_hint: str | None = None
+    follow: bool = True  # a GET's redirects on the same origin
     verdicts: frozenset[int] = frozenset()  # statuses of errors whose body may say which file is refused
 
 
@@ -60,6 +62,11 @@ def upload_documents(project_id: str | None) -> Call:
 
 def list_documents(project_id: str | None, params: Mapping[str, str | int] | None = None) -> Call:
     return Call("list documents", "GET", _documents(project_id), params or {}, not_found_hint=_PROJECT_HINT)
+
+
+def check(project_id: str | None) -> Call:
+    """The list, of which only the beginning will be read. A redirect is none: an upload isn't redirected."""
+    return replace(list_documents(project_id), follow=False)
 
 
 def get_document(project_id: str | None, document_id: str) -> Call:

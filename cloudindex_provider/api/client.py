@@ -13,11 +13,12 @@ from typing import Any, Self, TypeVar
 from cloudindex_provider.api import build, error_mapping, parse
 from cloudindex_provider.api.build import Call
 from cloudindex_provider.api.connection import DEFAULT_AUTH_SCHEME, authorization, check_base_url
-from cloudindex_provider.api.document_stream import DocumentStream
+from cloudindex_provider.api.document_stream import DocumentStream, check_beginning
 from cloudindex_provider.api.error_mapping import Answer
 from cloudindex_provider.api.limits import check_files
 from cloudindex_provider.api.models import DocumentDetails, FilePart, QueryResult, UploadResult
 from cloudindex_provider.api.multipart import Multipart, json_field
+from cloudindex_provider.api.network import Network
 from cloudindex_provider.api.ratelimit import Pacer
 from cloudindex_provider.api.redact import secret_values
 from cloudindex_provider.api.transport import HttpExchanges, ListPage
@@ -34,6 +35,9 @@ class CloudIndexClient:
     :param base_url: with scheme and path, see ``normalize_base_url``
     :param project_id: for calls that don't name one
     :param auth_scheme: one of ``AUTH_SCHEMES``
+    :param new_key: asked for the API key as it is now where the one at hand is refused (401); the request is sent once
+        more where it is another one
+    :param network: certificates and proxy; default: as the environment says
     :param max_concurrency: requests under way at a time; the list's body is read outside of this count
     :param pacer: spaces requests; without one only a 429 makes the client wait
     :param max_wait: seconds that in-place retries of one call may wait in all
@@ -47,6 +51,8 @@ class CloudIndexClient:
         *,
         project_id: str | None = None,
         auth_scheme: str = DEFAULT_AUTH_SCHEME,
+        new_key: Callable[[], str | None] = lambda: None,
+        network: Network | None = None,
         connect_timeout: float = 10.0,
         read_timeout: float = 120.0,
         max_concurrency: int = 5,
@@ -62,7 +68,9 @@ class CloudIndexClient:
         self._http = HttpExchanges(
             self.base_url,
             authorization(api_key, auth_scheme),
+            renew=lambda: authorization(key, auth_scheme) if (key := new_key()) else None,
             secrets=(api_key.strip(),) if api_key else (),
+            network=network or Network(),
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             max_concurrency=max_concurrency,
@@ -182,12 +190,19 @@ class CloudIndexClient:
         return _parsed(call, answer, parse.parse_object) if answer.body.strip() else {}
 
     def check(self, *, project_id: str | None = None) -> None:
-        """Nothing, when host, key and project work together; else the typed error. One GET, whose body is not read."""
-        call = build.list_documents(project_id or self.project_id)
-        answer, response = self._http.exchange(call, read=False)
-        response.close()
-        if answer.headers.get("content-type", "").startswith("text/html"):
-            raise error_mapping.invalid_answer(call, "it is a web page", answer)
+        """Nothing, when host, key and project work together; else the typed error. One GET, of which the beginning is
+        read: as far as the first document, or that there is none.
+
+        :raises InvalidAnswerError: what answers is not the API, though it says 2xx
+        """
+        call = build.check(project_id or self.project_id)
+        page = ListPage(call, self._http.exchange(call, read=False), self._http.broken)
+        try:
+            if page.is_web_page:
+                raise page.invalid("it is a web page")
+            check_beginning(page)
+        finally:
+            page.close()
 
     def _send(self, call: Call, *, secrets: Sequence[str] = ()) -> Answer:
         """The 2xx answer, read whole."""

@@ -35,20 +35,23 @@ def normalize_base_url(host: str | None, schema: str | None = None, port: int | 
 
     ``host`` may be a whole URL, whose own scheme wins, or a bare host, also with a port or a path. Without a host it is
     the service's own address. A bare host gets https; http only for this machine, and only where ``schema`` says so:
-    a key must not cross a network in clear text by accident. Without a path it gets ``/public/v1``.
+    a key must not cross a network in clear text by accident. Without a path it gets ``/public/v1``. ``schema`` may also
+    hold the path: a connection that is written as a URI has it there.
 
     :raises ConfigurationError: naming what is wrong with it
     """
     host = (host or "").strip()
     if not host and not port:
         return DEFAULT_BASE_URL
-    _check_schema(schema)
-    parts = _split(_with_scheme(host, (schema or "https").lower()))
+    scheme, below = _schema(schema)
+    parts = _split(_with_scheme(host, scheme))
     number = _port(parts, port)
-    path = parts.path.rstrip("/") or DEFAULT_PATH
+    own = parts.path.rstrip("/")
+    if own and below and own != below:
+        raise ConfigurationError("The connection's host and its schema both hold a path.", hint="Say it in the host.")
     name = parts.hostname or ""
     name = f"[{name}]" if ":" in name else name
-    return f"{parts.scheme}://{name}{f':{number}' if number else ''}{path}"
+    return f"{parts.scheme}://{name}{f':{number}' if number else ''}{own or below or DEFAULT_PATH}"
 
 
 def check_base_url(base_url: str) -> str:
@@ -76,9 +79,15 @@ def authorization(api_key: str, scheme: str) -> str:
     raise ConfigurationError(f"auth_scheme is {scheme!r}.", hint=f"Use one of {', '.join(AUTH_SCHEMES)}.")
 
 
-def _check_schema(schema: str | None) -> None:
-    if schema and schema.lower() not in ("http", "https"):
-        raise ConfigurationError(f"The connection's schema is {schema!r}.", hint="Use https, or leave it empty.")
+def _schema(schema: str | None) -> tuple[str, str]:
+    """The scheme and the path that the field says: one of them, or neither."""
+    said = (schema or "").strip().rstrip(":/")
+    if said.lower() in ("", "http", "https"):
+        return said.lower() or "https", ""
+    path = "/" + said.strip("/")
+    if "/" not in said or not _PATH.match(path) or ".." in path.split("/"):
+        raise ConfigurationError("The connection's schema is neither http nor https.", hint="Leave it empty.")
+    return "https", path
 
 
 def _with_scheme(host: str, schema: str) -> str:

@@ -15,10 +15,12 @@ import ijson
 from cloudindex_provider.api.models import Document
 from cloudindex_provider.api.parse import parse_document
 
-__all__ = ["DocumentStream", "Page", "next_page"]
+__all__ = ["DocumentStream", "Page", "check_beginning", "next_page"]
 
 Event = tuple[str, Any]
 Params = Mapping[str, str | int]
+
+BEGINNING = 1 << 20  # bytes, within which a list shows its first document
 
 _LISTS = ("documents", "data", "items")
 _CURSORS = ("nextCursor", "next_cursor", "cursor")
@@ -35,6 +37,16 @@ class Page(Protocol):
 
     def invalid(self, reason: str) -> Exception:
         """The error that says this answer can't be read."""
+
+
+def check_beginning(page: Page) -> None:
+    """Read a list as far as its first document, or to the end of an empty one.
+
+    Raises what ``page.invalid`` makes where it is another answer: no JSON, no list, or a list of other things.
+    """
+    count = _Count()
+    if next(_documents(_Beginning(page), count), None) is None and count.entries:
+        raise page.invalid("it is a list of something else than documents")
 
 
 class DocumentStream:
@@ -91,6 +103,27 @@ class DocumentStream:
             params = count.next_params(params)
         self._complete = count.whole and not count.unread
         self._unread_names = frozenset(name for name in count.unread if name) if count.whole else None
+
+
+class _Beginning:
+    """A page that ends after some bytes, as if it were cut there."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._cut = False
+        self.close = page.close
+
+    def chunks(self) -> Iterator[bytes]:
+        read = 0
+        for chunk in self._page.chunks():
+            yield chunk
+            read += len(chunk)
+            if read >= BEGINNING:
+                self._cut = True
+                return
+
+    def invalid(self, reason: str) -> Exception:
+        return self._page.invalid(f"its first {BEGINNING:,} bytes hold no document" if self._cut else reason)
 
 
 class _Count:

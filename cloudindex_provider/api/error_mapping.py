@@ -1,6 +1,6 @@
-"""Turns what went wrong into the typed error: an error answer of any shape, a redirect, a connection that failed.
+"""Turns an answer that is no success into the typed error: an error answer of any shape, a redirect, an unreadable one.
 
-Pure: it takes status, headers and bytes, or the exceptions of the connection, and never keeps a reference to them.
+Pure: it takes status, headers and bytes, and never keeps a reference to them.
 Messages come out redacted and on one line, for servers do echo what they were sent.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import html
 import re
-import socket
-import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,8 +23,6 @@ from cloudindex_provider.errors import (
     AuthenticationError,
     BadRequestError,
     ConflictError,
-    ConnectError,
-    InterruptedRequestError,
     InvalidAnswerError,
     NotFoundError,
     PayloadTooLargeError,
@@ -39,16 +35,14 @@ from cloudindex_provider.errors import (
 __all__ = [
     "Answer",
     "answer_error",
-    "connect_error",
     "error_for_status",
-    "interrupted",
     "invalid_answer",
     "redirect_error",
     "retry_after",
 ]
 
 _TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_MARKUP = re.compile(rb"\s*<")
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +67,7 @@ class _Body:
     category: str | None = None
     request_id: str | None = None
     reset_at: Any = None
+    is_page: bool = False
 
 
 def answer_error(call: Call, answer: Answer, secrets: Iterable[str]) -> ApiError:
@@ -91,6 +86,7 @@ def answer_error(call: Call, answer: Answer, secrets: Iterable[str]) -> ApiError
         hint=call.not_found_hint if answer.status == 404 else None,
         operation=call.operation,
         outcome_unknown=call.writes and issubclass(kind, ServerError),
+        foreign=said.is_page,
     )
 
 
@@ -138,75 +134,11 @@ def invalid_answer(call: Call, reason: str, answer: Answer | None = None) -> Inv
     )
 
 
-def connect_error(call: Call, base_url: str, cause: BaseException, connect_timeout: float) -> ConnectError:
-    """Why no connection came about, from the exceptions underneath, which say it by type."""
-    host = urlsplit(base_url).hostname or base_url
-    message, hint = _explain(host, list(_chain(cause)), connect_timeout)
-    return ConnectError(message, hint=hint, operation=call.operation)
-
-
-def interrupted(call: Call, base_url: str, kind: str, timeout: float | None) -> InterruptedRequestError:
-    """An exchange that ended without a whole answer; ``timeout`` where it was waited for in vain."""
-    host = urlsplit(base_url).hostname
-    if timeout is not None:
-        message = f"{host} did not answer within {timeout:g} s."
-    else:
-        message = f"The connection to {host} broke before the answer was complete ({kind})."
-    hint = "The request may have taken effect: look before sending it again." if call.writes else None
-    return InterruptedRequestError(message, hint=hint, operation=call.operation, outcome_unknown=call.writes)
-
-
-# The first type or name found in the chain decides; what it says, and what to do about it.
-_CAUSES: tuple[tuple[type[BaseException] | str, str, str], ...] = (
-    (
-        ssl.SSLCertVerificationError,
-        "The TLS certificate of {host} is not trusted.",
-        "Check the connection's host; behind a company proxy, point SSL_CERT_FILE at its certificate authority.",
-    ),
-    (
-        ssl.SSLError,
-        "No TLS connection to {host} could be made.",
-        "Check the port; if the server speaks plain http, write http:// before the connection's host.",
-    ),
-    (
-        socket.gaierror,
-        "The host {host} is unknown.",
-        "Check the spelling of the connection's host, and this machine's DNS.",
-    ),
-    (
-        ConnectionRefusedError,
-        "{host} refused the connection.",
-        "Check the connection's host and port, and that the server is up.",
-    ),
-    (
-        "Timeout",
-        "{host} did not accept a connection within {timeout:g} s.",
-        "Check the firewall and proxy between this machine and the connection's host.",
-    ),
-    ("Proxy", "The proxy did not connect to {host}.", "Check HTTPS_PROXY and NO_PROXY of this machine."),
-)
-
-
-def _explain(host: str, causes: list[BaseException], timeout: float) -> tuple[str, str | None]:
-    for mark, message, hint in _CAUSES:
-        if any(mark in type(cause).__name__ if isinstance(mark, str) else isinstance(cause, mark) for cause in causes):
-            return message.format(host=host, timeout=timeout), hint
-    return f"No connection to {host} could be made.", None
-
-
-def _chain(error: BaseException | None) -> Iterable[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _read(body: bytes) -> _Body:
     try:
         data = decode(body)
     except ValueError:
-        return _Body(message=_page(body))
+        return _Body(message=_page(body), is_page=_MARKUP.match(body) is not None)
     if isinstance(data, str):
         return _Body(message=data)
     if not isinstance(data, dict):

@@ -1,9 +1,9 @@
 """The HTTP side of the client: one exchange with the service, paced, repeated where that is safe. Alone imports httpx.
 
 Owns connections, concurrency, and the loop of attempts; decides nothing about requests (``build``), repeats
-(``attempts``) or errors (``error_mapping``). Invariants: the Authorization header never goes to another origin; an
-upload is never repeated when it may have taken effect; no exception holds, or is chained to anything that holds, a
-request.
+(``attempts``), the way (``network``) or errors (``error_mapping``, ``connecting``). Invariants: the Authorization
+header never goes to another origin; an upload is never repeated when it may have taken effect; no exception holds, or
+is chained to anything that holds, a request.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 import httpx
 
 from cloudindex_provider import __version__
-from cloudindex_provider.api import error_mapping
+from cloudindex_provider.api import connecting, error_mapping
 from cloudindex_provider.api.attempts import next_wait
 from cloudindex_provider.api.build import Call
+from cloudindex_provider.api.connecting import Progress
 from cloudindex_provider.api.error_mapping import Answer
 from cloudindex_provider.api.multipart import BodyStream, Multipart
+from cloudindex_provider.api.network import Network
+from cloudindex_provider.api.proxy import Route
 from cloudindex_provider.api.ratelimit import Pacer, parse_rate_limit
-from cloudindex_provider.errors import CloudIndexError, ConfigurationError, InvalidAnswerError
+from cloudindex_provider.errors import AuthenticationError, CloudIndexError, ConfigurationError, InvalidAnswerError
 
 __all__ = ["Exchange", "HttpExchanges", "ListPage"]
 
@@ -38,6 +41,7 @@ class HttpExchanges:
     """Requests and answers over one pool of connections. Thread-safe; ``close`` it.
 
     :param authorization: the header's value; it is in no message, log or ``repr``
+    :param renew: asked at a 401 for the header's value as it is now; ``None``: as before
     :param secrets: what must not be repeated of an answer
     :param max_concurrency: requests under way at a time; the list's body is read outside of this count
     :param pacer: spaces requests; without one only a 429 makes the client wait
@@ -49,7 +53,9 @@ class HttpExchanges:
         base_url: str,
         authorization: str,
         *,
+        renew: Callable[[], str | None],
         secrets: Sequence[str],
+        network: Network,
         connect_timeout: float,
         read_timeout: float,
         max_concurrency: int,
@@ -59,7 +65,12 @@ class HttpExchanges:
         transport: httpx.BaseTransport | None,
     ) -> None:
         self._base_url = base_url
-        self._secrets = tuple(secrets)
+        self._authorization = authorization
+        self._renew = renew
+        self._renewing = threading.Lock()
+        self._shows_certificate = network.certificate is not None
+        self._route = network.route(base_url) if transport is None else None
+        self._secrets = (*secrets, *(self._route.secrets if self._route else ()))
         self._pacer = pacer
         self._max_wait = max_wait
         self._sleep = sleep
@@ -68,19 +79,16 @@ class HttpExchanges:
         self._slots = threading.BoundedSemaphore(max_concurrency)
         self._lock = threading.Lock()
         self._requests = 0
+        # no ceiling: the semaphore is one, and a list being read must not block the requests it leads to
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=max_concurrency, keepalive_expiry=KEEP_ALIVE
+        )
         self._http = httpx.Client(
-            headers={
-                "Authorization": authorization,
-                "Accept": "application/json",
-                "User-Agent": f"airflow-provider-cloudindex/{__version__}",
-            },
+            headers={"Accept": "application/json", "User-Agent": f"airflow-provider-cloudindex/{__version__}"},
             timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
-            # no ceiling: the semaphore is one, and a list being read must not block the requests it leads to
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=max_concurrency, keepalive_expiry=KEEP_ALIVE
-            ),
             follow_redirects=False,
-            transport=transport,
+            transport=transport or _transport(base_url, network, self._route, limits),
+            trust_env=False,  # what the environment says was read above, by name
         )
 
     def close(self) -> None:
@@ -110,13 +118,17 @@ class HttpExchanges:
 
         Hiccups are tried again, everything else raises its error.
         """
-        waited, attempts = 0.0, 0
+        waited, attempts, renewed = 0.0, 0, False
         while True:
             attempts += 1
             began = time.monotonic()
-            outcome = self._attempt(call, payload, (*self._secrets, *secrets), read, at_turn)
+            used = self._authorization
+            outcome = self._attempt(call, payload, used, (*self._secrets, *secrets), read, at_turn)
             if not isinstance(outcome, CloudIndexError):
                 return outcome
+            if isinstance(outcome, AuthenticationError) and not renewed and self._has_another_key(used):
+                renewed = True
+                continue
             took = time.monotonic() - began
             wait = next_wait(
                 outcome, attempt=attempts, repeat=call.repeat, waited=waited, took=took, max_wait=self._max_wait
@@ -131,10 +143,23 @@ class HttpExchanges:
         """The error of an answer that turned out to hold no verdict."""
         return error_mapping.answer_error(call, answer, self._secrets)
 
+    def _has_another_key(self, refused: str) -> bool:
+        """Whether the header that was refused is no longer the one to send; asks anew where nobody has yet."""
+        with self._renewing:
+            if self._authorization != refused:
+                return True  # another thread has asked meanwhile
+            found = self._renew()
+            if found is None or found == refused:
+                return False
+            self._authorization = found
+            self._secrets = (*self._secrets, found.partition(" ")[2])
+            return True
+
     def _attempt(
         self,
         call: Call,
         payload: Multipart | None,
+        authorization: str,
         secrets: Sequence[str],
         read: bool,
         at_turn: Callable[[], None] | None,
@@ -148,7 +173,7 @@ class HttpExchanges:
             try:
                 if at_turn is not None:
                     at_turn()
-                outcome = self._talk(call, payload, read)
+                outcome = self._talk(call, payload, authorization, read)
                 if not isinstance(outcome, CloudIndexError):
                     head = outcome[0]
             finally:
@@ -157,7 +182,10 @@ class HttpExchanges:
             return outcome
         if head.status < 400:
             return error_mapping.redirect_error(call, head, self._base_url)
-        return error_mapping.answer_error(call, head, secrets)
+        error = error_mapping.answer_error(call, head, secrets)
+        if self._route is None or self._base_url.startswith("https:"):
+            return error
+        return connecting.answered_on_the_way(call, error, self._route)
 
     def _note(self, call: Call, head: Answer, secrets: Sequence[str], took: float) -> None:
         if self._pacer is not None:
@@ -167,17 +195,25 @@ class HttpExchanges:
         ms = round(took * 1000)
         log.debug("%s %s: %s in %d ms, request %s", call.method, call.operation, head.status, ms, head.request_id)
 
-    def _talk(self, call: Call, payload: Multipart | None, read: bool) -> Exchange | CloudIndexError:
+    def _talk(
+        self, call: Call, payload: Multipart | None, authorization: str, read: bool
+    ) -> Exchange | CloudIndexError:
         """One request and its answer of any status, or the error that came instead of one."""
         body = payload.stream() if payload is not None else None
         error: CloudIndexError | None = None
+        progress = Progress()
         try:
-            response = self._follow(call, self._request(call, payload, body))
+            response = self._follow(call, self._request(call, payload, body, authorization, progress))
             content = _read_body(response) if read or not response.is_success else b""
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as cause:
             if body is not None and body.failure is cause:  # a part that itself reads by httpx
                 raise
-            error = self.broken(call, cause)
+            error = self.broken(call, cause, progress)
+        except Exception as cause:
+            # httpcore lets everything out that its SOCKS library says of bytes which are no SOCKS
+            if self._route is None or not self._route.is_socks or progress.sent:
+                raise
+            error = self.broken(call, cause, progress)
         finally:
             if body is not None:
                 body.close()
@@ -188,21 +224,28 @@ class HttpExchanges:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, content), response
 
-    def _request(self, call: Call, payload: Multipart | None, body: BodyStream | None) -> httpx.Request:
-        headers: dict[str, str] = {}
+    def _request(
+        self, call: Call, payload: Multipart | None, body: BodyStream | None, authorization: str, progress: Progress
+    ) -> httpx.Request:
+        headers = {"Authorization": authorization}
         content: bytes | BodyStream | None = call.json
         if call.json is not None:
             headers["Content-Type"] = "application/json"
         if payload is not None:
-            headers = {"Content-Type": payload.content_type, "Content-Length": str(payload.content_length)}
+            headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.content_length)}
             content = body
         return self._http.build_request(
-            call.method, self._base_url + call.path, params=call.params or None, headers=headers, content=content
+            call.method,
+            self._base_url + call.path,
+            params=call.params or None,
+            headers=headers,
+            content=content,
+            extensions={"trace": progress},
         )
 
     def _follow(self, call: Call, request: httpx.Request) -> httpx.Response:
         """The answer; a GET follows redirects that stay on the same origin."""
-        hops = MAX_REDIRECTS if call.method == "GET" else 0
+        hops = MAX_REDIRECTS if call.method == "GET" and call.follow else 0
         while True:
             with self._lock:
                 self._requests += 1
@@ -212,24 +255,49 @@ class HttpExchanges:
                 return response
             hops -= 1
             response.close()
-            request = self._http.build_request("GET", target)
+            headers = {"Authorization": request.headers["Authorization"]}
+            request = self._http.build_request("GET", target, headers=headers, extensions=request.extensions)
 
-    def broken(self, call: Call, cause: Exception) -> CloudIndexError:
-        """The error of an exchange without a whole answer."""
+    def broken(self, call: Call, cause: Exception, progress: Progress | None = None) -> CloudIndexError:
+        """The error of an exchange without a whole answer.
+
+        :param progress: how far the request came; without it, beyond the head of the answer
+        """
         if isinstance(cause, httpx.InvalidURL | httpx.UnsupportedProtocol):
             return ConfigurationError("The base URL can't be used.", hint="Check the connection's host.")
-        if isinstance(cause, _NOTHING_SENT):
-            return error_mapping.connect_error(call, self._base_url, cause, self._connect_timeout)
+        on_the_way = self._route is not None and progress is not None and not progress.sent
+        if self._route is not None and progress is not None and on_the_way and not progress.through:
+            return connecting.proxy_error(call, self._base_url, self._route, progress, cause)
+        if on_the_way or isinstance(cause, _NOTHING_SENT):
+            return connecting.connect_error(
+                call, self._base_url, cause, self._connect_timeout, shown=self._shows_certificate
+            )
         if isinstance(cause, httpx.DecodingError):
             return error_mapping.invalid_answer(call, "its compression is broken")
         if isinstance(cause, _TooLargeError):
             return error_mapping.invalid_answer(call, f"it has more than {MAX_ANSWER} bytes")
         timeout = self._read_timeout if isinstance(cause, httpx.TimeoutException) else None
-        return error_mapping.interrupted(call, self._base_url, type(cause).__name__, timeout)
+        return connecting.interrupted(call, self._base_url, cause, timeout, shown=self._shows_certificate)
 
 
 Exchange = tuple[Answer, httpx.Response]
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+def _transport(base_url: str, network: Network, route: Route | None, limits: httpx.Limits) -> httpx.HTTPTransport:
+    """Connections straight to the service or over a proxy.
+
+    :raises ConfigurationError: naming the extra or the variable that can't be used
+    """
+    context = network.tls(base_url)
+    if route is None:
+        return httpx.HTTPTransport(verify=context, limits=limits)
+    to_proxy = network.tls(route.url, to_proxy=True) if route.url.startswith("https:") else None
+    try:
+        return httpx.HTTPTransport(verify=context, limits=limits, proxy=httpx.Proxy(route.url, ssl_context=to_proxy))
+    except (httpx.InvalidURL, ValueError):  # its text repeats the URL
+        problem = f"{route.named_by} can't be used as a proxy."
+    raise ConfigurationError(problem, hint="Write it like http://user:password@host:port.")
 
 
 class _TooLargeError(httpx.StreamError):
@@ -257,6 +325,10 @@ class ListPage:
             if chunk is None:
                 return
             yield chunk
+
+    @property
+    def is_web_page(self) -> bool:
+        return self._head.headers.get("content-type", "").lower().startswith("text/html")
 
     def close(self) -> None:
         self._response.close()

@@ -1,5 +1,7 @@
 """What Airflow's connections and configuration lead to. The lowest layer that may import Airflow.
 
+    connections  an Airflow connection, or the sentence why there is none
+    extras       the extras of a connection, read one by one
     cloudindex   the CloudIndex connection: its fields, their checks, and the client made from it
     s3           the AWS connection: a boto3 client, and S3's errors with the connection's name
     state        where the state is, as configuration and arguments say

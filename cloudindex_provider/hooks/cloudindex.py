@@ -6,18 +6,19 @@ it is in no setting, message, ``repr`` or serialised argument.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.connection import AUTH_SCHEMES, DEFAULT_AUTH_SCHEME, DEFAULT_BASE_URL, normalize_base_url
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
+from cloudindex_provider.api.network import Network
 from cloudindex_provider.errors import (
     AuthenticationError,
     CloudIndexError,
@@ -25,14 +26,19 @@ from cloudindex_provider.errors import (
     InvalidAnswerError,
     NotFoundError,
     PermissionDeniedError,
+    TransportError,
 )
+from cloudindex_provider.hooks.connections import ConnectionType, Unusable, afind_connection, find_connection
+from cloudindex_provider.hooks.extras import Extras
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from cloudindex_provider.api.ratelimit import Pacer
 
-__all__ = ["CloudIndexHook", "CloudIndexSettings", "checked_ids"]
+__all__ = ["EXTRAS", "CloudIndexHook", "CloudIndexSettings", "checked_ids"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ class CloudIndexSettings:
     read_timeout: float = 120.0  # seconds
     max_file_size: int = DEFAULT_MAX_FILE_SIZE  # bytes
     max_request_size: int = DEFAULT_MAX_REQUEST_SIZE  # bytes, all files of a request together
-    max_concurrency: int = 5  # requests at the same time, per client
+    max_concurrency: int = 5  # requests under way at the same time, over all tasks of the connection together
+    network: Network = field(default_factory=Network)  # certificates and proxy
 
     @classmethod
     def from_connection(cls, connection: Connection) -> CloudIndexSettings:
@@ -57,20 +64,29 @@ class CloudIndexSettings:
         conn_id = connection.conn_id
         try:
             base_url = normalize_base_url(connection.host, connection.schema, connection.port)
-        except (CloudIndexError, ValueError) as error:
+        except CloudIndexError as error:
             message = f"the host of connection {conn_id!r} is no usable base URL: {error}"
-            raise ConfigurationError(message, hint=_HOST_HINT) from error
-        extra = _Extra(conn_id, _extra_of(connection))
+            raise ConfigurationError(message, hint=_HOST_HINT) from None
+        extras = Extras.of(connection)
         given = {
-            "project_id": extra.text("project_id"),
-            "auth_scheme": extra.choice("auth_scheme", AUTH_SCHEMES),
-            "connect_timeout": extra.seconds("connect_timeout"),
-            "read_timeout": extra.seconds("read_timeout"),
-            "max_file_size": extra.count("max_file_size"),
-            "max_request_size": extra.count("max_request_size"),
-            "max_concurrency": extra.count("max_concurrency"),
+            "project_id": extras.text("project_id"),
+            "auth_scheme": extras.choice("auth_scheme", AUTH_SCHEMES),
+            "connect_timeout": extras.seconds("connect_timeout"),
+            "read_timeout": extras.seconds("read_timeout"),
+            "max_file_size": extras.count("max_file_size"),
+            "max_request_size": extras.count("max_request_size"),
+            "max_concurrency": extras.count("max_concurrency"),
+            "network": _network(extras),
         }
+        _name_unused(connection, extras)
         return cls(base_url, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each value was checked by its reader above
+
+
+# The names of the connection's extras.
+EXTRAS = (
+    *(item.name for item in fields(CloudIndexSettings) if item.name not in ("base_url", "network")),
+    *("verify", "cert", "proxy", "trust_env"),
+)
 
 
 class CloudIndexHook(BaseHook):
@@ -93,6 +109,7 @@ class CloudIndexHook(BaseHook):
         self.cloudindex_conn_id = cloudindex_conn_id
         self._project_id = project_id
         self._connection: Connection | None = None
+        self._in_loop = False
         self._settings: CloudIndexSettings | None = None
         self._client: CloudIndexClient | None = None
 
@@ -119,9 +136,18 @@ class CloudIndexHook(BaseHook):
         return project_id
 
     async def aload(self) -> None:
-        """Read the connection without blocking the event loop; for triggers, before anything else."""
+        """Read the connection without blocking the event loop; for triggers, before anything else.
+
+        :raises TransportError: it can't be read just now
+        :raises ConfigurationError: it is of another type
+        """
         if self._connection is None:
-            self._connection = await self.aget_connection(self.cloudindex_conn_id)
+            self._connection = _usable(await afind_connection(self.cloudindex_conn_id, _TYPE))
+            self._in_loop = True
+
+    async def arenew(self) -> bool:
+        """Read the connection anew, and say whether its API key is another one now; for triggers, at a 401."""
+        return self._take(await afind_connection(self.cloudindex_conn_id, _TYPE))
 
     def create_client(self, *, pacer: Pacer | None = None) -> CloudIndexClient:
         """A new client, for the caller to close.
@@ -129,17 +155,23 @@ class CloudIndexHook(BaseHook):
         :param pacer: what spaces the requests; default: the client's own
         :raises ConfigurationError: the connection is wrong or has no API key
         """
-        settings = self.settings
-        api_key = (self._load().password or "").strip()
+        settings, connection = self.settings, self._load()
+        api_key = _key(connection)
         if not api_key:
             message = f"connection {self.cloudindex_conn_id!r} has no API key."
-            raise ConfigurationError(message, hint="Put the API key of CloudIndex into the connection's password.")
+            login = " Its login is not read; in a URI a colon precedes the key." if connection.login else ""
+            raise ConfigurationError(
+                message, hint=f"Put the API key of CloudIndex into the connection's password.{login}"
+            )
         try:
+            self._mask(settings)
             return CloudIndexClient(
                 settings.base_url,
                 api_key,
                 project_id=self._project_id or settings.project_id,
                 auth_scheme=settings.auth_scheme,
+                new_key=self._new_key,
+                network=settings.network,
                 connect_timeout=settings.connect_timeout,
                 read_timeout=settings.read_timeout,
                 max_concurrency=settings.max_concurrency,
@@ -148,7 +180,7 @@ class CloudIndexHook(BaseHook):
         except ConfigurationError as error:
             raise ConfigurationError(
                 f"connection {self.cloudindex_conn_id!r}: {error.message}", hint=error.hint
-            ) from error
+            ) from None
 
     def get_conn(self) -> CloudIndexClient:
         """The hook's own client, made at the first call; :meth:`close` ends it."""
@@ -183,9 +215,9 @@ class CloudIndexHook(BaseHook):
     def name_error(self, error: CloudIndexError) -> CloudIndexError:
         """The same error, of the same type and with the same fields, whose message names this connection.
 
-        A ``ConfigurationError`` comes back as it is: what makes one names what has to change.
+        One that was raised before the first request comes back as it is: what makes it names what has to change.
         """
-        if isinstance(error, ConfigurationError):
+        if self._connection is None or (isinstance(error, ConfigurationError) and not error.operation):
             return error
         problem, remedy = self._diagnose(error)
         return error.saying(f"connection {self.cloudindex_conn_id!r}: {problem}", hint=remedy)
@@ -207,23 +239,47 @@ class CloudIndexHook(BaseHook):
             self.get_conn().check(project_id=project_id)
         except CloudIndexError as error:
             return False, self.describe_error(error)
-        except AirflowNotFoundException:
-            return False, f"Connection {self.cloudindex_conn_id!r} is not defined; add it with the type CloudIndex."
         finally:
             self.close()
         return True, f"CloudIndex at {self.settings.base_url} accepts the API key for project {project_id}."
 
     def _load(self) -> Connection:
-        # A missing connection stays Airflow's own AirflowNotFoundException, which is retried: Airflow raises it also
-        # where a secrets backend could not be asked.
         if self._connection is None:
-            self._connection = self.get_connection(self.cloudindex_conn_id)
+            self._connection = _usable(find_connection(self.cloudindex_conn_id, _TYPE))
         return self._connection
+
+    def _new_key(self) -> str | None:
+        """The API key as the connection has it now, where it is another one than was refused."""
+        if self._in_loop:  # a trigger's thread must not read connections; see ``arenew``
+            return None
+        return _key(self._load()) if self._take(find_connection(self.cloudindex_conn_id, _TYPE)) else None
+
+    def _take(self, found: Connection | Unusable) -> bool:
+        """Go on with the connection as it was read again, if it has another key for the same service."""
+        if isinstance(found, Unusable) or _key(found) in ("", _key(self._load())):
+            return False
+        try:
+            settings = CloudIndexSettings.from_connection(found)
+        except ConfigurationError:
+            return False
+        if settings.base_url != self.settings.base_url:  # that key is nothing for this service
+            return False
+        self.log.info("The API key of connection %r has changed; going on with the new one.", self.cloudindex_conn_id)
+        self._connection, self._settings = found, settings
+        return True
+
+    def _mask(self, settings: CloudIndexSettings) -> None:
+        """Let Airflow's log hide the passwords that stand in extras and variables, which it doesn't know for such."""
+        if not self._in_loop:  # it would block there
+            for secret in settings.network.secrets(settings.base_url):
+                mask_secret(secret)
 
     def _diagnose(self, error: CloudIndexError) -> tuple[str, str]:
         """What is wrong, and what to do about it."""
         base_url = self.settings.base_url
         project = self._project_id or self.settings.project_id
+        if error.foreign and isinstance(error, _REFUSALS):
+            return f"what answers at {base_url} is not the CloudIndex API. {error.message}", _HOST_HINT
         if isinstance(error, AuthenticationError):
             return (
                 f"CloudIndex at {base_url} refused the API key.",
@@ -245,76 +301,46 @@ class CloudIndexHook(BaseHook):
         return error.message, error.hint
 
 
+_TYPE = ConnectionType(CloudIndexHook.conn_type, CloudIndexHook.hook_name)
 _NEED_ONLY_A_PROJECT = ("list documents", "upload documents")  # operations whose 404 can mean nothing else
+_REFUSALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
 _HOST_HINT = f"Set the connection's host to the base URL of the API, such as {DEFAULT_BASE_URL}."
 
 
-def _extra_of(connection: Connection) -> Mapping[str, Any]:
-    # Not extra_dejson: it turns broken JSON into no settings at all, and its masking blocks inside a trigger.
-    try:
-        extra = json.loads(connection.extra) if connection.extra else {}
-    except ValueError as error:
-        message = f"the extras of connection {connection.conn_id!r} are not JSON."
-        raise ConfigurationError(message, hint='Write an object, such as {"project_id": "..."}.') from error
-    if not isinstance(extra, dict):
-        message = f"the extras of connection {connection.conn_id!r} are not a JSON object."
-        raise ConfigurationError(message, hint='Write an object, such as {"project_id": "..."}.')
-    return extra
+def _usable(found: Connection | Unusable) -> Connection:
+    if isinstance(found, Unusable):
+        kind = TransportError if found.may_pass else ConfigurationError
+        raise kind(found.message, hint=found.hint)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Extra:
-    """Reads single extras; absent, null and an empty form field are the same, ``None``.
+def _key(connection: Connection) -> str:
+    return (connection.password or "").strip()
 
-    Numbers may come as text: every extra of a connection that is written as a URI does.
-    """
 
-    conn_id: str
-    values: Mapping[str, Any]
+def _network(extras: Extras) -> Network:
+    given = {
+        "verify": extras.flag_or_path("verify"),
+        "certificate": extras.certificate("cert"),
+        "proxy": extras.url("proxy"),
+        "trust_env": extras.flag("trust_env"),
+    }
+    return Network(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each value was checked by its reader
 
-    def text(self, name: str) -> str | None:
-        value = self.values.get(name)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            raise self._wrong(name, value, "Write it as text.")
-        return value.strip() or None
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
-        value = self.values.get(name)
-        if value is None or value == "" or value in choices:
-            return value or None
-        raise self._wrong(name, value, f"Write {' or '.join(choices)}.")
+_unused_named: set[tuple[str, ...]] = set()
 
-    def seconds(self, name: str) -> float | None:
-        value = self._number(name, float)
-        if value is None or 0 < value < float("inf"):
-            return value
-        raise self._wrong(name, value, "Write a number of seconds above 0.")
 
-    def count(self, name: str) -> int | None:
-        value = self._number(name, int)
-        if value is None or value > 0:
-            return None if value is None else int(value)
-        raise self._wrong(name, value, "Write a whole number above 0.")
-
-    def _number(self, name: str, kind: type[int] | type[float]) -> float | None:
-        value = self.values.get(name)
-        if value is None or value == "":
-            return None
-        remedy = f"Write a {'whole ' if kind is int else ''}number above 0."
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise self._wrong(name, value, remedy)
-        try:
-            number = kind(value)
-        except (ValueError, OverflowError) as error:
-            raise self._wrong(name, value, remedy) from error
-        if isinstance(value, float) and number != value:
-            raise self._wrong(name, value, remedy)
-        return number
-
-    def _wrong(self, name: str, value: object, remedy: str) -> ConfigurationError:
-        return ConfigurationError(f"the extra {name} of connection {self.conn_id!r} is {value!r}.", hint=remedy)
+def _name_unused(connection: Connection, extras: Extras) -> None:
+    """Say once in each process what of a connection means nothing: a mistyped extra looks as if it were obeyed."""
+    names = [f"extra {name}" for name in extras.unknown(EXTRAS)] + ["login"] * bool(connection.login)
+    once = (connection.conn_id, *names)
+    if names and once not in _unused_named:
+        _unused_named.add(once)
+        log.warning(
+            "Connection %r: its %s mean nothing here; the extras are %s.",
+            connection.conn_id, ", ".join(names), ", ".join(EXTRAS),
+        )  # fmt: skip
 
 
 def checked_ids(value: object, *, at_most: int | None = None) -> list[str]:

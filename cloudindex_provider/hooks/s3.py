@@ -15,7 +15,13 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cloudindex_provider.errors import AccessDeniedError, S3IntegrationError, SettingsError
+from cloudindex_provider.errors import (
+    AccessDeniedError,
+    S3IntegrationError,
+    SettingsError,
+    SourceUnavailableError,
+)
+from cloudindex_provider.hooks.connections import ConnectionType, Unusable, find_connection
 from cloudindex_provider.s3.error_mapping import redacted, s3_errors
 
 __all__ = ["named_s3_errors", "s3_client"]
@@ -24,6 +30,7 @@ __all__ = ["named_s3_errors", "s3_client"]
 # drops packets is known after 10 seconds, not after botocore's 60; and S3Source is the one that tries again.
 _DEFAULTS = Config(max_pool_connections=50, connect_timeout=10, retries={"total_max_attempts": 1})
 
+_TYPE = ConnectionType("aws", "Amazon Web Services")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -31,7 +38,7 @@ def s3_client(aws_conn_id: str | None, bucket: str) -> Any:
     """A boto3 client as the connection says, made at its first use: botocore takes 0.1 CPU-seconds to make one, and
     most tasks of a run never ask S3. Its first use raises, beside what S3 does:
 
-    :raises SettingsError: when no client can be made of the connection's extras
+    :raises SettingsError: when the connection isn't defined, or is of another type, or no client can be made of it
     :raises S3IntegrationError: when there are no credentials, or the role that they lead to is refused
     """
     return _LazyClient(aws_conn_id, bucket)
@@ -52,7 +59,23 @@ class _LazyClient:
         return getattr(self._made, name)
 
 
+def _check_connection(aws_conn_id: str | None) -> None:
+    """Stop where the connection can't be had: S3Hook would go on with whatever credentials the machine has.
+
+    :raises SettingsError: it isn't defined, or is of another type
+    :raises SourceUnavailableError: it can't be read for now
+    """
+    found = find_connection(aws_conn_id, _TYPE) if aws_conn_id else None
+    if not isinstance(found, Unusable):
+        return
+    if found.may_pass:
+        raise SourceUnavailableError(found.message, code="ConnectionUnread", details={"setup": True}, hint=found.hint)
+    hint = f"{found.hint} Or give aws_conn_id=None for boto3's own credentials, such as a role of the machine."
+    raise SettingsError(found.message, field="aws_conn_id", hint=hint)
+
+
 def _make_client(aws_conn_id: str | None, bucket: str) -> Any:
+    _check_connection(aws_conn_id)
     try:
         with s3_errors("the login", bucket):
             try:

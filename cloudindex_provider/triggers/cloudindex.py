@@ -16,7 +16,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from cloudindex_provider import errors
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.models import Phase
-from cloudindex_provider.errors import CloudIndexError, NotFoundError, ProcessingFailedError
+from cloudindex_provider.errors import AuthenticationError, CloudIndexError, NotFoundError, ProcessingFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL, Poller
 
@@ -111,8 +111,17 @@ class CloudIndexProcessingTrigger(BaseTrigger):
         while pause := poller.after(waiting=len(waiting), waited=waited):
             await asyncio.sleep(pause.seconds)
             waited += pause.seconds
-            waiting = await asyncio.to_thread(self._look, hook, waiting)
+            waiting = await self._ask(hook, waiting)
             self.log.info("%d of %d documents are still being processed", len(waiting), len(self.document_ids))
+
+    async def _ask(self, hook: CloudIndexHook, waiting: Sequence[str]) -> list[str]:
+        """One look; a second one where the API key was refused and the connection has another one by now."""
+        try:
+            return await asyncio.to_thread(self._look, hook, waiting)
+        except AuthenticationError:
+            if not await hook.arenew():
+                raise
+        return await asyncio.to_thread(self._look, hook, waiting)
 
     def _look(self, hook: CloudIndexHook, document_ids: Sequence[str]) -> list[str]:
         # A client per look: nothing stays open for minutes, and a cancelled trigger leaves nothing behind.

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.resources
 import json
+import re
 from importlib.metadata import distribution, entry_points
 from pathlib import Path
 
@@ -74,14 +75,25 @@ def test_the_hook_class_says_the_same_as_the_connection_type():
 
 def test_the_form_shows_exactly_the_settings_of_the_hook():
     from cloudindex_provider.api.connection import AUTH_SCHEMES
-    from cloudindex_provider.hooks.cloudindex import CloudIndexSettings
+    from cloudindex_provider.hooks.cloudindex import EXTRAS, CloudIndexSettings
 
     fields = CONNECTION["conn-fields"]
-    assert set(fields) == set(CloudIndexSettings.__dataclass_fields__) - {"base_url"}
+    assert tuple(fields) == EXTRAS
     assert tuple(fields["auth_scheme"]["schema"]["enum"]) == AUTH_SCHEMES
     assert fields["auth_scheme"]["schema"]["default"] == CloudIndexSettings("x").auth_scheme
     for name in ("connect_timeout", "read_timeout", "max_file_size", "max_request_size", "max_concurrency"):
         assert f"Default {round(getattr(CloudIndexSettings('x'), name)):,}." in fields[name]["description"]
+
+
+def test_the_readme_has_the_extras_of_the_form_in_its_words():
+    """One row an extra, with its default; what max_concurrency bounds is said in the same words."""
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    table = readme.partition("### The two connections")[2].partition("```")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines() if row.startswith("| `")]
+    fields = CONNECTION["conn-fields"]
+    assert [name for names, *_ in rows for name in re.findall(r"`(\w+)`", names)] == [*fields]
+    said = next(meaning for names, meaning, _ in rows if names == "`max_concurrency`")
+    assert fields["max_concurrency"]["description"].lower().startswith(said)
 
 
 def test_airflow_finds_provider_form_and_section():

@@ -17,7 +17,7 @@ from cloudindex_provider import errors
 VALUES: dict[str, Any] = {
     "hint": "do it", "retry_after": 2.5, "key": "a/b", "code": "NoSuchKey", "details": {"status": 404},
     "field": "bucket", "previous": "z", "report": {"failed": 1}, "status": 503, "category": "api", "request_id": "r1",
-    "operation": "list documents", "outcome_unknown": True,
+    "operation": "list documents", "outcome_unknown": True, "foreign": True,
 }  # fmt: skip
 
 

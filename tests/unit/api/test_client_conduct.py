@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.api.ratelimit import RateLimit
 from cloudindex_provider.errors import (
+    AuthenticationError,
     BadRequestError,
     ConfigurationError,
     ConnectError,
@@ -74,31 +77,135 @@ def test_a_redirect_from_http_to_https_says_use_https(scripted):
         upload(client)
 
 
-def test_a_check_reads_no_body_and_recognizes_a_web_page(scripted):
-    class Endless(httpx.SyncByteStream):
-        closed = False
+class Body(httpx.SyncByteStream):
+    """A body that says whether it was closed, and fails where it is read beyond its chunks."""
 
-        def __iter__(self):
-            raise AssertionError("read")
+    def __init__(self, *chunks):
+        self.chunks = chunks
+        self.closed = False
 
-        def close(self):
-            self.closed = True
+    def __iter__(self):
+        yield from self.chunks
+        raise AssertionError("read on")
 
-    body = Endless()
+    def close(self):
+        self.closed = True
 
-    class Transport(httpx.BaseTransport):
-        def handle_request(self, request):
-            return httpx.Response(200, stream=body)
 
-    with CloudIndexClient("https://api.test/v1", KEY, project_id="p", transport=Transport()) as client:
-        client.check()
+@pytest.mark.parametrize(
+    "chunks", [[b'[{"id":"1","fileName":"a"},'], [b'{"documents":[', b'{"id":"1",', b'"fileName":"a"},']]
+)
+def test_a_check_reads_as_far_as_the_first_document(scripted, chunks):
+    """A project of millions costs no more."""
+    body = Body(*chunks)
+    client, script = scripted(httpx.Response(200, stream=body))
+    client.check()
     assert body.closed
-    client, _ = scripted(httpx.Response(200, html="<html></html>"))
-    with pytest.raises(InvalidAnswerError, match="web page"):
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "empty", [[], {"documents": []}, {"data": [], "total": 0}, {"documents": [], "pagination": {}}]
+)
+def test_a_check_accepts_an_empty_project(scripted, empty):
+    """In each shape of the list."""
+    client, _ = scripted(empty)
+    client.check()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (httpx.Response(200, html="<html><title>Sign in</title></html>"), "web page"),
+        (
+            httpx.Response(200, content=b"<!doctype html><html>", headers={"Content-Type": "application/json"}),
+            "not JSON",
+        ),
+        (httpx.Response(200, text="OK"), "not JSON"),
+        (httpx.Response(200, content=b""), "cut short"),
+        (httpx.Response(204), "cut short"),
+        (httpx.Response(200, json={"status": "ok"}), "no list of documents"),
+        (httpx.Response(200, json={"success": False, "documents": []}), "no list of documents"),
+        (httpx.Response(200, json="ok"), "no list of documents"),
+        (httpx.Response(200, json=[1, 2]), "something else than documents"),
+        (httpx.Response(200, json=[{"login": "octocat", "url": "x"}]), "something else than documents"),
+        (httpx.Response(200, stream=Body(b"[", *[b'{"a": "b"},' * 1000] * 100)), "hold no document"),
+    ],
+)
+def test_a_check_knows_what_is_not_the_api(scripted, answer, says):
+    """A captive portal, a login page, another API: though it says 2xx."""
+    client, _ = scripted(answer)
+    with pytest.raises(InvalidAnswerError, match=says):
         client.check()
+
+
+@pytest.mark.parametrize("location", ["/login", "https://login.test/", "/public/v1/projects/p1/documents/"])
+def test_a_check_takes_a_redirect_for_none(scripted, location):
+    """An upload isn't redirected, so what a GET would find there proves nothing."""
+    client, script = scripted(httpx.Response(302, headers={"Location": location}), [])
+    with pytest.raises(BadRequestError, match="a redirect"):
+        client.check()
+    assert len(script.requests) == 1
+
+
+def test_a_check_names_an_unknown_project(scripted):
     client, _ = scripted(fail(404))
     with pytest.raises(NotFoundError, match="project_id"):
         client.check()
+
+
+def test_a_key_that_has_changed_is_tried_once(scripted):
+    """The request is sent again with the new one, which all later requests have; an upload too."""
+    keys = iter(["key-of-tomorrow", "key-of-next-week"])
+    client, script = scripted(fail(401), TAKEN, {"document": {"id": "1", "fileName": "a"}}, new_key=lambda: next(keys))
+    assert upload(client).documents
+    get(client)
+    sent = [request.headers["Authorization"] for request in script.requests]
+    assert sent == [f"ApiKey {KEY}", "ApiKey key-of-tomorrow", "ApiKey key-of-tomorrow"]
+
+
+@pytest.mark.parametrize("known", [None, KEY, "key-that-is-as-wrong"])
+def test_a_refused_key_fails_where_there_is_no_better_one(scripted, known):
+    """The same key isn't sent twice, and a new one once."""
+    client, script = scripted(fail(401, {"error": f"bad {known}"}), new_key=lambda: known)
+    with pytest.raises(AuthenticationError) as caught:
+        get(client)
+    assert len(script.requests) == (2 if known == "key-that-is-as-wrong" else 1)
+    assert not known or known not in str(caught.value)
+
+
+def test_the_threads_of_a_client_ask_once_for_a_new_key(scripted):
+    """Each of them sends its request again with it."""
+    asked, together = [], threading.Barrier(4)
+
+    def new_key():
+        asked.append(1)
+        return "key-of-tomorrow"
+
+    def answer(request):
+        if request.headers["Authorization"].endswith(KEY):
+            together.wait(5)
+            return fail(401)
+        return httpx.Response(200, json={"document": {"id": "1", "fileName": "a"}})
+
+    client, script = scripted(answer, new_key=new_key)
+    with ThreadPoolExecutor(4) as pool:
+        assert len([*pool.map(lambda _: get(client), range(4))]) == 4
+    assert asked == [1]
+    assert len(script.requests) == 8
+
+
+@pytest.mark.parametrize("chunks", [[b"<html><title>x</title>"], [b"  \n<p>"], [b"\xef\xbb\xbf<!doctype html>"]])
+def test_an_error_that_is_a_web_page_is_marked_as_foreign(scripted, chunks):
+    """Whoever wrote it, it isn't the API."""
+    client, _ = scripted(httpx.Response(404, content=b"".join(chunks)))
+    with pytest.raises(NotFoundError) as caught:
+        get(client)
+    assert caught.value.foreign
+    client, _ = scripted(fail(404, {"error": "no <b>"}))
+    with pytest.raises(NotFoundError) as caught:
+        get(client)
+    assert not caught.value.foreign
 
 
 def test_the_pacer_is_asked_and_told_around_every_attempt(scripted):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudindex_provider import errors
-from cloudindex_provider.api import build, error_mapping
+from cloudindex_provider.api import build, connecting, error_mapping
 from cloudindex_provider.api.attempts import MAX_ATTEMPTS, Repeat, next_wait
 from cloudindex_provider.api.error_mapping import Answer
 from cloudindex_provider.api.limits import check_files
@@ -127,7 +127,7 @@ def test_all_strings_of_credentials_are_secrets():
 def test_a_failed_connection_names_host_and_remedy_by_what_lies_underneath(cause, says):
     outer = RuntimeError("wrapped")
     outer.__cause__ = cause
-    found = error_mapping.connect_error(LIST, "https://api.test:1/x", outer, 3.0)
+    found = connecting.connect_error(LIST, "https://api.test:1/x", outer, 3.0)
     assert says in found.message
     assert "api.test" in found.message
     assert found.hint

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.errors import CredentialsError, S3IntegrationError
+from cloudindex_provider.errors import CredentialsError, S3IntegrationError, SettingsError, SourceUnavailableError
 from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.s3.source import S3Source
 
@@ -127,3 +127,47 @@ def test_an_access_point_of_several_regions_asks_for_its_library(monkeypatch: py
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
     error = failing("arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap")
     assert "botocore[crt]" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "text", "says"),
+    [
+        ("nowhere", None, "connection 'nowhere' is not defined."),
+        ("web", "http://api.test", "connection 'web' is of type 'http', not 'aws'."),
+        ("broken", "{not json", "the environment variable AIRFLOW_CONN_BROKEN is neither"),
+    ],
+)
+def test_a_connection_that_cant_be_used_is_no_reason_to_take_other_credentials(
+    monkeypatch: pytest.MonkeyPatch, conn_id: str, text: str | None, says: str
+) -> None:
+    """S3Hook warns and goes on with what the machine has: another identity, perhaps another store."""
+    from cloudindex_provider.hooks.s3 import named_s3_errors, s3_client
+
+    if text:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", text)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    source = S3Source(s3_client(conn_id, "docs"), "docs", first_wait=0)
+    with pytest.raises(SettingsError) as caught, named_s3_errors(conn_id):
+        list(source.pages())
+    assert says in caught.value.message
+    assert caught.value.field == "aws_conn_id"
+    assert "aws_conn_id=None" in caught.value.hint
+    assert not caught.value.retryable
+
+
+def test_an_outage_of_the_secrets_backend_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is about all objects, not about the one that came first."""
+    from airflow.sdk.execution_time import supervisor
+
+    from cloudindex_provider.hooks.s3 import named_s3_errors, s3_client
+
+    class Sealed:
+        def get_connection(self, conn_id: str) -> None:
+            raise OSError(conn_id)
+
+    monkeypatch.setattr(supervisor, "ensure_secrets_backend_loaded", lambda: [Sealed()])
+    with pytest.raises(SourceUnavailableError, match="can't be read") as caught, named_s3_errors("vaulted"):
+        s3_client("vaulted", "docs").head_bucket(Bucket="docs")
+    assert caught.value.retryable
+    assert is_about_all(caught.value)

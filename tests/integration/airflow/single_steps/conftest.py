@@ -60,7 +60,7 @@ class Service:
             return self.prepared.pop(0)
         if self.always:
             return self.always
-        if authorization != f"ApiKey {KEY}":
+        if authorization != f"ApiKey {self.key}":
             return Answer(401, {"error": "Unauthorized", "code": "api_key/invalid"})
         if path.startswith(BASE):
             return self._documents(method, path[len(BASE) :].strip("/"), body)
@@ -166,7 +166,9 @@ def connect(service: Service, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             if name == "extra" and not isinstance(value, dict):
                 extra = value
             else:
-                (fields if name in ("host", "password", "schema", "port", "login") else extra)[name] = value
+                (fields if name in ("host", "password", "schema", "port", "login", "conn_type") else extra)[name] = (
+                    value
+                )
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields | {"extra": extra}))
 
     define()

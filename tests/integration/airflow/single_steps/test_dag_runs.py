@@ -38,6 +38,39 @@ def test_a_wrong_key_fails_at_the_first_try(run, service, connect):
     assert len(service.requests) == 1
 
 
+def test_a_connection_that_is_not_defined_fails_at_the_first_try(run, service):
+    """It would be missing at every other one."""
+    ask = {"task_id": "ask", "query": "why?", "cloudindex_conn_id": "nowhere"}
+    assert run(lambda: CloudIndexQueryOperator(**ask)) == {("ask", -1): ("failed", 1)}
+    assert service.requests == []
+
+
+def test_a_key_that_is_rotated_in_airflow_s_own_database_costs_no_try(run, service, airflow_db):
+    """The running task reads the connection anew through Airflow."""
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    def save(key):
+        with create_session() as session:
+            found = session.query(Connection).filter_by(conn_id="rotated").one_or_none()
+            session.add(found or (found := Connection(conn_id="rotated", conn_type="cloudindex", host=service.url)))
+            found.set_password(key)
+
+    answer = service.answer
+
+    def rotate(*arguments):
+        if not service.requests:
+            service.key = "key-of-tomorrow"
+            save("key-of-tomorrow")
+        return answer(*arguments)
+
+    save(service.key)
+    service.answer = rotate
+    ask = {"task_id": "ask", "query": "why?", "cloudindex_conn_id": "rotated"}
+    assert run(lambda: CloudIndexQueryOperator(**ask)) == {("ask", -1): ("success", 1)}
+    assert len(service.requests) == 2
+
+
 def test_a_mapped_task_keeps_the_policy_and_other_items_go_on(run, service):
     service.prepare(403, {"error": "no"})
     states = run(lambda: CloudIndexQueryOperator.partial(task_id="ask").expand(query=["one?", "two?"]))

@@ -7,7 +7,6 @@ import logging
 import pickle
 
 import pytest
-from airflow.sdk.exceptions import AirflowNotFoundException
 
 from cloudindex_provider import errors
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook, CloudIndexSettings, checked_ids
@@ -142,17 +141,6 @@ def test_the_test_button_says_in_one_sentence_what_is_wrong_and_what_to_do(servi
     assert "\n" not in message
     assert message.endswith(".")
     assert "key-" not in message
-
-
-def test_the_test_button_knows_a_connection_that_is_not_there():
-    good, message = CloudIndexHook("nowhere").test_connection()
-    assert not good
-    assert "'nowhere' is not defined" in message
-
-
-def test_a_missing_connection_stays_airflows_own_error():
-    with pytest.raises(AirflowNotFoundException, match="nowhere"):
-        CloudIndexHook("nowhere").get_conn()
 
 
 def test_errors_of_a_session_keep_type_and_fields_and_name_the_connection(service):
