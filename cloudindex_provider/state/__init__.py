@@ -25,6 +25,7 @@
     superseded    documents that are to go: replaced ones and copies
     removals      documents whose object is gone
     tally         what the report reads
+    views         what a person looks at, a page at a time
 
   Beside it
     approvals     mass deletes that wait for a person, and what was allowed

@@ -31,6 +31,7 @@ __all__ = [
     "check_days",
     "find_approval",
     "find_hold",
+    "keep_hold",
     "mark_asked",
     "open_holds",
     "record_verdict",
@@ -306,3 +307,20 @@ def mark_asked(db: Database, name: HoldName) -> bool:
             {"now": db.now(connection), "id": row.id},
         ).rowcount
     return bool(changed)
+
+
+def keep_hold(db: Database, name: HoldName, user: str) -> None:
+    """Let the documents of the named hold stay: what was allowed of it and isn't used is withdrawn.
+
+    The hold itself stays for as long as runs find its removals, and nobody is asked again until they are more.
+
+    :raises SettingsError: when no such hold waits in this state
+    """
+    with db.write() as connection:
+        row = _named(db, connection, name)
+        values = {"source": row.source_id, "hold": row.id, "now": db.now(connection)}
+        connection.execute(
+            sa.text("DELETE FROM approval WHERE source_id = :source AND hold_id = :hold AND run_id IS NULL"), values
+        )
+        connection.execute(sa.text("UPDATE hold SET asked_at = :now WHERE id = :hold"), values)
+        note(db, connection, row.source_id, [("", "deletes kept", f"{row.removed} removals, by {user}")])

@@ -13,6 +13,7 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, RunName, Source
 
 __all__ = [
+    "ENDED",
     "add_counts",
     "add_s3_calls",
     "counts",
@@ -24,6 +25,7 @@ __all__ = [
     "start_run",
 ]
 
+ENDED = "end:"  # what the names of the counters begin with that a run's report has closed it with
 _DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%')".format("', '".join(DETECTED))
 # What stays a verdict of the run when its detection is repeated: what it has set aside won't be tried again by it.
 _STILL_SET_ASIDE = (
@@ -124,12 +126,16 @@ def run_age(db: Database, run: Run) -> float:
         return db.now(connection) - run.started_at
 
 
-def finish_run(db: Database, run: Run) -> None:
-    """Close the run: what has no outcome by now is deferred to the next one."""
+def finish_run(db: Database, run: Run, report: Mapping[str, int] | None = None) -> None:
+    """Close the run: what has no outcome by now is deferred to the next one.
+
+    :param report: the counts of its report; whoever looks at the run later reads them instead of counting its keys
+    """
     with db.write() as connection:
-        connection.execute(
-            sa.text("UPDATE run SET finished_at = :now WHERE id = :id"), {"now": db.now(connection), "id": run.id}
-        )
+        values = {"now": db.now(connection), "id": run.id}
+        connection.execute(sa.text("UPDATE run SET finished_at = :now WHERE id = :id"), values)
+        connection.execute(sa.text(f"DELETE FROM run_count WHERE run_id = :id AND name LIKE '{ENDED}%'"), values)
+        add_counts(connection, run.id, {f"{ENDED}{name}": value for name, value in (report or {}).items()})
 
 
 def add_counts(connection: Connection, run_id: int, values: Mapping[str, int]) -> None:

@@ -99,7 +99,7 @@ def make_report(ctx: SyncContext) -> SyncReport:
         keys += [{"key": key, "reason": why} for key, fate, why in tally.unsettled if fate == name][:EXAMPLES]
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
-    runs.finish_run(ctx.db, run)
+    runs.finish_run(ctx.db, run, report.counts)
     pruning.prune_daily(ctx.db, ctx.source, days=ctx.history_days, sleep=ctx.sleep)
     return report
 

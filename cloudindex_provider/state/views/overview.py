@@ -1,0 +1,171 @@
+"""Every sync as a row: where it belongs, who runs it, what waits for a person, and how its last runs went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from cloudindex_provider.api.pace import Pace
+from cloudindex_provider.state.approvals import HoldRow, open_holds
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.records import Source
+from cloudindex_provider.state.runs import ENDED
+
+__all__ = ["Allowance", "Decision", "RunRow", "SyncRow", "read_allowance", "read_decision", "read_runs", "read_syncs"]
+
+_SOURCES = (
+    "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint, last_sweep_at, audited_at"
+    " FROM source JOIN scope ON scope.id = source.scope_id{where} ORDER BY project_id, bucket, prefix, sync_id"
+)
+_DAGS = (
+    "SELECT source_id, dag_id FROM run WHERE dag_id <> ''{run} UNION SELECT source_id, dag_id FROM selection"
+    " WHERE dag_id <> ''{run} ORDER BY 1, 2"
+)
+_HELD_RUNS = "SELECT source_id, run_id FROM hold WHERE ended_at IS NULL"
+_RUNS = (
+    "SELECT id, source_id, dag_id, run_id, task_id, started_at, detected_at, wait_started_at, finished_at, complete,"
+    " deletes_blocked FROM (SELECT run.*, row_number() OVER (PARTITION BY source_id ORDER BY started_at DESC, id DESC)"
+    " AS place FROM run WHERE source_id IN :sources AND started_at < :before) AS ranked"
+    " WHERE place <= :limit ORDER BY started_at DESC, id DESC"
+)
+_LATEST = 1e12  # in some thirty thousand years
+_BUDGETS = (
+    "SELECT next_at, closed_until, allowed, length, window_ends, remaining, hourly, hourly_until FROM pace LIMIT 2"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run with its counters: those of its report where it has one, else what it has counted so far. Seconds since
+    1970."""
+
+    id: int
+    source_id: int
+    dag_id: str
+    run_id: str
+    task_id: str
+    started_at: float
+    detected_at: float | None
+    wait_started_at: float | None
+    finished_at: float | None
+    complete: bool
+    deletes_blocked: str | None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRow:
+    """A sync; ``dag_ids`` are those whose runs it has seen, ``held_run`` is the run whose deletes are held."""
+
+    source: Source
+    last_sweep_at: float | None
+    audited_at: float | None
+    dag_ids: tuple[str, ...]
+    hold: HoldRow | None
+    held_run: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What CloudIndex allows, as its last answers said; ``closed_for``: seconds in which it takes nothing."""
+
+    requests_per_minute: float | None
+    remaining: int | None
+    closed_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person has said about the deletes that wait."""
+
+    at: float
+    event: str
+    reason: str | None
+
+
+def read_syncs(db: Database, source_id: int | None = None) -> list[SyncRow]:
+    """Every sync of the state, or one, by project, bucket and prefix."""
+    values = {} if source_id is None else {"source": source_id}
+    where = "" if source_id is None else " WHERE source.id = :source"
+    of_run = "" if source_id is None else " AND source_id = :source"
+    holds = {one.source_id: one for one in open_holds(db, source_id)}
+    with db.read() as connection:
+        sources = connection.execute(sa.text(_SOURCES.format(where=where)), values).all()
+        dags: dict[int, list[str]] = {}
+        for one, dag_id in connection.execute(sa.text(_DAGS.format(run=of_run)), values):
+            dags.setdefault(one, []).append(dag_id)
+        held: dict[int, int] = {row[0]: row[1] for row in connection.execute(sa.text(_HELD_RUNS))}
+    return [
+        SyncRow(Source(*row[:8]), row[8], row[9], tuple(dags.get(row[0], ())), holds.get(row[0]), held.get(row[0]))
+        for row in sources
+    ]
+
+
+def read_runs(
+    db: Database, source_ids: Sequence[int], *, limit: int, before: float | None = None
+) -> dict[int, list[RunRow]]:
+    """The last runs of each of some syncs, newest first; ``before``: only those that began before that moment."""
+    if not source_ids:
+        return {}
+    statement = sa.text(_RUNS).bindparams(sa.bindparam("sources", expanding=True))
+    values = {"sources": list(source_ids), "before": _LATEST if before is None else before, "limit": limit}
+    found: dict[int, list[RunRow]] = {}
+    with db.read() as connection:
+        rows = connection.execute(statement, values).all()
+        counts = _counts(connection, [row[0] for row in rows])
+    for row in rows:
+        counted = _final(counts.get(row[0], {}), ended=row[8] is not None)
+        run = RunRow(**{**row._mapping, "complete": bool(row.complete), "counts": counted})
+        found.setdefault(row[1], []).append(run)
+    return found
+
+
+def _counts(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    counts: dict[int, dict[str, int]] = {}
+    if not run_ids:
+        return counts
+    statement = sa.text("SELECT run_id, name, value FROM run_count WHERE run_id IN :runs")
+    for run_id, name, value in connection.execute(
+        statement.bindparams(sa.bindparam("runs", expanding=True)), {"runs": list(run_ids)}
+    ):
+        counts.setdefault(run_id, {})[name] = int(value)
+    return counts
+
+
+def _final(counts: Mapping[str, int], *, ended: bool) -> dict[str, int]:
+    """The report's own numbers where there is a report."""
+    report = {name.removeprefix(ENDED): value for name, value in counts.items() if name.startswith(ENDED)}
+    running = {name: value for name, value in counts.items() if not name.startswith(ENDED)}
+    if not (ended and report):
+        return running
+    return {name: value for name, value in running.items() if ":" in name} | report
+
+
+def read_allowance(db: Database) -> Allowance | None:
+    """What CloudIndex allows, where the state knows of a single budget: a sync's own isn't written down."""
+    with db.read() as connection:
+        rows = connection.execute(sa.text(_BUDGETS)).all()
+        now = db.now(connection)
+    if len(rows) != 1:
+        return None
+    pace = Pace(**rows[0]._mapping)
+    usual = pace.usual(now)
+    is_known = bool(pace.allowed) and now < pace.window_ends
+    return Allowance(
+        60 / usual if usual else None, pace.remaining if is_known else None, max(0.0, pace.closed_until - now)
+    )
+
+
+def read_decision(db: Database, source_id: int) -> Decision | None:
+    """The last word of a person about this sync's deletes."""
+    with db.read() as connection:
+        row = connection.execute(
+            sa.text(
+                "SELECT at, event, reason FROM history WHERE source_id = :source AND key = '' ORDER BY id DESC LIMIT 1"
+            ),
+            {"source": source_id},
+        ).one_or_none()
+    return None if row is None else Decision(*row)
