@@ -2,6 +2,7 @@
 
     cli                a layer a line, from here down: ``airflow cloudindex ...``
     transfers          a whole sync, as a DAG's author writes it
+    plugins            the page in Airflow's UI
     operators          tasks
     sensors            tasks that only look
     triggers           what waits without a worker

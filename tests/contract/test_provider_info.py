@@ -7,6 +7,8 @@ import importlib
 import importlib.resources
 import json
 import re
+import subprocess
+import sys
 from importlib.metadata import distribution, entry_points
 from pathlib import Path
 
@@ -48,6 +50,27 @@ def test_the_entry_point_leads_here_and_names_the_distribution():
     found = [point for point in entry_points(group="apache_airflow_provider") if "cloudindex" in point.value]
     assert [point.load() for point in found] == [get_provider_info]
     assert distribution(INFO["package-name"]).metadata["Name"] == INFO["package-name"]
+
+
+def test_airflow_loads_the_plugin_by_its_entry_point_alone():
+    """Airflow ignores a plugin that only the provider info names, and calls one an error that both name."""
+    from airflow import plugins_manager
+
+    found, errors = plugins_manager._get_plugins()
+    assert [one.name for one in found if type(one).__module__.startswith("cloudindex_provider.")] == ["cloudindex"]
+    assert not [name for name in errors if "cloudindex" in name]
+    assert "plugins" not in INFO
+
+
+def test_a_process_that_only_loads_the_plugin_imports_no_web_framework():
+    """Every task loads plugins."""
+    code = (
+        "import sys; from cloudindex_provider.plugins.cloudindex import CloudIndexPlugin as Plugin; Plugin();"
+        "print([name for name in sys.modules if name.split('.')[0] in ('fastapi', 'starlette')"
+        " or name.startswith(('cloudindex_provider.state', 'cloudindex_provider.plugins.app'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_version_is_the_packages():

@@ -1,0 +1,250 @@
+"""What the API's answers and requests look like. Times are seconds since 1970, sizes are bytes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+__all__ = [
+    "Approve", "Budget", "Done", "Event", "Group", "Held", "HeldKeys", "Hold", "Keep", "Key", "KeyDetail", "Keys",
+    "Problem", "Resync", "Retry", "Run", "Runs", "Side", "Sync", "SyncDetail", "Syncs",
+]  # fmt: skip
+
+MAX_KEYS = 1000
+ObjectKey = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(_Answer):
+    """Why there is no answer, and what to do."""
+
+    what: Literal["state_unavailable", "state_unusable", "settings", "not_found", "refused"]
+    message: str
+    hint: str = ""
+
+
+class Run(_Answer):
+    """A run of a sync. ``state`` is Airflow's of the DAG run, ``None`` where Airflow has it no more."""
+
+    id: int
+    dag_id: str
+    run_id: str
+    task_id: str
+    state: str | None
+    started_at: float
+    finished_at: float | None
+    seconds: float | None
+    complete: bool
+    deletes_blocked: str | None
+    counts: dict[str, int]
+
+
+class Sync(_Answer):
+    """One sync, as a row. ``headline`` says in words how it is; ``level`` is its colour."""
+
+    id: int
+    project_id: str
+    bucket: str
+    prefix: str
+    sync_id: str
+    dag_ids: list[str]
+    may_act: bool
+    verdict: str
+    level: Literal["ok", "busy", "warning", "error", "unknown"]
+    headline: str
+    objects: int
+    indexed: int
+    underway: int
+    failed: int
+    quarantined: int
+    skipped: int
+    held: int
+    last_run: Run | None
+    last_listing_at: float | None
+    next_run_at: float | None
+    is_paused: bool | None
+    eta_seconds: float | None
+    recent: list[Run]
+
+
+class Budget(_Answer):
+    """What CloudIndex allows."""
+
+    requests_per_minute: float | None
+    remaining: int | None
+    closed_for: float
+
+
+class Syncs(_Answer):
+    """A page of syncs, first those that need a person."""
+
+    syncs: list[Sync]
+    total: int
+    need_person: int
+    counted_at: float
+    now: float
+    budget: Budget | None
+
+
+class Group(_Answer):
+    """Keys that aren't in step for one reason. ``reason`` names the group in a request for its keys, ``example`` is one
+    of those that it stands for."""
+
+    status: str
+    reason: str
+    example: str
+    keys: int
+    at_least: bool
+    remedy: str
+
+
+class Hold(_Answer):
+    """Deletes that wait. ``token`` names them in an answer to them."""
+
+    token: str | None
+    removed: int
+    live: int
+    reason: str
+    at: float
+    endpoint: str | None
+    made_from: str | None
+    decision: str | None
+
+
+class SyncDetail(_Answer):
+    """A sync with what isn't in step."""
+
+    sync: Sync
+    groups: list[Group]
+    hold: Hold | None
+    drifted: int | None
+    audited_at: float | None
+    counted_at: float
+    now: float
+
+
+class Runs(_Answer):
+    """A page of runs, newest first; ``before`` asks for the next one."""
+
+    runs: list[Run]
+    before: float | None
+
+
+class Key(_Answer):
+    """A key as a row of a list."""
+
+    key: str
+    status: str
+    reason: str | None
+    size: int
+    last_modified: str
+    indexed: bool
+    attempts: int
+
+
+class Keys(_Answer):
+    """A page of keys; ``after`` asks for the next one."""
+
+    keys: list[Key]
+    after: str | None
+
+
+class Held(_Answer):
+    """A key whose document would be deleted."""
+
+    key: str
+    size: int | None
+    document_id: str | None
+
+
+class HeldKeys(_Answer):
+    """A page of them."""
+
+    keys: list[Held]
+    after: str | None
+
+
+class Side(_Answer):
+    """One side of a key: what S3 or CloudIndex has."""
+
+    etag: str | None = None
+    size: int | None = None
+    last_modified: str | None = None
+    storage_class: str | None = None
+    document_id: str | None = None
+    document_version: int | None = None
+    file_name: str | None = None
+    sha256: str | None = None
+
+
+class Event(_Answer):
+    """Something that happened to a key."""
+
+    at: float
+    event: str
+    reason: str | None
+    dag_id: str | None
+    run_id: str | None
+
+
+class KeyDetail(_Answer):
+    """Everything about one key; ``difference`` says in words why the two sides differ."""
+
+    key: str
+    sync_id: int
+    known: bool
+    status: str | None
+    reason: str | None
+    difference: str
+    remedy: str
+    s3: Side | None
+    cloudindex: Side | None
+    attempts: int
+    next_attempt_at: float | None
+    worked_on_by: str | None
+    may_act: bool
+    may_retry: bool
+    may_resync: bool
+    events: list[Event]
+    now: float
+
+
+class Retry(_Request):
+    """Keys to try again: some by name, or all of a status."""
+
+    keys: Annotated[list[ObjectKey], Field(max_length=MAX_KEYS)] = []
+    all: Literal["failed", "quarantined"] | None = None
+
+
+class Resync(_Request):
+    """Indexed keys to upload again."""
+
+    keys: Annotated[list[ObjectKey], Field(min_length=1, max_length=MAX_KEYS)]
+
+
+class Approve(_Request):
+    """Let up to ``ceiling`` documents go, of the hold of this token."""
+
+    token: str | None
+    ceiling: Annotated[int, Field(ge=1)]
+
+
+class Keep(_Request):
+    """Let the documents of the hold of this token stay."""
+
+    token: str
+
+
+class Done(_Answer):
+    """How many keys, or documents, an action is about."""
+
+    number: int
+    message: str

@@ -1,0 +1,71 @@
+// Asking the API: relative to the page's base, so that a base path holds; again and again while somebody looks.
+
+const { useCallback, useEffect, useRef, useState } = globalThis.React;
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body?.message ?? (typeof body?.detail === "string" ? body.detail : `The api-server answered ${status}.`));
+    this.status = status;
+    this.what = body?.what ?? (status === 401 ? "signed_out" : status === 403 ? "refused" : "unknown");
+    this.hint = body?.hint ?? "";
+  }
+}
+
+function address(path, params) {
+  const url = new URL(`cloudindex/api/${path}`, document.baseURI);
+  for (const [name, value] of Object.entries(params ?? {})) {
+    if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, String(value));
+  }
+  return url.href;
+}
+
+async function answer(response) {
+  const body = await response.json().catch(() => undefined);
+  if (!response.ok) throw new Problem(response.status, body);
+  return body;
+}
+
+export async function get(path, params, signal) {
+  return answer(await fetch(address(path, params), { credentials: "same-origin", headers: { Accept: "application/json" }, signal }));
+}
+
+export async function post(path, body) {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  return answer(await fetch(address(path), { body: JSON.stringify(body), credentials: "same-origin", headers, method: "POST" }));
+}
+
+// {data, error, reload}: what was last answered stays while it is asked again, so that nothing jumps.
+export function usePoll(path, params, seconds) {
+  const name = path === null ? null : address(path, params);
+  const [found, setFound] = useState({ data: undefined, error: undefined, name: null });
+  const [turn, setTurn] = useState(0);
+  const pause = useRef(seconds);
+  pause.current = seconds;
+  useEffect(() => {
+    if (name === null) return undefined;
+    const abort = new AbortController();
+    let timer;
+    const ask = async () => {
+      if (document.hidden) {
+        timer = setTimeout(ask, 1000);
+        return;
+      }
+      try {
+        const data = await get(path, params, abort.signal);
+        if (!abort.signal.aborted) setFound({ data, error: undefined, name });
+        timer = setTimeout(ask, (typeof pause.current === "function" ? pause.current(data) : pause.current) * 1000);
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        setFound((before) => ({ data: before.name === name ? before.data : undefined, error, name }));
+        timer = setTimeout(ask, 15000);
+      }
+    };
+    void ask();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
+  }, [name, turn]);
+  const reload = useCallback(() => setTurn((before) => before + 1), []);
+  return { data: found.name === name ? found.data : undefined, error: found.name === name ? found.error : undefined, reload };
+}

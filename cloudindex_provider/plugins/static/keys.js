@@ -1,0 +1,61 @@
+// A sync's keys: by prefix, status and reason, a page at a time.
+
+import { usePoll } from "./api.js";
+import { Foreign, number, reasonWords, size, STATUS_WORDS } from "./text.js";
+import { DataTable, Empty, Failure, Level, Loading, Status, To, usePlace } from "./widgets.js";
+
+const { createElement: h, useState } = globalThis.React;
+const { Button, Field, HStack, Input, NativeSelect, Stack, Text } = globalThis.ChakraUI;
+
+const PAGE = 50;
+
+export function Keys({ sync }) {
+  const { go, link, params } = usePlace();
+  const wanted = Object.fromEntries(["after", "descending", "prefix", "reason", "status"].map((name) => [name, params.get(name) ?? undefined]));
+  const path = `syncs/${sync.id}/keys`;
+  const { data, error, reload } = usePoll(path, { ...wanted, limit: PAGE }, sync.level === "busy" ? 3 : 15);
+  const [search, setSearch] = useState(wanted.prefix ?? "");
+  const find = (event) => {
+    event.preventDefault();
+    go({ after: undefined, prefix: search });
+  };
+  return h(Stack, { gap: 4 },
+    h(HStack, { align: "end", as: "form", gap: 3, onSubmit: find, role: "search", wrap: "wrap" },
+      h(Field.Root, { maxW: "28rem", width: "auto" }, h(Field.Label, null, "Key begins with"),
+        h(Input, { minW: "20rem", onChange: (event) => setSearch(event.target.value), placeholder: sync.prefix, size: "sm", value: search })),
+      h(Field.Root, { width: "auto" }, h(Field.Label, null, "Status"),
+        h(NativeSelect.Root, { size: "sm" },
+          h(NativeSelect.Field, { onChange: (event) => go({ after: undefined, reason: undefined, status: event.target.value }), value: wanted.status ?? "" },
+            h("option", { value: "" }, "Any"), Object.entries(STATUS_WORDS).map(([value, words]) => h("option", { key: value, value }, words))),
+          h(NativeSelect.Indicator, null))),
+      h(Field.Root, { width: "auto" }, h(Field.Label, null, "Order"),
+        h(NativeSelect.Root, { size: "sm" },
+          h(NativeSelect.Field, { onChange: (event) => go({ after: undefined, descending: event.target.value }), value: wanted.descending ?? "" },
+            h("option", { value: "" }, "A to Z"), h("option", { value: "true" }, "Z to A")),
+          h(NativeSelect.Indicator, null))),
+      h(Button, { size: "sm", type: "submit" }, "Find")),
+    wanted.reason ? h(HStack, { wrap: "wrap" }, h(Text, null, "Only for the reason ", h(Foreign, { mono: false, text: reasonWords(wanted.status, wanted.reason) })), h(To, { to: link({ after: undefined, reason: undefined }) }, "any reason")) : null,
+    error ? h(Failure, { error, reload }) : null,
+    data ? h(List, { data, link, sync, wanted }) : error ? null : h(Loading, { what: "keys" }));
+}
+
+function List({ data, link, sync, wanted }) {
+  return h(Stack, { gap: 3 },
+    data.keys.length === 0
+      ? h(Empty, { title: data.after ? "None here" : "No such key" }, data.after ? "The keys that were looked at so far have none; there are more." : `None of the ${number(sync.objects)} keys of this sync fits.`)
+      : h(DataTable, {
+        columns: [{ name: "Key" }, { name: "Status", width: "9rem" }, { name: "Reason", width: "24rem" }, { end: true, name: "Size", width: "7rem" }, { name: "Changed in S3", width: "13rem" }, { name: "Can be found", width: "8rem" }],
+        label: "Keys", minWidth: "64rem",
+        rows: data.keys.map((one) => ({
+          cells: [
+            h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), h(Status, { status: one.status }),
+            h(Foreign, { mono: false, text: reasonWords(one.status, one.reason) === one.status ? "" : one.status === "indexed" ? "" : reasonWords(one.status, one.reason) }),
+            size(one.size), one.last_modified, one.indexed ? h(Level, { level: "ok" }, "yes") : "no",
+          ],
+          key: one.key,
+        })),
+      }),
+    h(HStack, { gap: 4 },
+      wanted.after ? h(To, { to: link({ after: undefined }) }, "First page") : null,
+      data.after ? h(To, { to: link({ after: data.after }) }, data.keys.length ? "Next page" : "Look further") : null));
+}

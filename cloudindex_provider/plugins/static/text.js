@@ -1,0 +1,83 @@
+// Words and numbers as people read them, and keys as they are: every character of a key is shown, none acts.
+
+const React = globalThis.React;
+const h = React.createElement;
+
+// What would be invisible, move the cursor or turn the reading direction.
+const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\ud800-\udfff]/;
+const PARTS = /([\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff]|(?:[\ud800-\udbff](?![\udc00-\udfff]))|(?:(?<![\ud800-\udbff])[\udc00-\udfff]))/;
+
+export function escaped(text) {
+  return text.split(PARTS).map((part, at) => (at % 2 ? code(part) : part)).join("");
+}
+
+function code(char) {
+  return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+// A key or another text that somebody else has chosen. React makes text of it, never markup.
+export function Foreign({ text, mono = true }) {
+  const value = String(text ?? "");
+  const parts = HIDDEN.test(value)
+    ? value.split(PARTS).map((part, at) =>
+        at % 2
+          ? h("span", { key: at, style: { border: "1px solid currentColor", borderRadius: 3, fontSize: "0.85em", padding: "0 2px" }, title: "A character that isn't shown" }, code(part))
+          : part)
+    : value;
+  const style = { fontFamily: mono ? "var(--chakra-fonts-mono, monospace)" : undefined, overflowWrap: "anywhere", unicodeBidi: "isolate", whiteSpace: "pre-wrap" };
+  return h("bdi", { dir: "ltr", style }, parts);
+}
+
+export function number(value) {
+  return value === null || value === undefined ? "–" : value.toLocaleString("en-US");
+}
+
+export function plural(value, noun) {
+  return `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
+export function size(bytes) {
+  if (bytes === null || bytes === undefined) return "–";
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let at = 0;
+  while (value >= 999.5 && at < units.length - 1) {
+    value /= 1000;
+    at += 1;
+  }
+  return `${at === 0 || value >= 99.5 ? Math.round(value).toLocaleString("en-US") : value.toFixed(1)} ${units[at]}`;
+}
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 90) return `${whole} s`;
+  if (whole < 7200) return `${Math.round(whole / 60)} min`;
+  if (whole < 172800) return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
+  return `${Math.round(whole / 86400)} days`;
+}
+
+// A moment, told by how long ago it is; the whole of it on hover.
+export function Moment({ at, now }) {
+  if (at === null || at === undefined) return "–";
+  const away = at - now;
+  const words = Math.abs(away) < 5 ? "now" : away > 0 ? `in ${duration(away)}` : `${duration(-away)} ago`;
+  return h("time", { dateTime: new Date(at * 1000).toISOString(), title: new Date(at * 1000).toLocaleString() }, words);
+}
+
+export const STATUS_WORDS = {
+  pending: "Waiting", uploading: "Uploading", processing: "Processing", indexed: "Indexed", failed: "Failed",
+  quarantined: "Quarantined", skipped: "Skipped", deleting: "Deleting",
+};
+
+const SKIP_WORDS = {
+  folder_marker: "Folder markers", empty: "Empty objects", excluded: "Left out by include or exclude",
+  unsupported_type: "A file type that CloudIndex doesn't document", too_large: "Too large", archived: "Archived in S3",
+  invalid_key: "A key that can't be stored", owned_by_other: "Another sync has it", opted_out: "Opted out by metadata",
+  encoded: "A Content-Encoding that can't be decoded",
+};
+
+export function reasonWords(status, reason) {
+  if (status === "skipped") return SKIP_WORDS[reason] ?? reason ?? "";
+  return reason || { pending: "Not uploaded yet", uploading: "Being sent, or in doubt", processing: "CloudIndex processes it", deleting: "Its document is being deleted" }[status] || "";
+}
