@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, task
 
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
@@ -33,7 +34,8 @@ longer has. What a run has done is in the log and the return value of its `repor
 of 404 for a missing key, and then nothing is ever deleted. Objects under SSE-KMS also need `kms:Decrypt` on their key.
 No write permission is used.
 
-**Settings** are the DAG's params: `bucket`, `prefix`, `file_types` (empty: all that CloudIndex documents).
+**Settings** are the DAG's params: `bucket`, `prefix`, `file_types` (empty: all that CloudIndex documents). Without a
+bucket everything is skipped: set it here, where the params are, or trigger the DAG with one.
 
 **Reading the result.** `listed = unchanged + new + changed + skipped`, and every new or changed key ends as exactly one
 of `indexed, failed, quarantined, deferred, gone, elsewhere`. The run is red when a task or a document failed; the
@@ -52,14 +54,24 @@ with DAG(
     max_active_runs=1,
     default_args={"owner": "data"},
     params={
-        "bucket": Param("your-bucket", type="string", minLength=3, description="S3 bucket, its name alone"),
+        "bucket": Param(None, type=["null", "string"], minLength=3, description="S3 bucket, its name alone"),
         "prefix": Param("documents/", type="string", description="Only keys that start with this"),
         "file_types": Param([], type="array", items={"type": "string"}, description="Extensions; empty: all supported"),
     },
     tags=["cloudindex", "s3"],
     doc_md=DOC,
 ) as dag:
-    s3_to_cloudindex(
+
+    @task.short_circuit
+    def bucket_is_set(params: dict[str, object]) -> bool:
+        """Skips all that follows, whatever its trigger rules, where nobody has said yet what to sync."""
+        if not params["bucket"]:
+            logging.getLogger(__name__).warning(
+                "No bucket is set, so nothing is synced: set its param in the DAG's file, or trigger it with one."
+            )
+        return bool(params["bucket"])
+
+    bucket_is_set() >> s3_to_cloudindex(
         bucket="{{ params.bucket }}",
         prefix="{{ params.prefix }}",
         file_types="{{ params.file_types | tojson }}",

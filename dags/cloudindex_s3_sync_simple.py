@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk import DAG, Param
+from airflow.sdk.exceptions import AirflowSkipException
 
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
 
@@ -13,7 +15,17 @@ DOC = """
 
 What `cloudindex_s3_sync` does, without its own tasks for every step. Needs the connections `aws_default` (allowed
 `s3:ListBucket` and `s3:GetObject`) and `cloudindex_default`. The report is the task's return value and in its log.
+Without a bucket it is skipped: set it here, where the params are, or trigger the DAG with one.
 """
+
+
+def needs_bucket(context: dict[str, Any]) -> None:
+    """Skips the task where nobody has said yet what to sync."""
+    if not context["params"]["bucket"]:
+        raise AirflowSkipException(
+            "No bucket is set, so nothing is synced: set its param in the DAG's file, or trigger it with one."
+        )
+
 
 with DAG(
     dag_id="cloudindex_s3_sync_simple",
@@ -22,10 +34,12 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "bucket": Param("your-bucket", type="string", minLength=3, description="S3 bucket, its name alone"),
+        "bucket": Param(None, type=["null", "string"], minLength=3, description="S3 bucket, its name alone"),
         "prefix": Param("documents/", type="string", description="Only keys that start with this"),
     },
     tags=["cloudindex", "s3"],
     doc_md=DOC,
 ) as dag:
-    S3ToCloudIndexOperator(task_id="sync", bucket="{{ params.bucket }}", prefix="{{ params.prefix }}")
+    S3ToCloudIndexOperator(
+        task_id="sync", bucket="{{ params.bucket }}", prefix="{{ params.prefix }}", pre_execute=needs_bucket
+    )

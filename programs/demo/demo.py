@@ -73,7 +73,7 @@ class Demo:
         folder.mkdir(parents=True)
         text = (ROOT / "dags" / f"{DAG_ID}.py").read_text(encoding="utf-8")
         for old, new in (
-            ('"your-bucket"', json.dumps(self.sample.bucket)),
+            ('"bucket": Param(None', f'"bucket": Param({json.dumps(self.sample.bucket)}'),
             ('Param("documents/"', f"Param({json.dumps(self.sample.prefix)}"),
             ('schedule="@hourly"', "schedule=None"),
         ):

@@ -69,6 +69,17 @@ def test_a_sync_is_one_at_a_time_and_says_what_it_needs(bag, name):
     assert "Prerequisites" in dag.doc_md or "Needs the connections" in dag.doc_md
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_without_a_bucket_a_run_is_green_skips_everything_and_says_why(run, shipped, world, caplog, name):
+    """A DAG that was copied and unpaused before it was filled in doesn't fail each hour."""
+    ran = run(shipped(name))
+    assert ran.state == "success"
+    states = {task: ran.states(task) for task in ran.tasks if task != "bucket_is_set"}
+    assert set(map(tuple, states.values())) == {("skipped",)}
+    assert (ran.log + caplog.text).count("No bucket is set, so nothing is synced") >= 1
+    assert world.ci.requests == []
+
+
 def test_the_policy_in_the_documentation_is_what_the_sync_needs_and_no_more(shipped):
     text = shipped("cloudindex_s3_sync").doc_md
     policy = json.loads(text.split("```json")[1].split("```")[0])
