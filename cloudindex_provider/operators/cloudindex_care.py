@@ -13,8 +13,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
+from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.retry import CloudIndexRetryPolicy
@@ -41,7 +40,7 @@ __all__ = [
 ]
 
 
-class BaseCloudIndexStateOperator(BaseOperator):
+class BaseCloudIndexStateOperator(RetryingOperator):
     """What looks into a state, or changes it: never one that isn't there.
 
     :param state_conn_id: a Postgres connection for the state, instead of ``[cloudindex] state_conn_id`` (templated)
@@ -66,9 +65,9 @@ class BaseCloudIndexStateOperator(BaseOperator):
         self.state_url = state_url
 
     @contextmanager
-    def _state(self) -> Iterator[Database]:
+    def _state(self, *, writes: bool = False) -> Iterator[Database]:
         url, conn_id = _given(self.state_url), _given(self.state_conn_id)
-        db = open_state(state_url=url, state_conn_id=conn_id, must_exist=True)
+        db = open_state(state_url=url, state_conn_id=conn_id, must_exist=True, read_only=not writes)
         try:
             yield db
         finally:
@@ -171,7 +170,7 @@ class CloudIndexRetryKeysOperator(BaseCloudIndexSourceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         flags = {name: arguments.flag(name, getattr(self, name)) for name in ("all_quarantined", "all_failed")}
         keys = arguments.optional(lambda _, value: arguments.keys(value), "keys", self.keys) or ()
-        with self._state() as db:
+        with self._state(writes=True) as db:
             source = sources.get_source(db, self._source_number())
             released = repairs.release(db, source, user_of(context), keys=keys, **flags)
         self.log.info("%d keys of source %d are tried again by its next run.", released, source.id)
@@ -205,7 +204,7 @@ class CloudIndexAllowDeletesOperator(BaseCloudIndexSourceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         days = approvals.check_days(arguments.number("days", self.days))
         ceiling = _number("ceiling", self.ceiling)
-        with self._state() as db:
+        with self._state(writes=True) as db:
             number = sources.get_source(db, self._source_number()).id
             given = approvals.approve(db, number, ceiling, user_of(context), days)
         self.log.info("The next run of source %d may delete up to %d, until %s.", number, ceiling, when(given.until))
@@ -228,7 +227,7 @@ class CloudIndexForgetSourceOperator(BaseCloudIndexSourceOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         confirmed = arguments.flag("confirm", self.confirm)
-        with self._state() as db:
+        with self._state(writes=confirmed) as db:
             source = sources.get_source(db, self._source_number())
             keys = sources.forget(db, source) if confirmed else rebuilt.count_rows(db, source)
         what = "Forgot" if confirmed else "Nothing was changed. With confirm this drops"
@@ -252,7 +251,7 @@ class CloudIndexAdoptKeysOperator(BaseCloudIndexSourceOperator):
         self.giver = giver
 
     def execute(self, context: Context) -> dict[str, Any]:
-        with self._state() as db:
+        with self._state(writes=True) as db:
             to = sources.get_source(db, self._source_number())
             giver = sources.get_source(db, _number("giver", self.giver))
             done = sources.adopt(db, to, giver)

@@ -195,10 +195,10 @@ class CloudIndexAuditOperator(BaseCloudIndexSourceOperator):
         return result
 
     def _audit(self, context: Context, hours: float, *, repair: bool) -> auditing.Audit:
-        with self._state() as db:
+        with self._state(writes=repair) as db:
             source = sources.get_source(db, self._source_number())
             settings = auditing.audit_settings(
-                source, request_payer=arguments.flag("request_payer", self.request_payer)
+                source, request_payer=arguments.flag("request_payer", self.request_payer), dry_run=not repair
             )
             who, run = user_of(context), f"care__{uuid.uuid4()}"
             with sync_session(
