@@ -7,6 +7,8 @@
     document_stream  the list of all documents, read as a stream and believed only when it is whole
     multipart        the body of an upload, of known length, as a stream
     limits           the bounds of one upload request, and packing files into requests
+    file_names       what a server may make of the name of an uploaded file
+    deletes          deletes of many documents: what a 404 proves, and whose fault a failure is
     transport        the HTTP: connections and the loop of attempts; alone imports httpx
     attempts         whether a request is sent again, and when
     network          what stands between this machine and the service: its proxy and its certificates

@@ -17,11 +17,14 @@ from cloudindex_provider.errors import (
     ServerError,
 )
 
-__all__ = ["MAX_ATTEMPTS", "Repeat", "next_wait"]
+__all__ = ["ANSWERED", "MAX_ATTEMPTS", "Repeat", "next_wait"]
 
 MAX_ATTEMPTS = 3
 FIRST_BACKOFF = 0.5  # seconds, doubled each time
 HICCUPS = frozenset({408, 502, 503, 504})  # a 500 is a bug or a lasting fault: the caller's retry comes later
+
+# An answer of the service itself: the request is over. 502, 504 and the like are a proxy's, which has cut the line.
+ANSWERED = frozenset({500, 503})
 
 
 class Repeat(Enum):

@@ -6,7 +6,9 @@
     s3           the AWS connection: a boto3 client, and S3's errors with the connection's name
     state        where the state is, as configuration and arguments say
     one_machine  whether that may be a SQLite file
-    session      all three opened for one step, and closed
+    session      all three opened for one step of a sync, and closed
+    step         CloudIndex and the state opened for a single step, and closed
+    rendered     arguments of single steps as templates and upstream tasks give them
 
 May import ``sync`` and what is below it. Decides nothing about a sync.
 """

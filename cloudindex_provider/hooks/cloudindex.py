@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from cloudindex_provider.api.ratelimit import Pacer
 
-__all__ = ["EXTRAS", "CloudIndexHook", "CloudIndexSettings", "checked_ids"]
+__all__ = ["EXTRAS", "CloudIndexHook", "CloudIndexSettings"]
 
 log = logging.getLogger(__name__)
 
@@ -341,24 +341,3 @@ def _name_unused(connection: Connection, extras: Extras) -> None:
             "Connection %r: its %s mean nothing here; the extras are %s.",
             connection.conn_id, ", ".join(names), ", ".join(EXTRAS),
         )  # fmt: skip
-
-
-def checked_ids(value: object, *, at_most: int | None = None) -> list[str]:
-    """Document ids as a task got them after templating: one id or a sequence of ids, without doubles, in order.
-
-    :raises ConfigurationError: another type, an empty id, too many, or a list that a template turned into text
-    """
-    ids = [value] if isinstance(value, str) else value
-    if not isinstance(ids, list | tuple) or not all(isinstance(one, str) and one.strip() for one in ids):
-        raise ConfigurationError(f"document_ids is {value!r}.", hint="Give one document id, or a list of them.")
-    if any(one.lstrip().startswith("[") for one in ids):
-        raise ConfigurationError(
-            f"document_ids is the text {value!r}.",
-            hint="Pass the list itself: an upstream task's output, or a template with render_template_as_native_obj.",
-        )
-    unique = list(dict.fromkeys(ids))
-    if at_most is not None and len(unique) > at_most:
-        raise ConfigurationError(
-            f"{len(unique)} document ids are too many.", hint=f"Give at most {at_most} to one task."
-        )
-    return unique

@@ -24,9 +24,9 @@ from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.settings import SyncSettings, build_settings
 
-__all__ = ["connection_settings", "sync_session"]
+__all__ = ["LONGEST_WAIT", "connection_settings", "shared_pacer", "sync_session"]
 
-_LONGEST_WAIT = 30.0  # seconds that a task waits for the rate limit itself; a longer wait is Airflow's retry
+LONGEST_WAIT = 30.0  # seconds that a task waits for the rate limit itself; a longer wait is Airflow's retry
 
 
 def connection_settings(values: Mapping[str, Any], hook: CloudIndexHook) -> SyncSettings:
@@ -67,7 +67,7 @@ def sync_session(
     with (
         _budgets(db) as budgets,
         named_s3_errors(aws_conn_id),
-        hook.session(pacer=(pacer := _pacer(budgets, hook, stop))) as client,
+        hook.session(pacer=(pacer := shared_pacer(budgets, hook, stop))) as client,
     ):
         yield SyncContext(
             settings=settings,
@@ -111,12 +111,13 @@ def _budgets(db: Database) -> Iterator[Database]:
         budgets.close()
 
 
-def _pacer(budgets: Database, hook: CloudIndexHook, stop: threading.Event) -> SharedPacer:
+def shared_pacer(db: Database, hook: CloudIndexHook, stop: threading.Event) -> SharedPacer:
+    """What spaces the requests of all tasks that use the same service by the same connection."""
     return SharedPacer(
-        budgets,
+        db,
         budget_name(hook.settings.base_url, hook.cloudindex_conn_id),
         slots=hook.settings.max_concurrency,
-        max_wait=_LONGEST_WAIT,
+        max_wait=LONGEST_WAIT,
         request_timeout=hook.settings.read_timeout,
         stop=stop,
     )

@@ -4,6 +4,7 @@
     cloudindex_sync        the five steps of a sync, for the task group
     cloudindex             single steps, by the path that DAGs import; a module each:
     upload_documents       uploads files of the worker's disk
+    earlier_uploads        which files an earlier try has uploaded
     local_files            such files as parts of a request
     delete_document        deletes documents by their ids
     query                  asks a question

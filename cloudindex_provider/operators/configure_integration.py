@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudindex_provider.errors import ConfigurationError
+from cloudindex_provider.hooks.rendered import required_mapping, text
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 
 if TYPE_CHECKING:
@@ -17,24 +18,36 @@ _AWS_HINT = "Use a connection with the access key of an IAM user who may read th
 
 
 class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
-    """Lets CloudIndex itself read a bucket: its ``integrations.configure``, where a server offers it.
+    """Lets CloudIndex itself read a bucket: the call ``integrations.configure`` of its S3 guide, where a server has it.
+
+    CloudIndex is given a copy of the AWS credentials, and from then on reads the bucket by itself. No sync of this
+    package needs it; both on one prefix would index every object twice. CloudIndex's API documents don't name the call,
+    so a server may answer 404: then it has no such integration, or another ``path``.
 
     The AWS credentials are resolved in ``execute`` and sent to CloudIndex; they are no argument, log line or result.
     Returns what the service says of the integration: ``id, type, status, enabled``, as far as it says them.
 
-    :param settings: such as ``{"bucket": ..., "prefix": ..., "fileTypes": [...], "maxFileSize": ...}`` (templated)
+    :param settings: such as ``{"bucket": ..., "prefix": ..., "fileTypes": [...], "maxFileSize": ...}``, also as JSON
+        text (templated)
     :param aws_conn_id: Airflow connection of an IAM user who may read the bucket (templated)
     :param region_name: AWS region (templated); default: the connection's
-    :param integration_type: what is integrated
+    :param integration_type: what is integrated (templated)
     :param path: where the server takes integrations, below the base URL (templated)
     """
 
-    template_fields: Sequence[str] = ("settings", "aws_conn_id", "region_name", "path", "cloudindex_conn_id")
+    template_fields: Sequence[str] = (
+        "settings",
+        "aws_conn_id",
+        "region_name",
+        "integration_type",
+        "path",
+        "cloudindex_conn_id",
+    )
 
     def __init__(
         self,
         *,
-        settings: Mapping[str, Any],
+        settings: Mapping[str, Any] | str,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         integration_type: str = "s3",
@@ -53,9 +66,10 @@ class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
 
         :raises ConfigurationError: the AWS connection has no credentials, or temporary ones
         """
-        with self._hook().session() as client:
-            answer = client.configure_integration(
-                type=self.integration_type, credentials=self._credentials(), settings=self.settings, path=self.path
+        settings = required_mapping("settings", self.settings)
+        with self._session(self._hook()) as session:
+            answer = session.client.configure_integration(
+                type=self.integration_type, credentials=self._credentials(), settings=settings, path=self.path
             )
         # An allow-list: a server may echo the credentials.
         facts = {name: answer.get(name) for name in ("id", "type", "status", "enabled")}
@@ -64,16 +78,17 @@ class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
     def _credentials(self) -> dict[str, str]:
         from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook  # boto3 costs a DAG file half a second
 
-        aws = AwsBaseHook(aws_conn_id=self.aws_conn_id, client_type="s3", region_name=self.region_name)
+        conn_id, region_name = text("aws_conn_id", self.aws_conn_id), text("region_name", self.region_name)
+        aws = AwsBaseHook(aws_conn_id=conn_id, client_type="s3", region_name=region_name)
         session = aws.get_session()
         if session.get_credentials() is None:
-            raise ConfigurationError(f"AWS connection {self.aws_conn_id!r} has no credentials.", hint=_AWS_HINT)
+            raise ConfigurationError(f"AWS connection {conn_id!r} has no credentials.", hint=_AWS_HINT)
         keys = aws.get_credentials()  # masks them in the logs, too
         if not keys.access_key or not keys.secret_key:
-            raise ConfigurationError(f"AWS connection {self.aws_conn_id!r} has no access key.", hint=_AWS_HINT)
+            raise ConfigurationError(f"AWS connection {conn_id!r} has no access key.", hint=_AWS_HINT)
         if keys.token:
-            message = f"AWS connection {self.aws_conn_id!r} has temporary credentials, which CloudIndex can't renew."
+            message = f"AWS connection {conn_id!r} has temporary credentials, which CloudIndex can't renew."
             raise ConfigurationError(message, hint=_AWS_HINT)
-        region = self.region_name or session.region_name
+        region = region_name or session.region_name
         credentials = {"accessKeyId": keys.access_key, "secretAccessKey": keys.secret_key}
         return credentials | ({"region": region} if region else {})

@@ -13,7 +13,9 @@ from airflow.sdk import BaseSensorOperator
 from airflow.sdk.configuration import conf
 
 from cloudindex_provider.airflow_compat import RetryingOperator
-from cloudindex_provider.hooks.cloudindex import CloudIndexHook, checked_ids
+from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.hooks.rendered import document_ids, text
+from cloudindex_provider.hooks.step import step_session
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL
 from cloudindex_provider.triggers.cloudindex import CloudIndexProcessingTrigger, error_from_event, still_processing
@@ -32,7 +34,7 @@ class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator):
     Fails at once, without another try, when one of them failed or is gone; the message names it and the service's
     reason. Returns nothing.
 
-    :param document_ids: one id, or up to 20 of them (templated); none at all succeeds at once
+    :param document_ids: one id, or up to 20 of them, also as JSON text (templated); an empty list succeeds at once
     :param project_id: their project (templated); default: the connection's
     :param cloudindex_conn_id: id of the CloudIndex connection (templated)
     :param deferrable: wait in the triggerer, without a worker slot. Default: Airflow's
@@ -105,15 +107,15 @@ class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator):
         self.log.info("All documents are processed")
 
     def _waiting(self) -> list[str]:
-        document_ids = checked_ids(self.document_ids, at_most=MAX_DOCUMENTS)
-        if not document_ids:
+        ids = document_ids(self.document_ids, at_most=MAX_DOCUMENTS)
+        if not ids:
             self.log.info("No documents to wait for")
             return []
         hook = self._hook()
-        with hook.session() as client:
-            waiting = still_processing(client, document_ids, hook.project_id)
-        self.log.info("%d of %d documents are still being processed", len(waiting), len(document_ids))
+        with step_session(hook, reads_state=True) as session:
+            waiting = still_processing(session.client, ids, hook.project_id)
+        self.log.info("%d of %d documents are still being processed", len(waiting), len(ids))
         return waiting
 
     def _hook(self) -> CloudIndexHook:
-        return CloudIndexHook(self.cloudindex_conn_id, project_id=self.project_id)
+        return CloudIndexHook(self.cloudindex_conn_id, project_id=text("project_id", self.project_id))

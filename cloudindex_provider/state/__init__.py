@@ -33,6 +33,8 @@
     pacer         the same as the client's pacer, which sleeps
     repairs       what people and an audit do to rows
     rebuilt       writing a state that was made again, or what a run finds to be there already
+    citations     which S3 object a document was made from
+    step_memory   what a single step remembers of its earlier tries
     looks         when a source was compared with its project
 
 May import ``s3`` and ``api`` (their values and arithmetic), ``errors`` and, alone with ``hooks.state``, SQLAlchemy.

@@ -10,22 +10,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from cloudindex_provider.errors import (
-    AccessDeniedError,
-    BadRequestError,
-    ClaimLostError,
-    CloudIndexError,
-    ConflictError,
-    DeletesHeldError,
-    S3IntegrationError,
-    ServerError,
-)
+from cloudindex_provider.api.deletes import Deletes
+from cloudindex_provider.errors import AccessDeniedError, ClaimLostError, DeletesHeldError, S3IntegrationError
 from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.state import approvals, claims, removals, runs, sources, superseded
@@ -44,7 +36,6 @@ _BLOCK = 200
 _LONGEST_KEY = 1024  # bytes
 _PROOFS = 8  # HEAD requests at once
 _PROOF_LASTS = 10.0  # seconds; after that S3 is asked again
-_FAILURES_IN_A_ROW = 3  # deletes; then it is the service that fails, not the document
 
 
 @dataclass(slots=True)
@@ -227,44 +218,19 @@ def _released(ctx: SyncContext, run: Run, key: str) -> Iterator[None]:
         raise
 
 
-class _Deletes:
-    """Deletes of documents. One that fails for its own sake lets the others go on, and is raised at the end."""
+class _Deletes(Deletes):
+    """A run's deletes; a key that somebody else has taken up lets the others go on, too."""
 
     def __init__(self, ctx: SyncContext) -> None:
-        self._ctx = ctx
-        self._first: CloudIndexError | None = None
-        self._in_a_row = 0
-        self._sure = False  # the project is where we look for it
-
-    def delete(self, document_id: str, at_turn: Callable[[], None]) -> None:
-        """Delete one document, or learn that it is gone.
-
-        :param at_turn: called just before the request
-        :raises CloudIndexError: also where a 404 is about the project or the path, and says nothing of the document
-        """
-        if self._ctx.client.delete_document(document_id, at_turn=at_turn) or self._sure:
-            self._sure = True
-            return
-        self._ctx.client.check()
-        self._sure = True
+        super().__init__(ctx.client, ctx.log)
 
     @contextmanager
-    def of(self, key: str) -> Iterator[None]:
+    def of(self, subject: str) -> Iterator[None]:
         try:
-            yield
-            self._in_a_row = 0
+            with super().of(subject):
+                yield
         except ClaimLostError as error:
-            self._ctx.log.info("%s", error)
-        except (BadRequestError, ConflictError, ServerError) as error:
-            self._ctx.log.error("The documents of %r couldn't be deleted: %s", key, error)
-            self._first = self._first or error
-            self._in_a_row += 1
-            if self._in_a_row >= _FAILURES_IN_A_ROW:
-                raise
-
-    def raise_first(self) -> None:
-        if self._first is not None:
-            raise self._first
+            self._log.info("%s", error)
 
 
 def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: RemovalSummary) -> list[Removal]:

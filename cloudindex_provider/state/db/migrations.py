@@ -327,5 +327,22 @@ CREATE TABLE selection (
 );
 """,
     ),
+    Migration(
+        10,
+        sqlite="""
+CREATE TABLE step_item (
+    step VARCHAR(32) NOT NULL, item TEXT NOT NULL, outcome TEXT, at DOUBLE NOT NULL,
+    PRIMARY KEY (step, item)
+) WITHOUT ROWID;
+CREATE INDEX step_item_by_age ON step_item (at);
+""",
+        postgresql="""
+CREATE TABLE step_item (
+    step VARCHAR(32) NOT NULL, item TEXT NOT NULL, outcome TEXT, at DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (step, item)
+);
+CREATE INDEX step_item_by_age ON step_item (at);
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -316,3 +316,15 @@ document_list = Table(
     Column("requests", BigInteger, nullable=False),
     Column("documents", BigInteger, nullable=False),
 )
+
+# What a single step has done in its earlier tries (``state.step_memory``); the step is a hash.
+step_item = Table(
+    "step_item",
+    metadata,
+    Column("step", String(32), primary_key=True),
+    Column("item", Text, primary_key=True),  # a document's id, or a file's name
+    Column("outcome", Text),  # what became of it; none: no answer came
+    Column("at", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("step_item_by_age", step_item.c.at)

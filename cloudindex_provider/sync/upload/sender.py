@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from cloudindex_provider.api.attempts import ANSWERED
 from cloudindex_provider.api.limits import fit_request
 from cloudindex_provider.api.models import Document, FileError, UploadResult
 from cloudindex_provider.errors import (
@@ -47,8 +48,6 @@ _UNKNOWN_IN_A_ROW = 3  # requests; then the service is taken to be down
 _BODY_KEEPS = 5.0  # seconds that an open body may wait to be read; S3 cuts those that wait long
 _LEAVE_OUT = "Change the object or leave it out with exclude."
 _MOMENT = 2.0  # seconds, doubled each time; after that a request that was answered has been committed, or never will be
-# An answer of the service itself: the request is over. 502, 504 and the like are a proxy's, which has cut the line.
-_ANSWERED = frozenset({500, 503})
 _NOT_NAMED = "CloudIndex took the request without this file. It is tried again."
 _NOT_OURS = (
     "CloudIndex answers with the document of another key for these bytes, so they can be found there. It keeps one"
@@ -251,7 +250,7 @@ class Sender:
         rows = [item.row for item in ready]
         self._in_doubt(rows, str(error))
         self._unknown += 1
-        if isinstance(error, ServerError) and error.status in _ANSWERED:
+        if isinstance(error, ServerError) and error.status in ANSWERED:
             self._settle_in(error.retry_after or _MOMENT * 2 ** (self._unknown - 1), rows)
         if len(rows) == 1 and rows[0].doubtful:  # not for the first time
             self.suspects.add(rows[0].key)

@@ -7,10 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from cloudindex_provider.local.server import LocalCloudIndex
 
 KEY = "key-that-must-never-be-seen"
 PROJECT = "project-1"
@@ -173,3 +177,32 @@ def connect(service: Service, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     define()
     return define
+
+
+@pytest.fixture(autouse=True)
+def state_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the state is, or will be: a test's own."""
+    path = tmp_path / "state" / "state.db"
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
+    return path
+
+
+@pytest.fixture
+def try_number() -> Callable[[int], dict[str, Any]]:
+    """The context of a try of one and the same task instance."""
+
+    def context(number: int, run_id: str = "r") -> dict[str, Any]:
+        ti = SimpleNamespace(dag_id="d", run_id=run_id, task_id="t", map_index=-1, try_number=number, max_tries=3)
+        return {"ti": ti}
+
+    return context
+
+
+@pytest.fixture
+def ci(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloudIndex]:
+    """The embedded CloudIndex behind the connection ``cloudindex_default``."""
+    with LocalCloudIndex(tmp_path / "cloudindex") as server:
+        fields = {"conn_type": "cloudindex", "host": server.url, "password": server.api_key}
+        extra = {"project_id": server.project_id, "read_timeout": 5}
+        monkeypatch.setenv("AIRFLOW_CONN_CLOUDINDEX_DEFAULT", json.dumps(fields | {"extra": extra}))
+        yield server

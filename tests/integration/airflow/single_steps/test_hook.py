@@ -9,7 +9,7 @@ import pickle
 import pytest
 
 from cloudindex_provider import errors
-from cloudindex_provider.hooks.cloudindex import CloudIndexHook, CloudIndexSettings, checked_ids
+from cloudindex_provider.hooks.cloudindex import CloudIndexHook, CloudIndexSettings
 
 pytestmark = pytest.mark.usefixtures("airflow_home", "connect")
 
@@ -172,14 +172,3 @@ def test_nothing_is_read_before_it_is_needed(caplog):
     with caplog.at_level(logging.DEBUG):
         CloudIndexHook("nowhere")
     assert not caplog.records
-
-
-@pytest.mark.parametrize(("value", "ids"), [("a", ["a"]), (["b", "a", "b"], ["b", "a"]), ((), []), ([], [])])
-def test_ids_come_as_one_or_many(value, ids):
-    assert checked_ids(value) == ids
-
-
-@pytest.mark.parametrize("value", [None, 7, "", ["a", None], "['a', 'b']", {"a": 1}, ["a", "b", "c"]])
-def test_other_ids_are_refused(value):
-    with pytest.raises(errors.ConfigurationError):
-        checked_ids(value, at_most=2)
