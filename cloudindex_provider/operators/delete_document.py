@@ -83,20 +83,18 @@ class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator):
                 try:
                     deleting.delete(ids)
                 finally:
-                    self.log.info("%s of %d documents", deleting.summary(), len(ids))
+                    log.info("%s of %d documents", deleting.summary(), len(ids))
                 unsure = session.db is None and self._is_again(context)
         except RateLimitedError as error:
             self._defer_until(error.retry_after)
             raise
         outcome = {word: [one for one in ids if deleting.verdicts[one] == word] for word in (_DELETED, _MISSING)}
         if len(outcome[_MISSING]) == len(ids):
-            self.log.warning(
-                "None of the documents was there. Project %r is; are the ids of another one?", hook.project_id
-            )
+            log.warning("None of the documents was there. Project %r is; are the ids of another one?", hook.project_id)
         if outcome[_MISSING] and not ignored:
             if not unsure:
                 raise _not_there(outcome[_MISSING], hook.cloudindex_conn_id, hook.project_id)
-            self.log.warning("They are taken to be deleted by an earlier try, which without a state isn't remembered.")
+            log.warning("They are taken to be deleted by an earlier try, which without a state isn't remembered.")
         return outcome
 
     def _defer_until(self, seconds: float | None) -> None:
