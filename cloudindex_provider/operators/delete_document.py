@@ -25,7 +25,7 @@ __all__ = ["CloudIndexDeleteDocumentOperator"]
 log = logging.getLogger("cloudindex_provider.steps")
 
 _DELETED, _MISSING = "deleted", "missing"
-_SHOWN = 20  # ids that a message names
+_SHOWN = 10  # ids that a message names
 _SHORTEST_DEFERRAL = 5.0  # seconds; a trigger that fires at once meets Airflow's own race
 _MARGIN = timedelta(minutes=10)  # past a deferral's end, after which there is no triggerer
 

@@ -18,7 +18,7 @@ from cloudindex_provider.operators.local_files import LocalFile
 
 __all__ = ["find_uploads"]
 
-_LOOKS = 20  # documents of one file's name that are asked for, where the list tells no hash
+_LOOKS = 10  # documents of one file's name that are asked for, where the list tells no hash
 
 log = logging.getLogger("cloudindex_provider.steps")
 
