@@ -67,7 +67,7 @@ class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
         :raises ConfigurationError: the AWS connection has no credentials, or temporary ones
         """
         settings = required_mapping("settings", self.settings)
-        with self._session(self._hook()) as session:
+        with self._session(self._hook(), reads_state=True) as session:
             answer = session.client.configure_integration(
                 type=self.integration_type, credentials=self._credentials(), settings=settings, path=self.path
             )

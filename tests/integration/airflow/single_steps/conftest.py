@@ -43,6 +43,7 @@ class Service:
     always: Answer | None = None
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)
     refuse: dict[str, dict[str, Any]] = field(default_factory=dict)  # file name -> fields of its error
+    chunk: dict[str, Any] = field(default_factory=dict)  # fields of the hit that every question gets
     looks_until_processed: int = 0  # how many GETs of a document still say "processing"
 
     def add(self, document_id: str, status: str = "processed", **fields: Any) -> str:
@@ -72,7 +73,7 @@ class Service:
 
     def _elsewhere(self, path: str, body: bytes) -> Answer:
         if path == "/public/v1/query":
-            return Answer(200, {"scored_chunks": [_CHUNK], "metadata": {}})
+            return Answer(200, {"scored_chunks": [_CHUNK | self.chunk], "metadata": {}})
         if path == "/public/v1/integrations":
             return Answer(200, {"id": "int-1", "status": "active", "credentials": json.loads(body)["credentials"]})
         return Answer(404, {"error": "Project not found", "code": "project/not_found"})
