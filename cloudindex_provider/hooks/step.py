@@ -15,11 +15,11 @@ from functools import partial
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.api.ratelimit import LocalPacer
-from cloudindex_provider.errors import SettingsError, StateError, StateMissingError
+from cloudindex_provider.errors import StateError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import LONGEST_WAIT, shared_pacer
 from cloudindex_provider.hooks.state import open_state, resolve_state_url
-from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.db.database import Database, has_state
 from cloudindex_provider.sync.context import sleep_until_stopped
 
 __all__ = ["StepSession", "step_session"]
@@ -63,14 +63,11 @@ def step_session(
 
 def _open(*, reads_state: bool) -> Database | None:
     try:
-        resolve_state_url()
-    except SettingsError:
-        raise
+        url = resolve_state_url()
     except StateError as error:
         log.info("This task paces its requests alone, and remembers nothing for its next try: %s", error.message)
         return None
-    try:
-        return open_state(must_exist=reads_state)
-    except StateMissingError as error:
-        log.debug("%s So this task paces its requests alone.", error.message)
+    if reads_state and not has_state(url):
+        log.debug("There is no state, so this task paces its requests alone.")
         return None
+    return open_state(must_exist=reads_state)
