@@ -54,6 +54,7 @@ from typing import Any, ClassVar, Self
 __all__ = [
     "AccessDeniedError", "ApiError", "AuthenticationError", "BadRequestError", "ClaimLostError", "CloudIndexError",
     "ConfigurationError", "ConflictError", "ConnectError", "CredentialsError", "DeletesHeldError",
+    "EventQueueError", "EventQueueUnavailableError",
     "FilesNotTakenError", "FilesRejectedError", "IncompleteListError", "InterruptedRequestError", "InvalidAnswerError",
     "InvalidObjectStateError", "NoSuchBucketError", "NoSuchKeyError", "NotFoundError", "PartSizeError",
     "PayloadTooLargeError", "PermissionDeniedError", "PlanChangedError", "ProcessingFailedError", "ProviderError",
@@ -343,6 +344,22 @@ class SourceOrderError(S3IntegrationError):
     def __init__(self, message: str, *, previous: str = "", **fields: Any) -> None:
         super().__init__(message, **fields)
         self.previous = previous
+
+
+class EventQueueError(SyncError):
+    """SQS refused or failed. ``code`` is its own word."""
+
+    field_names = (*SyncError.field_names, "code")
+
+    def __init__(self, message: str, *, code: str = "sqs_error", **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.code = code
+
+
+class EventQueueUnavailableError(EventQueueError):
+    """SQS can't be reached, throttles or fails for now; the messages stay in the queue."""
+
+    retryable = True
 
 
 class StateError(SyncError):

@@ -4,6 +4,7 @@
     extras       the extras of a connection, read one by one
     cloudindex   the CloudIndex connection: its fields, their checks, and the client made from it
     s3           the AWS connection: a boto3 client, and S3's errors with the connection's name
+    sqs          the same for a queue of S3 events
     state        where the state is, as configuration and arguments say
     one_machine  whether that may be a SQLite file
     session      all three opened for one step of a sync, and closed

@@ -12,8 +12,10 @@
     place               the store that a client speaks to, in one spelling
     opening             a GET pinned to an ETag, whatever the storage makes of conditions
     decoding            Content-Encoding: from stored bytes to the document
+    events              messages of S3 events, in every shape: which keys to look at
+    event_queue         SQS: receive, hide, delete
     facts               what answers say of one object, each fact in one spelling
     error_mapping       botocore's exceptions to ours
 
-May import ``errors``, and alone with ``hooks.s3`` botocore. Knows no Airflow, no CloudIndex and no state.
+May import ``errors``, and alone with ``hooks.s3`` and ``hooks.sqs`` botocore. Knows no Airflow, no CloudIndex and no state.
 """

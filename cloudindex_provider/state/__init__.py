@@ -26,6 +26,7 @@
     removals      documents whose object is gone
     tally         what the report reads
     views         what a person looks at, a page at a time
+    abandoned     what runs have found whose process died
 
   Beside it
     approvals     mass deletes that wait for a person, and what was allowed

@@ -62,6 +62,7 @@ COUNTS = (
     Count("stale", Group.STATE, "documents that serve an older version than S3 has"),
     Count("deleted", Group.STEP, "keys whose documents were deleted because S3 has them no more"),
     Count("deleted_documents", Group.STEP, "the documents of those keys", reported=False),
+    Count("removed_by_name", Group.STEP, "those of them that a run of named keys has deleted", reported=False),
     Count("superseded", Group.STEP, "documents deleted because a newer one has taken their place", reported=False),
     Count("bytes", Group.STEP, "bytes uploaded"),
     Count("requests", Group.STEP, "requests to CloudIndex"),

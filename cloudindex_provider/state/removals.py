@@ -16,7 +16,7 @@ from cloudindex_provider.state.claims import free_key
 from cloudindex_provider.state.conditions import FREE, MINE, KeyClass, Outcome, Status, claim_values
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import note
-from cloudindex_provider.state.records import Owner, Run
+from cloudindex_provider.state.records import Owner, Run, Source
 from cloudindex_provider.state.runs import add_counts
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "record_held",
     "record_kept",
     "removals",
+    "removed_by_name",
 ]
 
 
@@ -110,8 +111,13 @@ def keep_deleting(db: Database, owner: Owner, run: Run, removal: Removal, *, lea
         raise ClaimLostError(f"{removal.key!r} was changed by another run meanwhile.", key=removal.key)
 
 
-def record_deleted(db: Database, run: Run, owner: Owner, removal: Removal, ids: Sequence[str]) -> None:
-    """The service has none of these documents any more, so the row goes, unless somebody has taken the key up again."""
+def record_deleted(
+    db: Database, run: Run, owner: Owner, removal: Removal, ids: Sequence[str], *, by_name: bool = False
+) -> None:
+    """The service has none of these documents any more, so the row goes, unless somebody has taken the key up again.
+
+    :param by_name: the run looks at named keys alone; such removals are guarded by the day (``removed_by_name``)
+    """
     with db.write() as connection:
         values = {"scope": run.source.scope_id, "key": removal.key, "seen": removal.revision, "run": run.id}
         # A run that found the object again while its document was being deleted leaves it to the next one.
@@ -129,8 +135,19 @@ def record_deleted(db: Database, run: Run, owner: Owner, removal: Removal, ids: 
         connection.execute(
             sa.text(f"UPDATE run_key SET outcome = '{Outcome.DELETED}' WHERE run_id = :run AND key = :key"), values
         )
-        add_counts(connection, run.id, {"deleted": 1, "deleted_documents": len(ids)})
+        add_counts(connection, run.id, {"deleted": 1, "deleted_documents": len(ids), "removed_by_name": int(by_name)})
         note(db, connection, run.source.id, [(removal.key, "deleted", "no longer in S3")], run=run)
+
+
+def removed_by_name(db: Database, source: Source, *, seconds: float) -> int:
+    """How many keys were removed lately by runs that look at named keys: each of them sees a few, and no run all."""
+    statement = sa.text(
+        "SELECT coalesce(sum(value), 0) FROM run JOIN run_count ON run_count.run_id = run.id"
+        " WHERE source_id = :source AND started_at >= :since AND name = 'removed_by_name'"
+    )
+    with db.read() as connection:
+        since = db.now(connection) - seconds
+        return int(connection.execute(statement, {"source": source.id, "since": since}).scalar_one())
 
 
 def record_kept(db: Database, run: Run, key: str, outcome: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from cloudindex_provider.state.conditions import CLAIMED, IDLE, WORK, KeyClass, 
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
-__all__ = ["DEFERRED", "EXAMPLES", "Tally", "read_tally"]
+__all__ = ["DEFERRED", "EXAMPLES", "Tally", "count_underway", "read_tally"]
 
 EXAMPLES = 20  # keys that each list names
 DEFERRED = "deferred"  # the fate of what no run has dealt with
@@ -101,6 +101,19 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
                 values,
             ),
         )
+
+
+def count_underway(db: Database, run: Run) -> int:
+    """How many of the run's keys somebody works on: claimed, being uploaded, in doubt, or being processed."""
+    statement = sa.text(
+        f"SELECT count(*) FROM ({_OPEN}) AS unanswered"
+        f" WHERE status IN ('{Status.UPLOADING}', '{Status.PROCESSING}') OR {CLAIMED}"
+    )
+    with db.read() as connection:
+        values = {
+            "run": run.id, "source": run.source.id, "scope": run.source.scope_id, "now": db.now(connection),
+        }  # fmt: skip
+        return int(connection.execute(statement, values).scalar_one())
 
 
 def _rows(connection: Connection, sql: str, values: dict[str, Any]) -> list[tuple[str, str, str | None]]:

@@ -7,6 +7,7 @@
     remove         4. delete superseded documents, and those of keys that S3 has no more
     report         5. account for the run, and what the log says meanwhile
     repair         first looks and drift within a run; audit and rebuild outside of one
+    events         runs of the keys that S3 events speak of
 
   What several steps share
     context        what a step is given: settings, state, S3, CloudIndex, who is running

@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 
 __all__ = [
+    "EVENTS_POLL_INTERVAL",
+    "FIRST_EVENT_LOOK",
+    "LONGEST_EVENT_LOOK",
     "MAX_POLL_INTERVAL",
     "POLL_INTERVAL",
     "QUICK_LOOKS",
@@ -21,6 +24,9 @@ __all__ = [
 
 POLL_INTERVAL = 10.0  # seconds between two looks of a sync, which are a few requests for all its documents
 SENSOR_POLL_INTERVAL = 30.0  # seconds between two looks of a sensor, which are a request for each document
+EVENTS_POLL_INTERVAL = 2.0  # seconds between two looks at a queue of events, which are a cheap request each
+FIRST_EVENT_LOOK = 1.0  # seconds from an event's upload to the first look: who follows events wants it soon
+LONGEST_EVENT_LOOK = 30.0  # seconds that the pause between such looks grows to
 MAX_POLL_INTERVAL = 120.0  # seconds that an interval grows to
 _GROWTH = 0.5  # of the time waited so far: a look comes late by at most half of what the processing took
 QUICK_LOOKS = 3  # before the first deferral, after 1, 2 and 3 seconds, because most documents take seconds

@@ -158,7 +158,8 @@ def _remove_block(
                 deletes.delete(document_id, turn)
             if not ids:
                 turn()
-            removals.record_deleted(ctx.db, run, ctx.owner, turn.removal, ids)
+            by_name = ctx.settings.keys is not None
+            removals.record_deleted(ctx.db, run, ctx.owner, turn.removal, ids, by_name=by_name)
             left.subtract(ids_of[one.key])
             summary.deleted += 1
     deletes.raise_first()

@@ -33,6 +33,7 @@ __all__ = [
     "build_settings",
     "default_text",
     "description",
+    "is_key_storable",
 ]
 
 MAX_UPLOAD_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
@@ -346,7 +347,7 @@ def _check_prefix(prefix: Any, bucket: str) -> None:
         )
     if len(prefix.encode("utf-8", "surrogatepass")) > 1024:
         raise SettingsError("prefix is longer than 1024 bytes, the longest key S3 has.", field="prefix")
-    if not _is_storable(prefix):
+    if not is_key_storable(prefix):
         raise SettingsError("prefix holds U+0000 or half a surrogate pair, which can't be stored.", field="prefix")
     if is_directory_bucket(bucket) and prefix and not prefix.endswith("/"):
         raise SettingsError(
@@ -356,7 +357,8 @@ def _check_prefix(prefix: Any, bucket: str) -> None:
         )
 
 
-def _is_storable(text: str) -> bool:
+def is_key_storable(text: str) -> bool:
+    """Whether a state can hold a key: Postgres has no U+0000, and no database half a surrogate pair."""
     return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
@@ -364,7 +366,7 @@ def _check_keys(keys: tuple[str, ...] | None, prefix: str) -> None:
     for key in keys or ():
         if not isinstance(key, str) or not key or not key.startswith(prefix):
             raise SettingsError(f"key {key!r} isn't under the prefix {prefix!r}.", field="keys")
-        if not _is_storable(key):
+        if not is_key_storable(key):
             raise SettingsError(f"key {key!r} holds U+0000 or half a surrogate pair.", field="keys")
 
 

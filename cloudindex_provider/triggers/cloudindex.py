@@ -23,6 +23,7 @@ from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTE
 __all__ = [
     "CloudIndexProcessingTrigger",
     "error_from_event",
+    "event_fields",
     "still_processing",
 ]
 
@@ -97,7 +98,7 @@ class CloudIndexProcessingTrigger(BaseTrigger):
             await self._wait()
         except Exception as error:  # whatever leaves here loses its type
             self.log.warning("Waiting for CloudIndex ended with an error", exc_info=True)
-            payload = {"status": "error", "error": _event_fields(error)}
+            payload = {"status": "error", "error": event_fields(error)}
         else:
             payload = {"status": "success"}
         yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's has no annotations
@@ -142,7 +143,8 @@ def error_from_event(event: Mapping[str, Any]) -> Exception:
     return kind(message, **fields)
 
 
-def _event_fields(error: Exception) -> dict[str, Any]:
+def event_fields(error: Exception) -> dict[str, Any]:
+    """What an error event may hold of an exception: ``{"type": ..., "message": ...}`` and, of ours, all fields."""
     if isinstance(error, CloudIndexError):
         return {"type": type(error).__name__} | error.fields()
     # Only Airflow's own texts are known to be free of secrets; the log has the others, masked.

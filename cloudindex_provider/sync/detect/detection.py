@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cloudindex_provider.api.limits import request_estimate
@@ -17,6 +18,7 @@ from cloudindex_provider.state.counts import DETECTED, is_detected
 from cloudindex_provider.state.db.database import BLOCK
 from cloudindex_provider.state.listings import read_bounds
 from cloudindex_provider.state.records import Run, SweepWrites
+from cloudindex_provider.state.removals import removed_by_name
 from cloudindex_provider.state.selections import read_selection
 from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.context import SyncContext
@@ -31,6 +33,8 @@ from cloudindex_provider.sync.selection import SkipReason, block_selector, selec
 __all__ = ["Detection", "count_backlog", "detect", "preview"]
 
 UNSEEN = "?"  # an ETag that no object has
+_DAY = 86400.0  # seconds over which removals of named keys are added up
+_HEADS = 8  # requests at once
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
 
 
@@ -227,18 +231,30 @@ def _looked_up(ctx: SyncContext, keys: Sequence[str]) -> list[ListedObject]:
     :raises S3IntegrationError: where it is proven to be about all of them, or S3 fails for each
     """
     listed, failed = [], []
-    for key in keys:
-        try:
-            item = ctx.s3.head(key)
-        except S3IntegrationError as error:
-            if is_about_all(error):
-                raise
-            failed.append(error)
-            item = ListedObject(key, UNSEEN, 1, "", "STANDARD")
-        listed += [item] if item is not None else []
+    with ThreadPoolExecutor(max_workers=min(_HEADS, len(keys))) as pool:
+        answers = list(pool.map(lambda key: _head(ctx, key), keys))
+    for key, item in zip(keys, answers, strict=True):
+        if isinstance(item, S3IntegrationError):
+            failed.append(item)
+            listed.append(ListedObject(key, UNSEEN, 1, "", "STANDARD"))
+        elif item is not None:
+            listed.append(item)
     if len(failed) == len(keys) > 1 and all(isinstance(error, SourceUnavailableError) for error in failed):
         raise failed[0]
     return listed
+
+
+def _head(ctx: SyncContext, key: str) -> ListedObject | S3IntegrationError | None:
+    """What S3 says of one key; the error where it says nothing of it.
+
+    :raises S3IntegrationError: where it is proven to be about all keys
+    """
+    try:
+        return ctx.s3.head(key)
+    except S3IntegrationError as error:
+        if is_about_all(error):
+            raise
+        return error
 
 
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:
@@ -260,9 +276,12 @@ def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdi
 
 
 def _guarded(ctx: SyncContext, *, removed: int, live: int, listed: int) -> Hold | None:
+    by_name = ctx.settings.keys is not None
+    earlier = removed_by_name(ctx.db, ctx.source, seconds=_DAY) if by_name and removed else 0
     return delete_guard(
         removed=removed,
-        live=live,
+        earlier=earlier,
+        live=live + earlier,
         listed=listed,
         limits=ctx.settings.limits,
         endpoint=bucket_place(ctx.s3.client, ctx.s3.bucket),

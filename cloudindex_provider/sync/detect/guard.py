@@ -14,13 +14,15 @@ def delete_guard(
     live: int,
     listed: int,
     limits: Limits,
+    earlier: int = 0,
     endpoint: str | None = None,
     made_from: str | None = None,
 ) -> Hold | None:
     """Why removals must be held, or ``None``. A mass delete is more often a mistake than a wish.
 
     :param removed: keys of the state that S3 lists no more
-    :param live: documents of this sync before the run
+    :param live: documents of this sync before the run, and before the removals that were ``earlier``
+    :param earlier: removals of runs before that are judged together with these: looks at named keys see a few each
     :param endpoint: the store that was listed, where that is known
     :param made_from: the store that the documents were made from, where that is known
     """
@@ -29,7 +31,9 @@ def delete_guard(
     moved = moved_reason(endpoint, made_from)
     if moved is not None:
         return Hold(moved, endpoint=endpoint, made_from=made_from)
-    reason = _too_many(removed, live, listed, limits)
+    reason = _too_many(removed + earlier, live, listed, limits)
+    if reason is not None and earlier:
+        reason = f"{reason}, those of the last day by name included"
     return None if reason is None else Hold(reason, endpoint=endpoint)
 
 

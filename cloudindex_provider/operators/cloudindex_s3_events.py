@@ -1,0 +1,258 @@
+"""Following S3 events: one task consumes a queue for any number of syncs, and gives its worker back while idle."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.configuration import conf
+
+from cloudindex_provider.airflow_compat import RetryingOperator, RetryPolicy, attempt
+from cloudindex_provider.errors import DeletesHeldError, SettingsError, SyncFailedError
+from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.hooks.session import connection_settings, sync_session
+from cloudindex_provider.hooks.sqs import event_queue
+from cloudindex_provider.hooks.state import open_state
+from cloudindex_provider.retry import CloudIndexRetryPolicy
+from cloudindex_provider.state.records import Owner, RunName
+from cloudindex_provider.sync import arguments
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.events.consumer import EventConsumer
+from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL
+from cloudindex_provider.sync.settings import SETTINGS
+from cloudindex_provider.triggers.cloudindex import error_from_event
+from cloudindex_provider.triggers.s3_events import CloudIndexS3EventsTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, RetryPolicy
+
+__all__ = ["CloudIndexSyncS3EventsOperator"]
+
+_CONNECTIONS = ("aws_conn_id", "cloudindex_conn_id")
+# Settings that say something about one run, or about a listing; a consumer has neither.
+_NOT_OF_EVENTS = ("keys", "dry_run", "plan_hash", "max_run_time", "listing_ranges", "audit_interval")
+_TRIGGER_MARGIN = 60.0  # seconds past its end after which a trigger is taken to be dead
+
+
+class CloudIndexSyncS3EventsOperator(RetryingOperator):
+    """Keeps CloudIndex in step with S3 by the events that S3 sends to an SQS queue, seconds after each change.
+
+    Events say which keys to look at and nothing else: S3 is asked for each key, and the rest is done as by a run of
+    :class:`S3ToCloudIndexOperator` with ``keys``: same state, claims, limits and guard. A message is deleted when what
+    S3 says of all its keys is in the state. What events miss, the next full sync finds: keep one scheduled.
+
+    It ends after ``max_run_time``, green if nothing failed; ``schedule="@continuous"`` begins the next one. Returns the
+    added-up counts of a report, and ``messages, events, foreign, ignored, unreadable, test_messages``.
+
+    :param queue_url: URL of the SQS queue (templated)
+    :param syncs: for each sync its arguments as of ``S3ToCloudIndexOperator``: ``bucket``, ``prefix``,
+        ``cloudindex_conn_id``, ``aws_conn_id`` (of S3), limits and so on (templated)
+    :param aws_conn_id: the AWS connection of the queue (templated); ``None`` uses boto3's own credentials
+    :param region_name: the queue's region (templated); default: what its URL names, else the connection's
+    :param state_conn_id: as of ``S3ToCloudIndexOperator``
+    :param state_url: as of ``S3ToCloudIndexOperator``
+    :param max_run_time: seconds or timedelta after which the task ends
+    :param visibility_timeout: seconds for which a received message is hidden from others; prolonged while it is needed
+    :param idle_time: seconds without a message after which a deferrable task gives its worker back
+    :param poll_interval: seconds between the trigger's looks at the queue
+    :param deferrable: wait in the triggerer while there is nothing to do; default: ``[operators] default_deferrable``
+    """
+
+    template_fields: Sequence[str] = ("queue_url", "syncs", "aws_conn_id", "region_name")
+    ui_color = "#d7e8ff"
+    _stop: threading.Event | None = None  # made when the task runs: an operator is copied and serialized
+
+    def __init__(
+        self,
+        *,
+        queue_url: str,
+        syncs: Sequence[Mapping[str, Any]],
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        state_conn_id: str | None = None,
+        state_url: str | None = None,
+        max_run_time: float | timedelta = 3600.0,
+        visibility_timeout: float = 120.0,
+        idle_time: float = 30.0,
+        poll_interval: float = EVENTS_POLL_INTERVAL,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        retries: int | None = 5,
+        retry_delay: timedelta | float = timedelta(seconds=30),
+        retry_policy: RetryPolicy | None = CloudIndexRetryPolicy(),  # noqa: B008 - frozen, so it can be shared
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retries=retries, retry_delay=retry_delay, retry_policy=retry_policy, **kwargs)
+        self.queue_url = queue_url
+        self.syncs = syncs
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.state_conn_id = state_conn_id
+        self.state_url = state_url
+        self.max_run_time = max_run_time
+        self.visibility_timeout = visibility_timeout
+        self.idle_time = idle_time
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Consume.
+
+        :raises SettingsError: naming the sync whose arguments can't work
+        :raises EventQueueError: when SQS refuses
+        :raises SyncFailedError: at the end, when more documents failed than a sync's ``max_failed_documents``
+        :raises DeletesHeldError: at the end, when a mass delete is held and the sync's ``on_mass_delete`` is ``fail``
+        """
+        until = time.time() + arguments.seconds("max_run_time", self.max_run_time)
+        return self._consume(context, until=until, so_far={})
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on after the trigger has seen a message, or end."""
+        if event.get("status") == "error":
+            raise error_from_event(event)
+        return self._consume(context, until=float(event["until"]), so_far=event.get("so_far") or {})
+
+    def on_kill(self) -> None:
+        """The task is cleared, or its worker stopped: take no further message, begin no further request."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def _consume(self, context: Context, *, until: float, so_far: dict[str, Any]) -> dict[str, Any]:
+        self._stop = threading.Event()
+        visibility = arguments.seconds("visibility_timeout", self.visibility_timeout)
+        queue = event_queue(self.queue_url, self.aws_conn_id, region_name=self.region_name, visibility=visibility)
+        with self._contexts(context) as syncs:
+            consumer = EventConsumer(queue, syncs, idle=self.idle_time)
+            _restore(consumer, so_far)
+            ended_idle = False
+            while not ended_idle and (left := until - time.time()) > 0:
+                ended_idle = consumer.run(left) and self.deferrable
+            so_far = _stored(consumer)
+            limits = [ctx.settings.limits.max_failed_documents for ctx in syncs]
+        if ended_idle and until > time.time():
+            self.log.info("The queue is empty: waiting in the triggerer until it has a message.")
+            self.defer(
+                trigger=CloudIndexS3EventsTrigger(
+                    queue_url=self.queue_url,
+                    until=until,
+                    aws_conn_id=self.aws_conn_id,
+                    region_name=self.region_name,
+                    poll_interval=self.poll_interval,
+                    so_far=so_far,
+                ),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=until - time.time() + _TRIGGER_MARGIN),
+            )
+        return _judged(so_far, limits)
+
+    # Syncs
+
+    @contextmanager
+    def _contexts(self, context: Context) -> Iterator[list[SyncContext]]:
+        """A context for each sync, all of them on one state."""
+        rows = _rows(self.syncs)
+        with ExitStack() as stack:
+            db = open_state(state_url=self.state_url, state_conn_id=self.state_conn_id)
+            stack.callback(db.close)
+            opened = []
+            for number, row in enumerate(rows):
+                with _naming(number):
+                    hook = CloudIndexHook(
+                        row.get("cloudindex_conn_id") or CloudIndexHook.default_conn_name,
+                        project_id=row.get("project_id"),
+                    )
+                    settings = connection_settings({k: v for k, v in row.items() if k not in _CONNECTIONS}, hook)
+                opened.append(
+                    stack.enter_context(
+                        sync_session(
+                            settings,
+                            db,
+                            hook=hook,
+                            aws_conn_id=row.get("aws_conn_id", "aws_default"),
+                            name=self._run_name(context),
+                            owner=self._owner(context),
+                            stop=self._stop,
+                        )
+                    )
+                )
+            yield opened
+
+    def _run_name(self, context: Context) -> RunName:
+        ti = context.get("ti")
+        if ti is None:
+            return RunName("", f"manual__{uuid.uuid4()}", self.task_id)
+        return RunName(ti.dag_id, ti.run_id, self.task_id)
+
+    def _owner(self, context: Context) -> Owner:
+        ti = context.get("ti")
+        if ti is None:
+            return Owner(f"manual|{uuid.uuid4()}", 1)
+        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), ti.try_number)
+
+
+def _rows(syncs: object) -> list[Mapping[str, Any]]:
+    """The syncs' arguments, with names that a consumer can use."""
+    if not isinstance(syncs, list | tuple) or not syncs or not all(isinstance(row, Mapping) for row in syncs):
+        raise SettingsError(
+            "syncs is no list of syncs.", field="syncs", hint='Write [{"bucket": ..., "prefix": ...}, ...].'
+        )
+    known = [name for name in (*SETTINGS, *_CONNECTIONS) if name not in _NOT_OF_EVENTS]
+    for number, row in enumerate(syncs):
+        for name in row:
+            if name not in known:
+                raise SettingsError(
+                    f"syncs[{number}] has {name!r}, which no sync by events has.",
+                    field="syncs",
+                    hint=f"It may have {', '.join(known)}.",
+                )
+    return list(syncs)
+
+
+@contextmanager
+def _naming(number: int) -> Iterator[None]:
+    """Say which of the syncs a wrong setting is of."""
+    try:
+        yield
+    except SettingsError as error:
+        raise error.saying(f"syncs[{number}]: {error.message}") from None
+
+
+# What goes through a deferral, as JSON: numbers, and the first things to say
+
+
+def _stored(consumer: EventConsumer) -> dict[str, Any]:
+    held = consumer.held.fields() if consumer.held else None
+    return {
+        "counts": dict(consumer.counts),
+        "failed": list(consumer.failed),
+        "failures": consumer.failures,
+        "held": held,
+    }
+
+
+def _restore(consumer: EventConsumer, so_far: Mapping[str, Any]) -> None:
+    consumer.counts = Counter(so_far.get("counts", {}))
+    consumer.failures = list(so_far.get("failures", ()))
+    consumer.failed = list(so_far.get("failed") or consumer.failed)
+    held = so_far.get("held")
+    consumer.held = DeletesHeldError.from_fields(held) if held else None
+
+
+def _judged(so_far: Mapping[str, Any], limits: Sequence[int]) -> dict[str, Any]:
+    report = {**so_far["counts"], "failures": so_far["failures"]}
+    failed: list[int] = so_far["failed"]
+    if any(number > limit for number, limit in zip(failed, limits, strict=True)):
+        shown = "; ".join(f"{row['key']}: {row['reason']}" for row in so_far["failures"][:5])
+        raise SyncFailedError(
+            f"{sum(failed)} documents failed: {shown}",
+            report=report,
+            hint="They are tried again by the next full sync, and set aside when their strikes are used up.",
+        )
+    if so_far["held"]:
+        raise DeletesHeldError.from_fields(so_far["held"])
+    return report

@@ -1,0 +1,227 @@
+"""The consumer of one queue, for any number of syncs: receive, look, acknowledge, and work the open batches off.
+
+At least once: a message is deleted when what S3 says of all its keys is committed, and not before; what a killed
+consumer has committed and not done is taken up by the next one. A message that nobody can read is left to the queue's
+redrive policy, and comes back less and less often.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from cloudindex_provider.errors import DeletesHeldError, ProviderError
+from cloudindex_provider.s3.event_queue import Delivery, EventQueue, Hidden
+from cloudindex_provider.state.abandoned import abandoned_keys, abandoned_runs, close_abandoned
+from cloudindex_provider.state.tally import EXAMPLES
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.events.batch import RUN_MARK, Batch, begin_batch
+from cloudindex_provider.sync.events.gather import Gathered, Place
+from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, FIRST_EVENT_LOOK, LONGEST_EVENT_LOOK, Poller
+from cloudindex_provider.sync.report.report import SyncReport
+from cloudindex_provider.sync.run import record_requests
+from cloudindex_provider.sync.wait import poll
+
+__all__ = ["EventConsumer"]
+
+GATHER_SECONDS = 2.0  # how long messages are gathered, so that a storm of one key is one upload
+MOST_KEYS = 1000  # of one gathering
+_MOST_OPEN = 50  # batches; more of them are left in the queue
+_POISON_COMES_BACK = 60.0  # seconds, doubled at each delivery
+
+
+@dataclass(slots=True)
+class _Follower:
+    """One sync: its own context, its open batches, and when to look at what CloudIndex processes for it."""
+
+    ctx: SyncContext
+    batches: list[Batch] = field(default_factory=list)
+    look_at: float = 0.0
+    waited_since: float = 0.0
+    error: ProviderError | None = None  # S3's, when it was last asked about its keys
+
+
+@dataclass(slots=True)
+class EventConsumer:
+    """Consumes ``queue`` until there is nothing to do for a while, or ``seconds`` are over.
+
+    :param syncs: a context for each sync, with its whole prefix
+    :param first_look: seconds after an upload until the first look at its processing
+    :param idle: seconds without a message, and without anything open, after which ``run`` ends early
+    """
+
+    queue: EventQueue
+    syncs: Sequence[SyncContext]
+    idle: float = 30.0
+    gather_seconds: float = GATHER_SECONDS
+    first_look: float = FIRST_EVENT_LOOK
+    clock: Callable[[], float] = time.monotonic
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[int] = field(init=False)  # documents that failed, by sync
+    failures: list[dict[str, str | None]] = field(default_factory=list)  # the first of them
+    held: DeletesHeldError | None = None
+    _followers: list[_Follower] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._followers = [_Follower(ctx) for ctx in self.syncs]
+        self.failed = [0] * len(self.syncs)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something that was begun isn't done."""
+        return any(one.batches for one in self._followers)
+
+    def run(self, seconds: float) -> bool:
+        """Consume; true when it ended because there was nothing to do.
+
+        :raises EventQueueError: when SQS refuses
+        :raises ProviderError: of a step that no later one would mend, or when every sync's S3 refuses
+        """
+        end = self.clock() + seconds
+        last_event = self.clock()
+        self._take_up_abandoned()
+        with Hidden(self.queue) as hidden:
+            while not self._stopped() and self.clock() < end:
+                gathered = self._gather(hidden, end)
+                if gathered.counts["messages"]:
+                    self._take(gathered, hidden)
+                self._work()
+                if gathered.counts["messages"] or self.is_open:
+                    last_event = self.clock()
+                elif self.clock() - last_event >= self.idle:
+                    return True
+        return False
+
+    def _stopped(self) -> bool:
+        return any(ctx.stop.is_set() for ctx in self.syncs)
+
+    # Messages
+
+    def _gather(self, hidden: Hidden, end: float) -> Gathered:
+        """What comes now, and what follows it within a short time."""
+        gathered = Gathered([Place(ctx.settings.bucket, ctx.settings.prefix) for ctx in self.syncs])
+        if sum(len(one.batches) for one in self._followers) >= _MOST_OPEN:
+            self.syncs[0].sleep(self.first_look)
+            return gathered
+        wait = self._pause(end)
+        until: float | None = None
+        while gathered.number_of_keys() < MOST_KEYS and not self._stopped():
+            deliveries = self.queue.receive(wait)
+            if not deliveries:
+                break
+            hidden.add(deliveries)
+            for one in deliveries:
+                gathered.add(one)
+            until = until or self.clock() + self.gather_seconds
+            if self.clock() >= until:
+                break
+            wait = 1.0 if until - self.clock() >= 1.0 else 0.0
+        return gathered
+
+    def _pause(self, end: float) -> float:
+        """Seconds to wait for a message: not beyond the next look at what is processing. A short poll beside a long one
+        costs little, and a task that is stopped hears of it after one of them."""
+        looks = [one.look_at for one in self._followers if one.batches]
+        left = min([*looks, end]) - self.clock()
+        return min(EVENTS_POLL_INTERVAL, max(1.0 if looks else 0.0, left))
+
+    def _take(self, gathered: Gathered, hidden: Hidden) -> None:
+        """Look at the keys, and acknowledge what is committed by that."""
+        self.counts.update(gathered.counts)
+        log = self.syncs[0].log
+        if gathered.foreign:
+            shown = ", ".join(map(repr, gathered.foreign))
+            log.warning(
+                "%d events are about objects of no sync, the first of them %s: look at the notification's prefix.",
+                gathered.counts["foreign"],
+                shown,
+            )
+        failed = {number for number, keys in gathered.keys.items() if not self._look(number, list(keys))}
+        done = [delivery for delivery, concerned in gathered.readable if not concerned & failed]
+        left = [delivery for delivery, concerned in gathered.readable if concerned & failed]
+        again = self.queue.delete(done)
+        if again:
+            log.warning("%d messages couldn't be deleted; they come again, which costs a look.", again)
+        hidden.drop([*done, *left, *(delivery for delivery, _ in gathered.poison)])
+        for delivery, problem in gathered.poison:
+            self._postpone(delivery, problem)
+        if failed and len(failed) == len(gathered.keys) == len(self._followers):
+            raise next(one.error for one in self._followers if one.error is not None)
+
+    def _look(self, number: int, keys: list[str]) -> bool:
+        """Begin a batch; false where S3 says nothing of its keys, whose messages must come again."""
+        follower = self._followers[number]
+        try:
+            follower.batches.append(begin_batch(follower.ctx, keys))
+        except ProviderError as error:
+            follower.error = error
+            self.counts["looks_failed"] += 1
+            follower.ctx.log.error("%s %d keys are looked at when their messages come again.", error, len(keys))
+            return False
+        follower.error = None
+        follower.look_at = follower.waited_since = self.clock() + self.first_look
+        return True
+
+    def _postpone(self, delivery: Delivery, problem: str) -> None:
+        seconds = _POISON_COMES_BACK * 2 ** min(delivery.received - 1, 10)
+        self.syncs[0].log.warning(
+            "Message %s can't be read: %s. It stays in the queue, whose redrive policy sees to it, and comes again in"
+            " %.0f s.",
+            delivery.message_id,
+            problem,
+            seconds,
+        )
+        self.queue.hide([delivery], seconds)
+
+    # Batches
+
+    def _work(self) -> None:
+        for number, one in enumerate(self._followers):
+            self._work_off(number, one)
+            if one.batches and self.clock() >= one.look_at:
+                self._look_at_processing(one)
+                self._work_off(number, one)
+
+    def _work_off(self, number: int, one: _Follower) -> None:
+        for batch in one.batches:
+            batch.work()
+            if batch.report is not None:
+                self._account(number, batch, batch.report)
+        one.batches = [batch for batch in one.batches if batch.report is None]
+
+    def _look_at_processing(self, one: _Follower) -> None:
+        ctx = one.batches[-1].ctx
+        try:
+            with record_requests(ctx):
+                poll(ctx)
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+            ctx.log.warning("%s Looking again later.", error)
+        pause = Poller(self.first_look, LONGEST_EVENT_LOOK).after(waiting=1, waited=self.clock() - one.waited_since)
+        one.look_at = self.clock() + (pause.seconds if pause else LONGEST_EVENT_LOOK)
+
+    def _account(self, number: int, batch: Batch, report: SyncReport) -> None:
+        settings, log = batch.ctx.settings, batch.ctx.log
+        self.counts.update({name: value for name, value in report.counts.items() if value})
+        self.failed[number] += report.failed_now
+        self.failures += report.failures[: max(0, EXAMPLES - len(self.failures))]
+        self.held = batch.held or self.held
+        log.info("s3://%s/%s: %s", settings.bucket, settings.prefix, report.summary())
+        for row in report.failures:
+            log.error("%s %r: %s", row["outcome"], row["key"], row["reason"])
+
+    def _take_up_abandoned(self) -> None:
+        """What an earlier consumer has committed and not done, because it was killed or its time was over."""
+        for number, one in enumerate(self._followers):
+            ctx = one.ctx
+            runs = abandoned_runs(
+                ctx.db, ctx.source, dag_id=ctx.name.dag_id, task_prefix=f"{ctx.name.task_id}{RUN_MARK}"
+            )
+            keys = abandoned_keys(ctx.db, ctx.source, runs)
+            if keys:
+                ctx.log.info("%d keys of an earlier consumer aren't done: looking at them again.", len(keys))
+            if all(self._look(number, keys[at : at + MOST_KEYS]) for at in range(0, len(keys), MOST_KEYS)):
+                close_abandoned(ctx.db, runs)

@@ -1,0 +1,73 @@
+"""Messages in hand: which keys of which sync they speak of, and which of them nobody can read. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cloudindex_provider.s3.event_queue import Delivery
+from cloudindex_provider.s3.events import KeyEvent, Worth, parse_message
+from cloudindex_provider.sync.settings import is_key_storable
+
+__all__ = ["Gathered", "Place"]
+
+_SHOWN = 5  # examples of what belongs to nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a sync mirrors."""
+
+    bucket: str
+    prefix: str
+
+    def has(self, bucket: str, key: str) -> bool:
+        return bucket == self.bucket and key.startswith(self.prefix)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Some messages, gathered. A key is in ``keys`` once, however many events speak of it."""
+
+    places: Sequence[Place]
+    keys: dict[int, dict[str, None]] = field(default_factory=dict)  # number of the place -> its keys
+    readable: list[tuple[Delivery, frozenset[int]]] = field(default_factory=list)  # and the places that they concern
+    poison: list[tuple[Delivery, str]] = field(default_factory=list)  # and why nobody can read them
+    counts: Counter[str] = field(default_factory=Counter)
+    foreign: list[str] = field(default_factory=list)  # the first objects that belong to no place
+
+    def add(self, delivery: Delivery) -> None:
+        """Take in one message."""
+        message = parse_message(delivery.body)
+        self.counts["messages"] += 1
+        self.counts["test_messages"] += message.is_test
+        concerned: set[int] = set()
+        for event in message.events:
+            concerned |= self._take(event)
+        if message.problem is None:
+            self.readable.append((delivery, frozenset(concerned)))
+        else:
+            # Its good events are looked at all the same; the message itself is left to the queue's redrive policy.
+            self.counts["unreadable"] += 1
+            self.poison.append((delivery, message.problem))
+
+    def number_of_keys(self) -> int:
+        return sum(len(keys) for keys in self.keys.values())
+
+    def _take(self, event: KeyEvent) -> set[int]:
+        self.counts["events"] += 1
+        if event.worth is Worth.NOTHING:
+            self.counts["ignored"] += 1
+            return set()
+        found: set[int] = set()
+        for number, place in enumerate(self.places):
+            for key in event.keys:
+                if place.has(event.bucket, key) and is_key_storable(key):
+                    self.keys.setdefault(number, {})[key] = None
+                    found.add(number)
+        if not found:
+            self.counts["foreign"] += 1
+            if len(self.foreign) < _SHOWN:
+                self.foreign.append(f"s3://{event.bucket}/{event.keys[0]}")
+        return found

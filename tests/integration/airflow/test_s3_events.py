@@ -1,0 +1,148 @@
+"""The consumer of S3 events in Airflow, with moto's S3, SQS and notifications between them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from airflow.sdk import DAG
+
+from cloudindex_provider.errors import EventQueueError, SettingsError, SyncFailedError
+from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
+from tests.integration.airflow.conftest import Ran, World
+
+
+@pytest.fixture
+def queue(world: World) -> Any:
+    """A queue that the bucket sends its events to: its URL, its depth, and a client."""
+    sqs = boto3.client(
+        "sqs", endpoint_url=world.endpoint, aws_access_key_id="x", aws_secret_access_key="y", region_name="us-east-1"
+    )
+    url = sqs.create_queue(QueueName=world.bucket[:80])["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    world.s3.put_bucket_notification_configuration(
+        Bucket=world.bucket,
+        NotificationConfiguration={
+            "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}]
+        },
+    )
+    return Queue(sqs, url)
+
+
+class Queue:
+    def __init__(self, client: Any, url: str) -> None:
+        self.client, self.url = client, url
+
+    @property
+    def left(self) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+
+def operator(world: World, queue: Queue, **more: Any) -> CloudIndexSyncS3EventsOperator:
+    given = {"queue_url": queue.url, "syncs": [{"bucket": world.bucket, "prefix": "documents/"}], "idle_time": 0.5}
+    return CloudIndexSyncS3EventsOperator(task_id="follow", **{**given, **more})
+
+
+def test_objects_are_indexed_by_their_events(world: World, queue: Queue) -> None:
+    """Outside a run too, with connections from the environment; keys in every spelling of moto's."""
+    keys = ["documents/2026/report a b+é&ü.txt", "documents/b.txt"]
+    world.put(*keys, "elsewhere/c.txt")
+    counts = operator(world, queue, max_run_time=4, deferrable=False).execute({})
+    assert [world.has(key) for key in keys] == [True, True]
+    assert queue.left == 0
+    assert (counts["indexed"], counts["foreign"], counts["test_messages"]) == (2, 1, 1)
+
+
+def test_an_idle_task_waits_in_the_triggerer_and_is_woken(world: World, queue: Queue, run: Callable[..., Ran]) -> None:
+    """The trigger takes no message; what comes while it watches is indexed by the same task, which sums up."""
+    world.put("documents/a.txt")
+
+    def later() -> None:
+        while not world.has("documents/a.txt"):
+            time.sleep(0.1)
+        time.sleep(2.5)  # the task has gone to sleep by now
+        world.put("documents/b.txt")
+        world.remove("documents/a.txt")
+
+    thread = threading.Thread(target=later)
+    thread.start()
+    with DAG("follow", schedule=None) as followed:
+        operator(world, queue, max_run_time=14, deferrable=True, poll_interval=0.5)
+    ran = run(followed)
+    thread.join()
+    assert ran.state == "success", ran.log[-6000:]
+    assert (world.has("documents/a.txt"), world.has("documents/b.txt")) == (False, True)
+    assert (ran.value("follow")["indexed"], ran.value("follow")["deleted"]) == (2, 1)
+    assert "waiting in the triggerer" in ran.log
+    assert queue.left == 0
+
+
+def test_templates_work_in_the_queue_and_the_syncs(world: World, queue: Queue, run: Callable[..., Ran]) -> None:
+    world.put("documents/a.txt")
+    with DAG("follow", schedule=None, params={"queue": queue.url, "bucket": world.bucket}) as followed:
+        CloudIndexSyncS3EventsOperator(
+            task_id="follow",
+            queue_url="{{ params.queue }}",
+            syncs=[{"bucket": "{{ params.bucket }}", "prefix": "documents/"}],
+            max_run_time=4,
+            deferrable=False,
+        )
+    assert run(followed).state == "success"
+    assert world.has("documents/a.txt")
+
+
+def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue: Queue) -> None:
+    world.ci.settings.fail_processing = ["bad"]
+    world.put("documents/bad.txt", body=b"bad")
+    world.put("documents/good.txt")
+    with pytest.raises(SyncFailedError, match=r"documents/bad\.txt") as caught:
+        operator(world, queue, max_run_time=4, deferrable=False).execute({})
+    assert caught.value.report["indexed"] == 1
+    assert world.has("documents/good.txt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"syncs": []}, "syncs is no list"),
+        ({"syncs": "x"}, "syncs is no list"),
+        ({"syncs": [{"bucket": "b", "prefx": ""}]}, r"syncs\[0\] has 'prefx'"),
+        ({"syncs": [{"bucket": "b", "keys": ["k"]}]}, r"syncs\[0\] has 'keys'"),
+        ({"syncs": [{"prefix": "documents/"}]}, r"syncs\[0\]: None is no bucket name"),
+        ({"syncs": [{"bucket": "bucket", "prefix": "None"}]}, r"syncs\[0\]: prefix is a template"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_in_a_sentence(
+    world: World, queue: Queue, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        operator(world, queue, **changes).execute({})
+
+
+def test_a_queue_that_is_not_there_is_named(world: World, queue: Queue) -> None:
+    """At once and with what to do, not after five tries."""
+    with pytest.raises(EventQueueError, match="QueueDoesNotExist|NonExistentQueue") as caught:
+        operator(world, queue, queue_url=queue.url + "-missing").execute({})
+    assert (caught.value.retryable, "queue_url" in str(caught.value)) == (False, True)
+
+
+def test_a_connection_that_is_not_there_is_named(world: World, queue: Queue) -> None:
+    with pytest.raises(EventQueueError, match="AWS connection 'nowhere'"):
+        operator(world, queue, aws_conn_id="nowhere").execute({})
+
+
+def test_no_secret_is_in_what_a_deferral_stores(world: World, queue: Queue) -> None:
+    from airflow.sdk.exceptions import TaskDeferred
+
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(world, queue, max_run_time=30, deferrable=True).execute({})
+    stored = json.dumps(deferred.value.trigger.serialize())
+    assert "access-key-id" not in stored
+    assert "must-never-be-seen" not in stored

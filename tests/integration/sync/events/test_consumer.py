@@ -1,0 +1,308 @@
+"""Events drive the sync: S3's present state wins, whatever the messages say, how often and in which order."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cloudindex_provider.errors import AuthenticationError, CredentialsError, DeletesHeldError, EventQueueError
+from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.s3.event_queue import EventQueue
+from cloudindex_provider.sync.settings import Selection
+from tests.integration.sync.events.conftest import Followed
+from tests.support.faulty_s3 import FaultyS3
+from tests.support.memory_s3 import client_error
+from tests.support.memory_sqs import MemorySqs, s3_message
+
+
+def test_an_event_indexes_its_object(followed: Followed) -> None:
+    """Nothing is listed for it: one HEAD says what the key is."""
+    key = followed.put("a.txt", "one")
+    consumer = followed.follow()
+    assert followed.mirror.bytes_of(key) == b"one"
+    assert followed.sqs.left == []
+    assert (consumer.counts["messages"], consumer.counts["indexed"]) == (1, 1)
+    followed.mirror.assert_agreement()
+
+
+def test_a_change_and_a_delete_follow(followed: Followed) -> None:
+    changed, gone = followed.put("a.txt", "one"), followed.put("b.txt", "two")
+    followed.follow()
+    followed.put("a.txt", "new")
+    followed.remove("b.txt")
+    followed.follow()
+    assert followed.mirror.bytes_of(changed) == b"new"
+    assert followed.mirror.of(gone) == []
+    followed.mirror.assert_agreement()
+
+
+@pytest.mark.parametrize("name", ["ObjectRemoved:Delete", "ObjectRemoved:DeleteMarkerCreated", "ObjectCreated:Put"])
+def test_what_is_there_stays_whatever_the_event_says(followed: Followed, name: str) -> None:
+    """A deleted marker says "removed" of an object that is there again; so do events that come late."""
+    key = followed.put("a.txt", "one")
+    followed.follow()
+    followed.tell(key, name=name)
+    consumer = followed.follow()
+    assert (consumer.counts["unchanged"], consumer.counts["deleted"]) == (1, 0)
+    followed.mirror.assert_agreement()
+
+
+@pytest.mark.parametrize("name", ["ObjectCreated:Put", "ObjectRemoved:Delete", "LifecycleExpiration:Delete"])
+def test_what_is_gone_goes_whatever_the_event_says(followed: Followed, name: str) -> None:
+    key = followed.put("a.txt", "one")
+    followed.follow()
+    followed.mirror.remove("a.txt")
+    followed.tell(key, name=name)
+    followed.follow()
+    assert followed.mirror.of(key) == []
+
+
+def test_an_event_about_what_never_was_does_nothing(followed: Followed) -> None:
+    followed.tell(followed.mirror.prefix + "never.txt", name="ObjectRemoved:Delete")
+    consumer = followed.follow()
+    assert (followed.sqs.left, consumer.counts["deleted"], followed.mirror.uploads) == ([], 0, 0)
+
+
+def test_a_storm_of_one_key_is_one_upload(followed: Followed) -> None:
+    for number in range(120):
+        followed.put("a.txt", f"text {number}")
+    followed.follow()
+    assert followed.mirror.uploads == 1
+    followed.mirror.assert_agreement()
+
+
+@pytest.mark.parametrize("key", ["a b+c.txt", "100%.txt", "a%2Bb.txt", "ü\U0001f600.txt", "a\nb.txt", "x/y/z.txt"])
+def test_odd_keys_are_meant_however_they_are_encoded(followed: Followed, key: str) -> None:
+    """Ceph sends keys raw and S3 encodes them: both are candidates, and S3 has one of them."""
+    whole = followed.mirror.put(key, "one")
+    followed.tell(whole)  # encoded
+    raw = {
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": followed.mirror.bucket}, "object": {"key": whole}},
+    }
+    followed.sqs.send(json.dumps({"Records": [raw]}))
+    followed.follow()
+    assert followed.mirror.bytes_of(whole) == b"one"
+    assert followed.mirror.uploads == 1
+    followed.mirror.assert_agreement()
+
+
+def test_foreign_events_are_counted_and_taken_off_the_queue(followed: Followed) -> None:
+    """Another bucket, another prefix, a key that no database holds: nothing of them gets into the state."""
+    followed.sqs.send(s3_message("another-bucket", "docs/a.txt"), s3_message(followed.mirror.bucket, "elsewhere/a.txt"))
+    followed.tell(followed.mirror.prefix + "a\0b.txt")
+    key = followed.put("good.txt")
+    consumer = followed.follow()
+    assert (consumer.counts["foreign"], list(followed.mirror.rows())) == (2, [key])
+    assert (followed.sqs.left, len(followed.mirror.of(key))) == ([], 1)
+
+
+def test_poison_stays_in_the_queue_and_blocks_nobody(followed: Followed) -> None:
+    """Its redrive policy counts deliveries, so it comes again, later each time."""
+    key = followed.put("a.txt")
+    followed.sqs.send("no event", json.dumps({"Records": [{"x": 1}]}))
+    consumer = followed.follow()
+    assert len(followed.mirror.of(key)) == 1
+    assert (len(followed.sqs.left), consumer.counts["unreadable"]) == (2, 2)
+    assert all(50 < seconds <= 60 for seconds in followed.sqs.visible_in())
+    followed.sqs.make_visible()
+    followed.follow()
+    assert all(110 < seconds <= 120 for seconds in followed.sqs.visible_in())
+
+
+def test_good_events_of_a_half_readable_message_are_looked_at(followed: Followed) -> None:
+    key = followed.mirror.put("a.txt", "one")
+    good = json.loads(s3_message(followed.mirror.bucket, key))["Records"]
+    followed.sqs.send(json.dumps({"Records": [{"x": 1}, *good]}))
+    followed.follow()
+    assert len(followed.mirror.of(key)) == 1
+
+
+def test_tests_tags_and_empty_messages_are_taken_off_the_queue(followed: Followed) -> None:
+    key = followed.mirror.put("a.txt")
+    followed.sqs.send(json.dumps({"Event": "s3:TestEvent", "Bucket": followed.mirror.bucket}), '{"Records": []}')
+    followed.tell(key, name="ObjectTagging:Put")
+    consumer = followed.follow()
+    assert followed.sqs.left == []
+    assert (consumer.counts["test_messages"], consumer.counts["ignored"], consumer.counts["listed"]) == (1, 1, 0)
+
+
+def test_a_message_is_deleted_after_its_keys_are_in_the_state(followed: Followed) -> None:
+    """And before anything is uploaded: from there on the state is what is relied on."""
+    key = followed.put("a.txt")
+    seen: list[tuple[str, bool, int]] = []
+
+    def on_call(name: str) -> None:
+        if name == "delete":
+            seen.append((name, key in followed.mirror.rows(), followed.mirror.uploads))
+
+    followed.sqs.on_call = on_call
+    followed.follow()
+    assert seen == [("delete", True, 0)]
+
+
+def test_a_message_comes_again_when_s3_says_nothing_of_its_key(followed: Followed) -> None:
+    key = followed.put("a.txt")
+    reader = followed.mirror.reader
+    followed.mirror.reader = FaultyS3(reader, [("HeadObject", "403 InvalidAccessKeyId")])
+    with pytest.raises(CredentialsError, match="InvalidAccessKeyId"):
+        followed.follow()
+    assert len(followed.sqs.left) == 1
+    followed.mirror.reader = reader
+    followed.sqs.make_visible()
+    followed.follow()
+    assert len(followed.mirror.of(key)) == 1
+    assert followed.sqs.left == []
+
+
+def test_one_sync_whose_s3_fails_blocks_no_other(followed: Followed) -> None:
+    """Its messages stay in the queue; those of others are done."""
+    mirror = followed.mirror
+    good, bad = followed.put("good.txt"), mirror.prefix + "bad/b.txt"
+    mirror.s3.put_object(Bucket=mirror.bucket, Key=bad, Body=b"b")
+    followed.tell(bad)
+    broken = mirror.context(dag="events", prefix="docs/bad/")
+    broken.s3.client = FaultyS3(mirror.reader, [("HeadObject", "403 InvalidAccessKeyId")])
+    fine = mirror.context(dag="events", selection=Selection(exclude=("*/bad/*",)))
+    consumer = followed.consumer(syncs=[fine, broken])
+    assert consumer.run(30.0)
+    assert len(mirror.of(good)) == 1
+    assert len(followed.sqs.left) == 1
+    assert consumer.counts["looks_failed"] == 1
+    followed.sqs.make_visible()
+    assert consumer.run(30.0)
+    assert (followed.sqs.left, len(mirror.of(bad))) == ([], 1)
+
+
+def test_two_syncs_of_one_queue_get_their_own_keys(followed: Followed) -> None:
+    mirror = followed.mirror
+    mirror.s3.put_object(Bucket=mirror.bucket, Key="other/b.txt", Body=b"b")
+    key = followed.put("a.txt")
+    followed.tell("other/b.txt")
+    syncs = [mirror.context(dag="events"), mirror.context(dag="events", prefix="other/")]
+    assert followed.consumer(syncs=syncs).run(30.0)
+    assert len(mirror.of(key)) == len(mirror.of("other/b.txt")) == 1
+    assert {row.source_id for row in mirror.rows().values()} == {ctx.source.id for ctx in syncs}
+
+
+def test_what_is_not_selected_is_skipped(followed: Followed) -> None:
+    key = followed.put("a.xyz")
+    consumer = followed.follow()
+    assert (followed.mirror.of(key), consumer.counts["skipped"], followed.sqs.left) == ([], 1, [])
+
+
+def test_a_file_that_fails_is_named_and_its_neighbours_are_indexed(followed: Followed) -> None:
+    followed.mirror.cloud.settings.fail_processing = ["bad"]
+    bad, good = followed.put("bad.txt", "bad"), followed.put("good.txt", "fine")
+    consumer = followed.follow()
+    assert [row["key"] for row in consumer.failures] == [bad]
+    assert consumer.failed == [1]
+    assert len(followed.mirror.of(good)) == 1
+
+
+def test_a_service_that_refuses_for_a_moment_is_asked_again(followed: Followed) -> None:
+    key = followed.put("a.txt")
+    followed.mirror.cloud.faults.add(Fault(kind="status", operation="upload", status=503, times=1))
+    assert followed.consumer().run(60.0)
+    assert len(followed.mirror.of(key)) == 1
+
+
+def test_a_wrong_key_of_the_service_ends_the_task_and_loses_nothing(followed: Followed) -> None:
+    """What was taken off the queue is in the state, and the next consumer takes it up."""
+    key = followed.put("a.txt")
+    followed.mirror.cloud.faults.add(Fault(kind="status", operation="upload", status=401, times=1))
+    with pytest.raises(AuthenticationError):
+        followed.follow()
+    assert followed.sqs.left == []
+    followed.follow()
+    assert len(followed.mirror.of(key)) == 1
+    followed.mirror.assert_agreement()
+
+
+def test_a_queue_that_refuses_is_named(followed: Followed) -> None:
+    class Refusing(MemorySqs):
+        def receive_message(self, **_: object) -> dict[str, object]:
+            raise client_error("ReceiveMessage", 400, "AWS.SimpleQueueService.NonExistentQueue")
+
+    followed.sqs = Refusing()
+    with pytest.raises(EventQueueError, match="NonExistentQueue") as caught:
+        followed.follow()
+    assert (caught.value.retryable, "queue_url" in caught.value.hint) == (False, True)
+
+
+# Deletes
+
+
+def test_deletes_by_event_are_guarded_over_a_day(followed: Followed) -> None:
+    """An expiring lifecycle rule is held at the limit, not followed event by event."""
+    keys = [followed.put(f"{number:02d}.txt", f"text {number}") for number in range(30)]
+    followed.follow()
+    for number in range(14):
+        followed.remove(f"{number:02d}.txt")
+        if number < 10:
+            followed.follow(on_mass_delete="skip")
+    consumer = followed.follow()
+    assert isinstance(consumer.held, DeletesHeldError)
+    left = sum(len(followed.mirror.of(key)) for key in keys)
+    assert left == 20
+    followed.mirror.execute("UPDATE run SET started_at = started_at - 90000")
+    followed.tell(*keys[10:12], name="ObjectRemoved:Delete")
+    assert followed.follow().held is None
+    assert sum(len(followed.mirror.of(key)) for key in keys) == 18
+
+
+def test_an_emptied_bucket_is_held(followed: Followed) -> None:
+    keys = [followed.put(f"{number:02d}.txt", f"text {number}") for number in range(20)]
+    followed.follow()
+    for number in range(20):
+        followed.remove(f"{number:02d}.txt")
+    consumer = followed.follow()
+    assert consumer.held is not None
+    assert sum(len(followed.mirror.of(key)) for key in keys) == 20
+    assert followed.sqs.left == []
+
+
+# Beside full runs
+
+
+def test_a_full_run_finds_what_no_event_told(followed: Followed) -> None:
+    followed.put("told.txt")
+    followed.mirror.put("untold.txt")
+    followed.follow()
+    report = followed.mirror.run()
+    assert (report.counts["unchanged"], report.counts["new"]) == (1, 1)
+    followed.mirror.assert_agreement()
+
+
+def test_a_full_run_between_commit_and_upload_costs_no_second_upload(followed: Followed) -> None:
+    key = followed.put("a.txt")
+
+    def on_call(name: str) -> None:
+        if name == "delete":
+            followed.sqs.on_call = lambda _: None
+            followed.mirror.run()
+
+    followed.sqs.on_call = on_call
+    followed.follow()
+    assert (len(followed.mirror.of(key)), followed.mirror.uploads) == (1, 1)
+    followed.mirror.assert_agreement()
+
+
+def test_ten_thousand_events_for_a_thousand_keys_are_a_thousand_uploads(followed: Followed) -> None:
+    """And as many requests to S3 as keys in each gathering, none of them a listing of the prefix."""
+    mirror = followed.mirror
+    keys = mirror.put_many(1000)
+    for _ in range(10):
+        followed.sqs.send(*(s3_message(mirror.bucket, *keys[at : at + 10]) for at in range(0, 1000, 10)))
+    consumer = followed.consumer()
+    assert consumer.run(120.0)
+    assert mirror.uploads == 1000
+    assert consumer.counts["events"] == 10_000
+    mirror.assert_agreement()
+
+
+def test_an_event_queue_tells_how_much_waits() -> None:
+    sqs = MemorySqs()
+    sqs.send("a", "b")
+    assert EventQueue(sqs, "q").depth() == 2
