@@ -17,5 +17,5 @@
     facts               what answers say of one object, each fact in one spelling
     error_mapping       botocore's exceptions to ours
 
-May import ``errors``, and alone with ``hooks.s3`` and ``hooks.sqs`` botocore. Knows no Airflow, no CloudIndex and no state.
+May import ``errors``, and alone with ``hooks.s3`` and ``hooks.sqs`` botocore. Knows no Airflow, CloudIndex or state.
 """

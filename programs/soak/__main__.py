@@ -16,6 +16,7 @@ from hypothesis import seed as seeded
 from hypothesis.stateful import run_state_machine_as_test
 
 from programs.soak import crash
+from programs.soak.crash_events import EventsCrashTest
 from tests.support.machine import SyncMachine
 
 
@@ -31,6 +32,8 @@ def main() -> int:
     for hashes in (True, False):
         figures = crash.soak(options.kills if hashes else max(1, options.kills // 4), options.seed, hashes=hashes)
         failed = failed or bool(figures.wrong or figures.redundant_with_hash)
+    figures = crash.soak(options.kills // 2, options.seed, kind=EventsCrashTest)
+    failed = failed or bool(figures.wrong)
     logging.getLogger("cloudindex_provider.sync").setLevel(logging.CRITICAL)
     began = time.monotonic()
     profile = settings(

@@ -11,24 +11,29 @@ import boto3  # noqa: F401 - loaded before the fork
 
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.errors import CloudIndexError, SyncError
+from cloudindex_provider.s3.event_queue import EventQueue
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import sources
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.events.consumer import EventConsumer
 from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import Limits, SyncSettings
 from tests.support.crashing import CrashingClient, CrashingDatabase, CrashingS3, Switch
-from tests.support.mirror import s3_client
+from tests.support.mirror import s3_client, sqs_client
 
-__all__ = ["Try", "run"]
+__all__ = ["VISIBILITY", "Try", "run"]
 
-# Warm: boto3 reads its descriptions of S3 once, here, and not after every fork.
+VISIBILITY = 1.0  # seconds until a message that a killed consumer had comes again
+
+# Warm: boto3 reads its descriptions once, here, and not after every fork.
 s3_client("http://127.0.0.1:9")
+sqs_client("http://127.0.0.1:9")
 
 
 @dataclass(frozen=True)
 class Try:
-    """What a child needs to know."""
+    """What a child needs to know; with a ``queue_url`` it follows events, else it syncs."""
 
     s3_url: str
     bucket: str
@@ -43,10 +48,19 @@ class Try:
     doubt_grace: float
     lease: float
     die_at: int | None = None  # step
+    queue_url: str = ""
 
 
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _work(ctx: SyncContext, what: Try, switch: Switch) -> None:
+    if not what.queue_url:
+        synchronize(ctx)
+        return
+    queue = EventQueue(CrashingS3(sqs_client(what.s3_url), switch), what.queue_url, VISIBILITY)
+    EventConsumer(queue, [ctx], idle=0.0, first_look=0.02, gather_seconds=0.2).run(30.0)
 
 
 def run(what: Try, answer: Any) -> None:
@@ -74,7 +88,7 @@ def run(what: Try, answer: Any) -> None:
         error = ""
         answer.send("begins")
         try:
-            synchronize(ctx)
+            _work(ctx, what, switch)
         except (SyncError, CloudIndexError) as problem:
             error = f"{type(problem).__name__}: {problem}"
     answer.send((switch.steps, error))

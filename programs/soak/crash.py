@@ -21,7 +21,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ class CrashTest:
         try:
             uploads = mirror.uploads
             kills = self._kill_tries(mirror, tasks, die_at)
-            self._recover(mirror, f"round {self.figures.rounds} ({behaviour}, seed {self.seed}, kills {kills})")
+            self.recover(mirror, f"round {self.figures.rounds} ({behaviour}, seed {self.seed}, kills {kills})")
             redundant = mirror.uploads - uploads - _NEEDED
             self.figures.redundant += redundant
             self.figures.redundant_with_hash += redundant if self.hashes else 0
@@ -133,7 +133,7 @@ class CrashTest:
         )  # fmt: skip
         mirror.sleep = time.sleep  # type: ignore[method-assign]  # what was under way when it was killed needs real time
         mirror.put_many(_FIRST)
-        mirror.run_to_the_end("first")
+        self.first_run(mirror)
         mirror.put_many(3, start=100)
         for number in range(3):
             mirror.put(f"{number:04d}.txt", f"changed document {number}")
@@ -141,12 +141,16 @@ class CrashTest:
         mirror.put_in_parts("0005.txt", b"document number 5")  # another ETag, the same bytes
         return mirror
 
+    def first_run(self, mirror: Mirror) -> None:
+        """What a round begins with, undisturbed."""
+        mirror.run_to_the_end("first")
+
     def _kill_tries(self, mirror: Mirror, tasks: int, die_at: int | None) -> list[str]:
         kills: list[str] = []
         for attempt in (1, 2):
             at_random = die_at is None and self.random.random() < _RANDOM_SHARE
             step = die_at if die_at is not None else self.random.randrange(self.steps.get(tasks, 100))
-            what = self._try(mirror, attempt, tasks, None if at_random else step)
+            what = self.make_try(mirror, attempt, tasks, None if at_random else step)
             killed = self._child(what, self.random.random() * self.duration if at_random else None)
             if killed:
                 kills.append("random" if at_random else f"step {step}")
@@ -159,7 +163,8 @@ class CrashTest:
                 break
         return kills
 
-    def _try(self, mirror: Mirror, attempt: int, tasks: int, die_at: int | None) -> Try:
+    def make_try(self, mirror: Mirror, attempt: int, tasks: int, die_at: int | None) -> Try:
+        """What the child is told."""
         return Try(
             s3_url=self.s3_url,
             bucket=mirror.bucket,
@@ -213,12 +218,13 @@ class CrashTest:
         """How many steps an undisturbed try has."""
         mirror = self._mirror()
         try:
-            self._child(replace(self._try(mirror, 1, tasks, None)), None)
+            self._child(self.make_try(mirror, 1, tasks, None), None)
         finally:
             mirror.close()
         return self.steps[tasks]
 
-    def _recover(self, mirror: Mirror, what: str) -> None:
+    def recover(self, mirror: Mirror, what: str) -> None:
+        """Let the next tries and runs end what was begun, and note what doesn't agree then."""
         began = time.monotonic()
         try:
             mirror.run_to_the_end("crashing")
@@ -229,10 +235,13 @@ class CrashTest:
         self.figures.longest_recovery = max(self.figures.longest_recovery, time.monotonic() - began)
 
 
-def soak(kills: int, seed: int, *, hashes: bool = True) -> Figures:
-    """The whole crash test, with its figures printed."""
+def soak(kills: int, seed: int, *, hashes: bool = True, kind: type[CrashTest] = CrashTest) -> Figures:
+    """The whole crash test, with its figures printed.
+
+    :param kind: of which process
+    """
     began = time.monotonic()
-    with CrashTest(seed, hashes=hashes) as test:
+    with kind(seed, hashes=hashes) as test:
         for tasks in (1, 2):
             test.count_steps(tasks)
         # Every step of a try, evenly, makes about half of the kills.
@@ -242,7 +251,7 @@ def soak(kills: int, seed: int, *, hashes: bool = True) -> Figures:
     for wrong in figures.wrong:
         print(wrong)
     shown = "the list shows contentHash" if hashes else "no contentHash"
-    print(f"{shown}, seed {seed}: {figures.line()}, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{kind.__name__}, {shown}, seed {seed}: {figures.line()}, {time.monotonic() - began:.0f} s", flush=True)
     return figures
 
 

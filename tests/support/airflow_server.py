@@ -99,6 +99,25 @@ class AirflowServer:
         self.stop()
         raise RuntimeError(f"Airflow wasn't healthy after {_START_SECONDS:.0f} s:\n{self.tail()}")
 
+    @property
+    def session(self) -> int:
+        """The process group and session of all its processes."""
+        if self._process is None:
+            raise RuntimeError("Airflow isn't running")
+        return self._process.pid
+
+    def start_component(self, name: str) -> None:
+        """Start one more process of it, such as a ``triggerer`` for one that was killed; ends with the others."""
+        with self.log.open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "airflow", name],
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                process_group=self.session,
+            )
+
     def stop(self) -> None:
         """End every process of it."""
         if self._process is None:

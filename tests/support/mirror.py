@@ -33,7 +33,7 @@ from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.selection import selector
 from cloudindex_provider.sync.settings import Limits, SyncSettings
 
-__all__ = ["DisagreementError", "Mirror", "s3_client"]
+__all__ = ["DisagreementError", "Mirror", "s3_client", "sqs_client"]
 
 _BUCKETS = itertools.count(1)
 _TLS = ssl.create_default_context()  # one for all clients: loading the certificates takes 30 ms, and none is needed
@@ -42,8 +42,17 @@ _REAL_WAIT = 0.08  # seconds; longer than what comes late in these tests
 
 def s3_client(url: str, **config: Any) -> Any:
     """A boto3 client for a test server, without retries of its own."""
+    return _client("s3", url, **config)
+
+
+def sqs_client(url: str) -> Any:
+    """The same for the server's queues."""
+    return _client("sqs", url)
+
+
+def _client(service: str, url: str, **config: Any) -> Any:
     return boto3.client(
-        "s3",
+        service,
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="test",

@@ -128,7 +128,7 @@ def test_what_cannot_be_followed_is_refused_in_a_sentence(
 
 def test_a_queue_that_is_not_there_is_named(world: World, queue: Queue) -> None:
     """At once and with what to do, not after five tries."""
-    with pytest.raises(EventQueueError, match="QueueDoesNotExist|NonExistentQueue") as caught:
+    with pytest.raises(EventQueueError, match=r"QueueDoesNotExist|NonExistentQueue") as caught:
         operator(world, queue, queue_url=queue.url + "-missing").execute({})
     assert (caught.value.retryable, "queue_url" in str(caught.value)) == (False, True)
 
