@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 
-from cloudindex_provider.airflow_compat import RetryingOperator, RetryPolicy, attempt
+from cloudindex_provider.airflow_compat import RetryingOperator, attempt
 from cloudindex_provider.errors import DeletesHeldError, SettingsError, SyncFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
@@ -192,7 +192,7 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator):
         ti = context.get("ti")
         if ti is None:
             return Owner(f"manual|{uuid.uuid4()}", 1)
-        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), ti.try_number)
+        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), attempt(context))
 
 
 def _rows(syncs: object) -> list[Mapping[str, Any]]:
