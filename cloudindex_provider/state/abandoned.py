@@ -1,56 +1,53 @@
-"""Runs of a task that ended before their work was done, because their process died: what they found and didn't settle.
+"""What tasks that follow events have found and not settled, because their process died.
 
-For who follows events: nobody tells of a key a second time, so what was committed and not done is found again here.
+Nobody tells of a key a second time, so what was committed and not done is found again here. By the rows themselves, not
+by which runs have no end: Airflow may start a task's next try while the last one still writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 
-from cloudindex_provider.state.conditions import WORK
+from cloudindex_provider.state.conditions import WORK, KeyClass, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Source
 
-__all__ = ["abandoned_keys", "abandoned_runs", "close_abandoned"]
+__all__ = ["abandoned_keys", "close_abandoned"]
+
+_OF_TASK = "run.source_id = :source AND dag_id = :dag AND substr(task_id, 1, :length) = :prefix"
+# What has failed, the next full run tries again.
+_UNDONE = (
+    f"SELECT object.key FROM object JOIN run ON run.id = object.queued_run WHERE object.source_id = :source AND {WORK}"
+    f" AND status NOT IN ('{Status.FAILED}', '{Status.QUARANTINED}', '{Status.SKIPPED}') AND {_OF_TASK}"
+)
+_UNREMOVED = (
+    "SELECT run_key.key FROM run_key JOIN run ON run.id = run_key.run_id JOIN object ON object.scope_id = :scope"
+    " AND object.key = run_key.key AND object.source_id = :source"
+    f" WHERE outcome IS NULL AND class = '{KeyClass.REMOVED}' AND {_OF_TASK}"
+)
+_REPLACED = "SELECT key FROM superseded WHERE source_id = :source"
 
 
-def abandoned_runs(db: Database, source: Source, *, dag_id: str, task_prefix: str) -> list[int]:
-    """Numbers of the source's runs without an end whose task's name begins so."""
-    statement = sa.text(
-        "SELECT id FROM run WHERE source_id = :source AND dag_id = :dag AND finished_at IS NULL"
-        " AND substr(task_id, 1, :length) = :prefix ORDER BY id"
-    )
+def abandoned_keys(db: Database, source: Source, *, dag_id: str, task_prefix: str) -> list[str]:
+    """The keys that runs of such a task have found, and that are neither indexed nor removed; and those of which a
+    document is still to be deleted, whoever has replaced it. In key order; a living task's are among them."""
+    values = _values(source, dag_id, task_prefix)
     with db.read() as connection:
-        values = {"source": source.id, "dag": dag_id, "prefix": task_prefix, "length": len(task_prefix)}
-        return [int(number) for number in connection.execute(statement, values).scalars()]
+        found = [connection.execute(sa.text(sql), values).scalars() for sql in (_UNDONE, _UNREMOVED, _REPLACED)]
+        return sorted({key for keys in found for key in keys})
 
 
-def abandoned_keys(db: Database, source: Source, runs: Sequence[int]) -> list[str]:
-    """The keys that these runs have found and nobody has settled since, in key order; and those of which a document
-    is still to be deleted, whoever has replaced it."""
-    found: set[str] = set()
-    with db.read() as connection:
-        if runs:
-            replaced = sa.text("SELECT key FROM superseded WHERE source_id = :source")
-            found.update(connection.execute(replaced, {"source": source.id}).scalars())
-        for run in runs:
-            values = {"run": run, "source": source.id}
-            for sql in (
-                f"SELECT key FROM object WHERE source_id = :source AND {WORK} AND queued_run = :run",
-                "SELECT key FROM run_key WHERE run_id = :run AND outcome IS NULL",
-            ):
-                found.update(connection.execute(sa.text(sql), values).scalars())
-    return sorted(found)
-
-
-def close_abandoned(db: Database, runs: Sequence[int]) -> None:
-    """Note their end: a later run answers for their keys."""
+def close_abandoned(db: Database, source: Source, *, dag_id: str, task_prefix: str) -> None:
+    """Note the end of such a task's runs that have none."""
     with db.write() as connection:
-        now = db.now(connection)
-        for run in runs:
-            connection.execute(
-                sa.text("UPDATE run SET finished_at = :now WHERE id = :run AND finished_at IS NULL"),
-                {"now": now, "run": run},
-            )
+        connection.execute(
+            sa.text(f"UPDATE run SET finished_at = :now WHERE finished_at IS NULL AND {_OF_TASK}"),
+            {**_values(source, dag_id, task_prefix), "now": db.now(connection)},
+        )
+
+
+def _values(source: Source, dag_id: str, task_prefix: str) -> dict[str, object]:
+    return {
+        "source": source.id, "scope": source.scope_id, "dag": dag_id, "prefix": task_prefix,
+        "length": len(task_prefix),
+    }  # fmt: skip

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from cloudindex_provider.errors import DeletesHeldError, ProviderError
 from cloudindex_provider.s3.event_queue import Delivery, EventQueue, Hidden
-from cloudindex_provider.state.abandoned import abandoned_keys, abandoned_runs, close_abandoned
+from cloudindex_provider.state.abandoned import abandoned_keys, close_abandoned
 from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.events.batch import RUN_MARK, Batch, begin_batch
@@ -41,6 +41,7 @@ class _Follower:
     look_at: float = 0.0
     waited_since: float = 0.0
     error: ProviderError | None = None  # S3's, when it was last asked about its keys
+    taken_up: set[str] = field(default_factory=set)  # keys of others, which are looked at once
 
 
 @dataclass(slots=True)
@@ -81,6 +82,8 @@ class EventConsumer:
         """
         end = self.clock() + seconds
         last_event = self.clock()
+        for one in self._followers:
+            close_abandoned(one.ctx.db, one.ctx.source, **_of_task(one.ctx))
         self._take_up_abandoned()
         with Hidden(self.queue) as hidden:
             while not self._stopped() and self.clock() < end:
@@ -91,7 +94,9 @@ class EventConsumer:
                 if gathered.counts["messages"] or self.is_open:
                     last_event = self.clock()
                 elif self.clock() - last_event >= self.idle:
-                    return True
+                    self._take_up_abandoned()  # a try that Airflow takes for dead may have written meanwhile
+                    if not self.is_open:
+                        return True
         return False
 
     def _stopped(self) -> bool:
@@ -214,14 +219,18 @@ class EventConsumer:
             log.error("%s %r: %s", row["outcome"], row["key"], row["reason"])
 
     def _take_up_abandoned(self) -> None:
-        """What an earlier consumer has committed and not done, because it was killed or its time was over."""
+        """What another try or an earlier consumer has committed and not done, because it was killed or its time was
+        over. Each key once, so that one which nobody can settle doesn't keep the consumer awake."""
         for number, one in enumerate(self._followers):
-            ctx = one.ctx
-            runs = abandoned_runs(
-                ctx.db, ctx.source, dag_id=ctx.name.dag_id, task_prefix=f"{ctx.name.task_id}{RUN_MARK}"
-            )
-            keys = abandoned_keys(ctx.db, ctx.source, runs)
+            found = abandoned_keys(one.ctx.db, one.ctx.source, **_of_task(one.ctx))
+            ours = {key for batch in one.batches for key in batch.ctx.settings.keys or ()}
+            keys = [key for key in found if key not in ours and key not in one.taken_up]
             if keys:
-                ctx.log.info("%d keys of an earlier consumer aren't done: looking at them again.", len(keys))
-            if all(self._look(number, keys[at : at + MOST_KEYS]) for at in range(0, len(keys), MOST_KEYS)):
-                close_abandoned(ctx.db, runs)
+                one.ctx.log.info("%d keys of an earlier consumer aren't done: looking at them again.", len(keys))
+            for at in range(0, len(keys), MOST_KEYS):
+                if self._look(number, keys[at : at + MOST_KEYS]):
+                    one.taken_up.update(keys[at : at + MOST_KEYS])
+
+
+def _of_task(ctx: SyncContext) -> dict[str, str]:
+    return {"dag_id": ctx.name.dag_id, "task_prefix": f"{ctx.name.task_id}{RUN_MARK}"}

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import TaskDeferred
 
 from cloudindex_provider.errors import EventQueueError, SettingsError, SyncFailedError
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
@@ -46,15 +47,23 @@ class Queue:
 
 
 def operator(world: World, queue: Queue, **more: Any) -> CloudIndexSyncS3EventsOperator:
-    given = {"queue_url": queue.url, "syncs": [{"bucket": world.bucket, "prefix": "documents/"}], "idle_time": 0.5}
+    given = {"queue_url": queue.url, "syncs": [{"bucket": world.bucket, "prefix": "documents/"}]}
+    given |= {"idle_time": 0.5, "deferrable": True}
     return CloudIndexSyncS3EventsOperator(task_id="follow", **{**given, **more})
+
+
+def settle(task: CloudIndexSyncS3EventsOperator) -> dict[str, Any]:
+    """What the task has done when it comes to rest, judged as at its end."""
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute({})
+    return task.execute_complete({}, {"status": "over", "until": 0.0, "so_far": deferred.value.trigger.so_far})
 
 
 def test_objects_are_indexed_by_their_events(world: World, queue: Queue) -> None:
     """Outside a run too, with connections from the environment; keys in every spelling of moto's."""
     keys = ["documents/2026/report a b+é&ü.txt", "documents/b.txt"]
     world.put(*keys, "elsewhere/c.txt")
-    counts = operator(world, queue, max_run_time=4, deferrable=False).execute({})
+    counts = settle(operator(world, queue))
     assert [world.has(key) for key in keys] == [True, True]
     assert queue.left == 0
     assert (counts["indexed"], counts["foreign"], counts["test_messages"]) == (2, 1, 1)
@@ -74,7 +83,7 @@ def test_an_idle_task_waits_in_the_triggerer_and_is_woken(world: World, queue: Q
     thread = threading.Thread(target=later)
     thread.start()
     with DAG("follow", schedule=None) as followed:
-        operator(world, queue, max_run_time=14, deferrable=True, poll_interval=0.5)
+        operator(world, queue, max_run_time=12, poll_interval=0.5)
     ran = run(followed)
     thread.join()
     assert ran.state == "success", ran.log[-6000:]
@@ -84,18 +93,16 @@ def test_an_idle_task_waits_in_the_triggerer_and_is_woken(world: World, queue: Q
     assert queue.left == 0
 
 
-def test_templates_work_in_the_queue_and_the_syncs(world: World, queue: Queue, run: Callable[..., Ran]) -> None:
+def test_templates_work_in_the_queue_and_the_syncs(world: World, queue: Queue) -> None:
     world.put("documents/a.txt")
-    with DAG("follow", schedule=None, params={"queue": queue.url, "bucket": world.bucket}) as followed:
-        CloudIndexSyncS3EventsOperator(
-            task_id="follow",
-            queue_url="{{ params.queue }}",
-            syncs=[{"bucket": "{{ params.bucket }}", "prefix": "documents/"}],
-            max_run_time=4,
-            deferrable=False,
-        )
-    assert run(followed).state == "success"
-    assert world.has("documents/a.txt")
+    syncs = [{"bucket": "{{ params.bucket }}", "prefix": "documents/"}]
+    task = operator(world, queue, queue_url="{{ params.queue }}", syncs=syncs)
+    task.render_template_fields({"params": {"queue": queue.url, "bucket": world.bucket}})
+    assert settle(task)["indexed"] == 1
+
+
+def test_a_task_that_is_not_deferrable_ends_after_its_time(world: World, queue: Queue) -> None:
+    assert operator(world, queue, max_run_time=1, deferrable=False).execute({})["failures"] == []
 
 
 def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue: Queue) -> None:
@@ -103,7 +110,7 @@ def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue
     world.put("documents/bad.txt", body=b"bad")
     world.put("documents/good.txt")
     with pytest.raises(SyncFailedError, match=r"documents/bad\.txt") as caught:
-        operator(world, queue, max_run_time=4, deferrable=False).execute({})
+        settle(operator(world, queue))
     assert caught.value.report["indexed"] == 1
     assert world.has("documents/good.txt")
 
@@ -139,10 +146,8 @@ def test_a_connection_that_is_not_there_is_named(world: World, queue: Queue) -> 
 
 
 def test_no_secret_is_in_what_a_deferral_stores(world: World, queue: Queue) -> None:
-    from airflow.sdk.exceptions import TaskDeferred
-
     with pytest.raises(TaskDeferred) as deferred:
-        operator(world, queue, max_run_time=30, deferrable=True).execute({})
+        operator(world, queue).execute({})
     stored = json.dumps(deferred.value.trigger.serialize())
     assert "access-key-id" not in stored
     assert "must-never-be-seen" not in stored

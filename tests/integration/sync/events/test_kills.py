@@ -64,3 +64,51 @@ def test_a_consumer_that_dies_at_a_step_loses_and_doubles_nothing(followed: Foll
     followed.follow()  # the next consumer
     assert followed.sqs.left == []
     mirror.assert_agreement()
+
+
+def test_what_a_try_writes_after_the_next_has_begun_is_found_by_the_one_after(followed: Followed) -> None:
+    """Airflow starts the next try when the last one's heartbeat is late, and it may still be alive, for a while."""
+    mirror = followed.mirror
+    followed.put("before.txt")
+    followed.follow()
+    key = followed.put("a.txt", "one")
+    head = mirror.reader.head_object
+
+    def head_object(**request: object) -> object:
+        mirror.reader.head_object = head
+        followed.follow("next")  # sees a run without keys
+        return head(**request)
+
+    mirror.reader.head_object = head_object
+    switch = Switch()
+    mirror.client, client = CrashingClient(mirror.client, switch), mirror.client
+    switch.at = 0  # dies before its first request to CloudIndex, when the message is deleted already
+    with pytest.raises(CrashError):
+        followed.follow("first")
+    mirror.client = client
+    assert (followed.sqs.left, mirror.of(key)) == ([], [])
+    mirror.time_passes(200.0)
+    followed.follow()
+    assert len(mirror.of(key)) == 1
+    mirror.assert_agreement()
+
+
+def test_what_another_try_leaves_is_found_before_a_consumer_rests(followed: Followed) -> None:
+    mirror = followed.mirror
+    followed.put("before.txt")
+    followed.follow()
+    key = followed.put("a.txt", "one")
+
+    def on_call(name: str) -> None:
+        """Another try takes the message, commits and dies, when this one has begun already."""
+        followed.sqs.on_call = lambda _: None
+        switch = Switch(0)
+        ctx = mirror.context("first", dag="events", client=CrashingClient(mirror.client, switch))
+        with pytest.raises(CrashError):
+            followed.consumer(syncs=[ctx]).run(30.0)
+        mirror.time_passes(200.0)
+
+    followed.sqs.on_call = on_call
+    followed.follow("second")
+    assert len(mirror.of(key)) == 1
+    mirror.assert_agreement()
