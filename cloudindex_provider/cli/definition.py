@@ -67,12 +67,12 @@ ARG_STUCK_HOURS = _arg(
 ARG_COPY_TO = _arg("--copy-to", help="Copy them into this folder, which is made where it isn't there", metavar="DIR")
 ARG_OVERWRITE = _arg("--overwrite", help="Also over files that were changed there", action="store_true")
 
-ARG_AWS_CONN_ID = _arg(
-    "--aws-conn-id", help="AWS connection (default: aws_default; '' for none)", default="aws_default"
-)
-ARG_CLOUDINDEX_CONN_ID = _arg(
-    "--cloudindex-conn-id", help="CloudIndex connection (default: cloudindex_default)", default="cloudindex_default"
-)
+ARG_AWS_CONN_ID = _arg("--aws-conn-id", help="AWS connection (default: aws_default; '' for none)")
+ARG_CLOUDINDEX_CONN_ID = _arg("--cloudindex-conn-id", help="CloudIndex connection (default: cloudindex_default)")
+ARG_DAG_ID = _arg("-d", "--dag-id", help="Settings as a task of this DAG has them; other options win")
+ARG_TASK_ID = _arg("-t", "--task-id", help="That task, or its group (default: the only sync of the DAG)")
+ARG_CONF = _arg("-c", "--conf", help="JSON object of params that the task's templates ask for (default: the DAG's own)")
+ARG_LOGICAL_DATE = _arg("--logical-date", help="Logical date that the task's templates ask for")
 
 ARG_REQUEST_PAYER = _setting("request_payer", action="store_true", default=None)
 _STATE = (ARG_STATE_CONN_ID, ARG_STATE_URL, ARG_OUTPUT)
@@ -91,17 +91,25 @@ _SYNC = (
     *_CONNECTIONS,
     *_STATE,
 )
-# What else decides what a plan says: which keys it is about, and whether their deletes are held.
-_PLAN = (
-    *_SYNC,
-    ARG_JSON_LINES,
-    _setting("keys", flag="--key", dest="keys", **_REPEATED),
-    _setting("max_request_size"),
-    _setting("on_removed"),
-    _setting("max_delete_documents"),
-    _setting("max_delete_percent"),
-    _setting("max_delete_absolute"),
-)
+# Every setting of a task but ``dry_run``: a test compares them. What isn't written here is one text.
+_FORMS: dict[str, dict[str, Any]] = {
+    "bucket": {"note": "required, unless a DAG is named"},
+    "keys": {"flag": "--key", "dest": "keys", **_REPEATED},
+    "include": _REPEATED,
+    "exclude": _REPEATED,
+    "file_types": {"note": "between commas"},
+    "request_payer": {"action": "store_true", "default": None},
+}
+_SETTINGS = (
+    "bucket", "prefix", "project_id", "sync_id", "keys", "include", "exclude", "file_types", "max_file_size",
+    "max_request_size", "on_removed", "on_mass_delete", "max_delete_documents", "max_delete_percent",
+    "max_delete_absolute", "max_failed_documents", "max_documents_per_run", "max_run_time", "processing_timeout",
+    "stuck_after", "upload_tasks", "upload_order", "listing_ranges", "audit_interval", "request_payer",
+    "wait_for_processing", "plan_hash",
+)  # fmt: skip
+_DAG = (ARG_DAG_ID, ARG_TASK_ID, ARG_CONF, ARG_LOGICAL_DATE)
+_TASK = (*_DAG, *(_setting(name, **_FORMS.get(name, {})) for name in _SETTINGS), *_CONNECTIONS)
+_PLAN = (*_TASK, ARG_JSON_LINES, *_STATE)
 
 
 def _command(name: str, function: str, text: str, args: tuple[Arg, ...], description: str = "") -> ActionCommand:

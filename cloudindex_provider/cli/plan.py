@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
-from cloudindex_provider.cli.common import OK, command, preview
+from cloudindex_provider.cli.common import FINDINGS, OK, command, preview
+from cloudindex_provider.cli.dag_task import fill_from_dag
 from cloudindex_provider.cli.output import Listing
 from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.sync.repair.planning import make_plan
@@ -19,6 +20,7 @@ _COLUMNS = {"action": 6, "class": 7, "size": 14, "key": 0}
 @command
 def plan(args: Namespace) -> int:
     """What a run would do."""
+    fill_from_dag(args)
     listing = Listing(args, _COLUMNS)
     with (
         preview(args) as db,
@@ -26,4 +28,4 @@ def plan(args: Namespace) -> int:
     ):
         summary = make_plan(ctx, lambda item: listing.add(item.as_dict()))
         listing.end(asdict(summary), plan_lines(summary, ctx.settings))
-    return OK
+    return OK if ctx.settings.plan_hash in (None, summary.hash) else FINDINGS

@@ -24,6 +24,8 @@ def plan_lines(summary: PlanSummary, settings: SyncSettings) -> list[str]:
     if settings.keeps_removed and summary.counts["removed"]:
         removed = f"{summary.counts['removed']:,} removed keys"
         lines.append(f"The documents of {removed} are kept, because on_removed is keep.")
+    if settings.plan_hash not in (None, summary.hash):
+        lines.append(f"It isn't the plan {settings.plan_hash}: a run that is bound to that one does nothing.")
     if summary.held:
         lines.append(f"{summary.deletes:,} deletes are held: {summary.held}.")
     return lines
