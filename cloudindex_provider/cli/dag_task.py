@@ -105,11 +105,11 @@ def _load(dag_id: str) -> DAG:
 def _file(dag_id: str, bundle: Any) -> Path:
     """The DAG's file, where Airflow knows it already; else everything in the bundle."""
     from airflow.models import DagModel
-    from sqlalchemy.exc import SQLAlchemyError
 
-    known = None
-    with contextlib.suppress(SQLAlchemyError):  # no metadata database: the files say it all
+    try:
         known = DagModel.get_current(dag_id)
+    except Exception:  # noqa: BLE001 - no metadata database, in whatever way: the files say it all
+        known = None
     file = Path(bundle.path, known.relative_fileloc or "") if known and known.bundle_name == bundle.name else None
     return file if file and file.is_file() else Path(bundle.path)
 
