@@ -289,15 +289,26 @@ def _transport(base_url: str, network: Network, route: Route | None, limits: htt
 
     :raises ConfigurationError: naming the extra or the variable that can't be used
     """
+    if not _leads_somewhere(base_url):
+        raise ConfigurationError("The base URL can't be used.", hint="Check the connection's host.")
     context = network.tls(base_url)
     if route is None:
         return httpx.HTTPTransport(verify=context, limits=limits)
+    if not _leads_somewhere(route.url):
+        raise ConfigurationError(
+            f"{route.named_by} can't be used as a proxy.", hint="Write it like http://user:password@host:port."
+        )
     to_proxy = network.tls(route.url, to_proxy=True) if route.url.startswith("https:") else None
+    return httpx.HTTPTransport(verify=context, limits=limits, proxy=httpx.Proxy(route.url, ssl_context=to_proxy))
+
+
+def _leads_somewhere(url: str) -> bool:
+    """Whether httpx, its IDNA library and Python's sockets can make a host of it; those raise on the way only."""
     try:
-        return httpx.HTTPTransport(verify=context, limits=limits, proxy=httpx.Proxy(route.url, ssl_context=to_proxy))
-    except (httpx.InvalidURL, ValueError):  # its text repeats the URL
-        problem = f"{route.named_by} can't be used as a proxy."
-    raise ConfigurationError(problem, hint="Write it like http://user:password@host:port.")
+        parts = httpx.URL(url)
+        return bool(parts.host and parts.raw_host.decode("ascii").encode("idna"))
+    except (httpx.InvalidURL, UnicodeError):  # whose texts repeat the URL
+        return False
 
 
 class _TooLargeError(httpx.StreamError):

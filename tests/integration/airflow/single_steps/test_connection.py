@@ -246,6 +246,25 @@ def test_the_test_button_never_raises_for_the_way(connect, monkeypatch, says):
         assert secret not in message + str(caught.value)
 
 
+ODD_HOSTS = [
+    "https://a..b", f"https://{'a' * 300}.invalid", "https://.invalid", "https://ü..invalid", "https://xn--a.invalid",
+    "https://xn--ü.invalid", "https://999.1.1.1", "https://a\u2024b.invalid", "https://☃.invalid",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+@pytest.mark.parametrize("place", ["host", "proxy"])
+def test_a_host_that_no_socket_takes_is_refused_at_once(connect, host, place):
+    """Empty or long labels, broken punycode, addresses that are none: before a request, by the connection's name."""
+    connect(**({"host": host} if place == "host" else {"host": "https://api.invalid", "proxy": host}))
+    good, message = CloudIndexHook().test_connection()
+    assert not good
+    assert "onnection 'cloudindex_default'" in message
+    assert ("base URL" if place == "host" else "the extra proxy") in message
+    with pytest.raises(errors.ConfigurationError):
+        CloudIndexHook().get_conn()
+
+
 def test_the_test_button_names_a_dead_proxy_and_not_cloudindex(connect):
     """The connection is right, but for its proxy."""
     connect(host="http://api.test/public/v1", proxy=f"http://u:{PROXY_PASSWORD}@127.0.0.1:9")
