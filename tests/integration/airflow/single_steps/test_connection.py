@@ -177,7 +177,7 @@ def test_a_key_that_no_header_can_hold_is_refused(connect, key):
     connect(password=key)
     good, message = CloudIndexHook().test_connection()
     assert not good
-    assert "onnection 'cloudindex_default'" in message
+    assert "his connection" in message
     assert "API key" in message
     assert key not in message
 
@@ -237,7 +237,7 @@ def test_the_test_button_never_raises_for_the_way(connect, monkeypatch, says):
     good, message = CloudIndexHook().test_connection()
     assert not good
     assert says in message
-    assert message.count("onnection 'cloudindex_default'") == 1
+    assert message.count("his connection") == 1
     assert "\n" not in message
     with pytest.raises(errors.ConfigurationError) as caught:
         CloudIndexHook().get_conn()
@@ -259,7 +259,7 @@ def test_a_host_that_no_socket_takes_is_refused_at_once(connect, host, place):
     connect(**({"host": host} if place == "host" else {"host": "https://api.invalid", "proxy": host}))
     good, message = CloudIndexHook().test_connection()
     assert not good
-    assert "onnection 'cloudindex_default'" in message
+    assert "his connection" in message
     assert ("base URL" if place == "host" else "the extra proxy") in message
     with pytest.raises(errors.ConfigurationError):
         CloudIndexHook().get_conn()
@@ -305,7 +305,7 @@ def test_a_connection_that_is_not_defined_fails_at_once():
     assert not caught.value.retryable
     assert CloudIndexHook("nowhere").test_connection() == (
         False,
-        "Connection 'nowhere' is not defined; add it with the type CloudIndex.",
+        "This connection is not defined; add it with the type CloudIndex.",
     )
 
 
