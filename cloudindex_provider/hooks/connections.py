@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
+from cloudindex_provider.errors import SettingsError, SourceUnavailableError
+
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-__all__ = ["ConnectionType", "Unusable", "afind_connection", "find_connection"]
+__all__ = ["ConnectionType", "Unusable", "afind_connection", "check_aws_connection", "find_connection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,24 @@ async def afind_connection(conn_id: str, kind: ConnectionType) -> Connection | U
         return _unread(conn_id, "whoever had it when the task deferred")
     except (AirflowException, PermissionError) as error:
         return _refused(conn_id, error)
+
+
+def check_aws_connection(aws_conn_id: str | None) -> None:
+    """Stop where the connection can't be had: the amazon hooks would go on with whatever credentials the machine has.
+
+    :raises SettingsError: it isn't defined, or is of another type
+    :raises SourceUnavailableError: it can't be read for now
+    """
+    found = find_connection(aws_conn_id, _AWS) if aws_conn_id else None
+    if not isinstance(found, Unusable):
+        return
+    if found.may_pass:
+        raise SourceUnavailableError(found.message, code="ConnectionUnread", details={"setup": True}, hint=found.hint)
+    hint = f"{found.hint} Or give aws_conn_id=None for boto3's own credentials, such as a role of the machine."
+    raise SettingsError(found.message, field="aws_conn_id", hint=hint)
+
+
+_AWS = ConnectionType("aws", "Amazon Web Services")
 
 
 def _of_type(connection: Connection, conn_id: str, kind: ConnectionType) -> Connection | Unusable:

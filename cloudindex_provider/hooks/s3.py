@@ -15,13 +15,8 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cloudindex_provider.errors import (
-    AccessDeniedError,
-    S3IntegrationError,
-    SettingsError,
-    SourceUnavailableError,
-)
-from cloudindex_provider.hooks.connections import ConnectionType, Unusable, find_connection
+from cloudindex_provider.errors import AccessDeniedError, S3IntegrationError, SettingsError
+from cloudindex_provider.hooks.connections import check_aws_connection
 from cloudindex_provider.s3.error_mapping import redacted, s3_errors
 
 __all__ = ["named_s3_errors", "s3_client"]
@@ -30,7 +25,6 @@ __all__ = ["named_s3_errors", "s3_client"]
 # drops packets is known after 10 seconds, not after botocore's 60; and S3Source is the one that tries again.
 _DEFAULTS = Config(max_pool_connections=50, connect_timeout=10, retries={"total_max_attempts": 1})
 
-_TYPE = ConnectionType("aws", "Amazon Web Services")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -59,23 +53,8 @@ class _LazyClient:
         return getattr(self._made, name)
 
 
-def _check_connection(aws_conn_id: str | None) -> None:
-    """Stop where the connection can't be had: S3Hook would go on with whatever credentials the machine has.
-
-    :raises SettingsError: it isn't defined, or is of another type
-    :raises SourceUnavailableError: it can't be read for now
-    """
-    found = find_connection(aws_conn_id, _TYPE) if aws_conn_id else None
-    if not isinstance(found, Unusable):
-        return
-    if found.may_pass:
-        raise SourceUnavailableError(found.message, code="ConnectionUnread", details={"setup": True}, hint=found.hint)
-    hint = f"{found.hint} Or give aws_conn_id=None for boto3's own credentials, such as a role of the machine."
-    raise SettingsError(found.message, field="aws_conn_id", hint=hint)
-
-
 def _make_client(aws_conn_id: str | None, bucket: str) -> Any:
-    _check_connection(aws_conn_id)
+    check_aws_connection(aws_conn_id)
     try:
         with s3_errors("the login", bucket):
             try:

@@ -13,12 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from cloudindex_provider.errors import SettingsError, StateError
+from cloudindex_provider.errors import SettingsError, StateError, StateUnavailableError
+from cloudindex_provider.hooks.connections import ConnectionType, Unusable, find_connection
 from cloudindex_provider.hooks.one_machine import refuse_several_machines, warn_of_passing_disk
 from cloudindex_provider.state.db.database import Database, has_state
 
@@ -91,12 +91,14 @@ def _check_absolute(field: str, path: Path) -> Path:
 
 
 def _postgres(conn_id: str) -> URL:
-    connection = BaseHook.get_connection(conn_id)
-    if connection.conn_type not in ("postgres", "postgresql"):
+    connection = find_connection(conn_id, _POSTGRES)
+    if isinstance(connection, Unusable):
+        if connection.may_pass:
+            raise StateUnavailableError(connection.message, hint=connection.hint)
         raise SettingsError(
-            f"connection {conn_id!r} is of type {connection.conn_type!r}; the state needs a Postgres connection.",
+            connection.message,
             field="state_conn_id",
-            hint="Use a connection of type postgres, or leave it out for SQLite on one machine.",
+            hint=f"{connection.hint} Or leave state_conn_id out, for SQLite on one machine.",
         )
     query = {name: str(value) for name, value in connection.extra_dejson.items() if name in _LIBPQ_OPTIONS}
     return URL.create(
@@ -110,6 +112,7 @@ def _postgres(conn_id: str) -> URL:
     )
 
 
+_POSTGRES = ConnectionType("postgres", "Postgres")
 _LIBPQ_OPTIONS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options"}
 
 

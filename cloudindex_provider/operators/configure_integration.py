@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudindex_provider.errors import ConfigurationError
+from cloudindex_provider.hooks.connections import check_aws_connection
 from cloudindex_provider.hooks.rendered import required_mapping, text
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 
@@ -79,6 +80,7 @@ class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
         from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook  # boto3 costs a DAG file half a second
 
         conn_id, region_name = text("aws_conn_id", self.aws_conn_id), text("region_name", self.region_name)
+        check_aws_connection(conn_id)
         aws = AwsBaseHook(aws_conn_id=conn_id, client_type="s3", region_name=region_name)
         session = aws.get_session()
         if session.get_credentials() is None:

@@ -17,6 +17,7 @@ from airflow.sdk import TaskGroup, TriggerRule, XComArg
 
 from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.errors import DeletesHeldError
+from cloudindex_provider.hooks.connections import check_aws_connection
 from cloudindex_provider.hooks.s3 import named_s3_errors
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
@@ -79,6 +80,7 @@ class _DocumentsSensor(RetryingOperator, S3KeySensor):
     def poke(self, context: Context) -> Any:
         bucket, prefix = str(self.bucket_name), str(self.bucket_key).removesuffix("*")
         SyncSettings(project_id="unused", bucket=bucket, prefix=prefix).validate()
+        check_aws_connection(self.aws_conn_id)
         with named_s3_errors(self.aws_conn_id), s3_errors("ListObjectsV2", bucket):
             return super().poke(context)
 

@@ -84,6 +84,22 @@ def cloudindex_unreachable(world, nowhere, denied):
     world.connect_cloudindex(host=f"{nowhere}/public/v1")
 
 
+def undefined_cloudindex(world, nowhere, denied):
+    return {"cloudindex_conn_id": "nowhere"}
+
+
+def undefined_aws(world, nowhere, denied):
+    return {"aws_conn_id": "nowhere"}
+
+
+def another_type(world, nowhere, denied):
+    return {"aws_conn_id": "cloudindex_default"}
+
+
+def dead_proxy(world, nowhere, denied):
+    world.connect_cloudindex(extra={"project_id": world.ci.project_id, "proxy": nowhere})
+
+
 CLOUDINDEX, AWS = "connection 'cloudindex_default'", "AWS connection 'aws_default'"
 CASES = [
     (wrong_key, AuthenticationError, CLOUDINDEX, "Put a valid key into the connection's password", False),
@@ -97,6 +113,16 @@ CASES = [
     (endpoint_no_url, SettingsError, AWS, "endpoint_url (http://host:port)", False),
     (s3_unreachable, SourceUnavailableError, AWS, "Check the endpoint", True),
     (cloudindex_unreachable, ConnectError, CLOUDINDEX, "Check the connection's host", True),
+    (
+        undefined_cloudindex,
+        ConfigurationError,
+        "connection 'nowhere' is not defined",
+        "with the type CloudIndex",
+        False,
+    ),
+    (undefined_aws, SettingsError, "connection 'nowhere' is not defined", "with the type Amazon Web Services", False),
+    (another_type, SettingsError, "is of type 'cloudindex', not 'aws'", "or name another connection", False),
+    (dead_proxy, ConnectError, CLOUDINDEX, "Look at the proxy", True),
 ]
 
 
@@ -139,9 +165,12 @@ def test_a_mistake_is_one_sentence_with_connection_and_remedy_and_deletes_nothin
 
 @pytest.mark.parametrize(
     ("mistake", "sensor"),
-    [(wrong_key, False), (missing_bucket, True), (denied_bucket, True), (denied_bucket, False), (prefix_as_url, True)],
+    [
+        (wrong_key, False), (missing_bucket, True), (denied_bucket, True), (denied_bucket, False),
+        (prefix_as_url, True), (undefined_aws, False), (undefined_aws, True),
+    ],
     ids=lambda value: getattr(value, "__name__", "with_sensor" if value else "without_sensor"),
-)
+)  # fmt: skip
 def test_in_a_run_it_fails_at_the_first_try_and_the_report_says_which_task(
     run, world_with_a_past, nowhere, denied, mistake, sensor
 ):

@@ -8,7 +8,6 @@ import logging
 import pytest
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowNotFoundException
 
 from cloudindex_provider.errors import SettingsError, StateError
 from cloudindex_provider.hooks.state import open_state, resolve_state_url
@@ -89,8 +88,9 @@ def test_a_connection_of_another_type_is_refused_by_name(postgres):
 
 
 def test_a_connection_that_is_not_there_is_named(postgres):
-    with pytest.raises(AirflowNotFoundException, match="no_such"):
+    with pytest.raises(SettingsError, match="'no_such' is not defined") as caught:
         resolve_state_url(state_conn_id="no_such")
+    assert caught.value.field == "state_conn_id"
 
 
 @pytest.mark.parametrize(

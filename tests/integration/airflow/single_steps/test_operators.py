@@ -45,6 +45,15 @@ def test_an_integration_gets_the_aws_credentials_and_gives_none_back(service, mo
     assert "aws-secret-example" not in caplog.text
 
 
+def test_an_aws_connection_that_is_not_defined_leads_to_no_other_credentials(service, monkeypatch):
+    """CloudIndex isn't given those that the machine happens to have."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHEMACHINE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-the-machine")
+    with pytest.raises(errors.SettingsError, match="connection 'nowhere' is not defined"):
+        configure(aws_conn_id="nowhere").execute({})
+    assert service.requests == []
+
+
 def test_temporary_aws_credentials_are_refused_before_anything_is_sent(service, monkeypatch):
     aws(monkeypatch, aws_session_token="aws-token-example")
     with pytest.raises(errors.ConfigurationError, match="temporary credentials"):
