@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -34,7 +35,8 @@ DAG_ID, TASK_ID, BUCKET = "cloudindex_s3_events", "follow_events", "followed-buc
 _SHIPPED = Path(__file__).parents[2] / "dags" / f"{DAG_ID}.py"
 _PATIENCE = 240.0  # seconds until something must have happened
 _COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-_TASKS = ("task runner", "LocalExecutor", "task supervisor")  # in the titles of a worker's processes
+# The title of the process that runs a task; those of LocalExecutor's own pool, which it doesn't replace, are others.
+_TASK = re.compile(r"airflow worker -- [0-9a-f]{8}-")
 
 
 class EventsInAirflow:
@@ -141,7 +143,7 @@ class EventsInAirflow:
 
     def kill_worker(self) -> int:
         """kill -9 of every process that runs the task; gives how many."""
-        return self._kill([pid for pid, title in self._processes() if any(word in title for word in _TASKS)])
+        return self._kill([pid for pid, title in self._processes() if _TASK.match(title)])
 
     def kill_triggerer(self) -> int:
         """kill -9 of the triggerer, and another one in its place, as a service manager does."""
