@@ -77,9 +77,9 @@ class CloudIndexSettings:
             "max_file_size": extras.count("max_file_size"),
             "max_request_size": extras.count("max_request_size"),
             "max_concurrency": extras.count("max_concurrency"),
-            "network": _network(extras),
+            "network": (network := _network(extras)),
         }
-        _name_unused(connection, extras)
+        _warn(connection, extras, network)
         return cls(base_url, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each value was checked by its reader above
 
 
@@ -332,16 +332,21 @@ def _network(extras: Extras) -> Network:
     return Network(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # each value was checked by its reader
 
 
-_unused_named: set[tuple[str, ...]] = set()
+_told: set[tuple[str, str]] = set()
 
 
-def _name_unused(connection: Connection, extras: Extras) -> None:
-    """Say once in each process what of a connection means nothing: a mistyped extra looks as if it were obeyed."""
+def _warn(connection: Connection, extras: Extras, network: Network) -> None:
+    """Say what is odd about a connection: a mistyped extra looks as if it were obeyed."""
     names = [f"extra {name}" for name in extras.unknown(EXTRAS)] + ["login"] * bool(connection.login)
-    once = (connection.conn_id, *names)
-    if names and once not in _unused_named:
-        _unused_named.add(once)
-        log.warning(
-            "Connection %r: its %s mean nothing here; the extras are %s.",
-            connection.conn_id, ", ".join(names), ", ".join(EXTRAS),
-        )  # fmt: skip
+    if names:
+        known = ", ".join(EXTRAS)
+        _tell_once(connection.conn_id, f"its {', '.join(names)} mean nothing here; the extras are {known}.")
+    if network.verify is False:
+        _tell_once(connection.conn_id, "its extra verify is false, so whoever answers is taken for CloudIndex.")
+
+
+def _tell_once(conn_id: str, what: str) -> None:
+    """Once in each process."""
+    if (conn_id, what) not in _told:
+        _told.add((conn_id, what))
+        log.warning("Connection %r: %s", conn_id, what)

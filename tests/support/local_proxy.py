@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 __all__ = ["LocalProxy", "LocalSocks"]
 
-_PAGE = b"<html><title>Proxy says no</title></html>"
+_PAGE = b"<html><title>Proxy says no to %b</title></html>"  # as careless ones do: with all that it was asked
 
 
 class LocalProxy:
@@ -69,10 +69,9 @@ class LocalProxy:
         if status == -1:
             self._stopped.wait(5)
         elif status:
-            client.sendall(
-                b"HTTP/1.1 %d No\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % (status, len(_PAGE))
-            )
-            client.sendall(_PAGE)
+            page = _PAGE % b" ".join(head.split())
+            start = b"HTTP/1.1 %d No\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % (status, len(page))
+            client.sendall(start + page)
         elif status is None:
             self._lead(client, lines[0], head)
 

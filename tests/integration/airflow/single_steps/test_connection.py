@@ -152,14 +152,15 @@ def test_what_may_be_a_secret_is_named_by_its_form(extra, says):
 
 def test_what_means_nothing_is_named_once(connect, caplog):
     """Names only: a mistyped extra, a proxy as requests writes it, a login."""
-    cloudindex._unused_named.clear()
-    connect(verify_ssl=False, proxies={"https": PROXY_PASSWORD}, timeout=1, login="somebody")
+    cloudindex._told.clear()
+    connect(verify_ssl=False, proxies={"https": PROXY_PASSWORD}, timeout=1, login="somebody", verify="false")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert CloudIndexHook().settings
-    (record,) = [record for record in caplog.records if record.name == cloudindex.__name__]
-    assert "its extra proxies, extra timeout, extra verify_ssl, login mean nothing" in record.getMessage()
-    assert "project_id" in record.getMessage()
+    unused, unchecked = [record.getMessage() for record in caplog.records if record.name == cloudindex.__name__]
+    assert "its extra proxies, extra timeout, extra verify_ssl, login mean nothing" in unused
+    assert "project_id" in unused
+    assert "verify is false" in unchecked
     assert PROXY_PASSWORD not in caplog.text
     assert "somebody" not in caplog.text
 
