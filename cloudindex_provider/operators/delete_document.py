@@ -64,13 +64,19 @@ class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator):
         self.ignore_missing = ignore_missing
         self.deferrable = deferrable
 
-    def execute(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, list[str]]:
+    def execute(self, context: Context) -> dict[str, list[str]]:
         """Delete one after the other.
 
-        :param event: of the trigger, where a deferred task goes on
         :raises NotFoundError: the project is not there; or a document isn't, and ``ignore_missing`` is false
         :raises RateLimitedError: the limit is used up for longer than a worker should wait
         """
+        return self._delete(context)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, list[str]]:
+        """Where a deferred task goes on: with what is left."""
+        return self._delete(context)
+
+    def _delete(self, context: Context) -> dict[str, list[str]]:
         ids = document_ids(self.document_ids)
         ignored = flag("ignore_missing", self.ignore_missing)
         hook = self._hook(self.project_id)
@@ -103,7 +109,7 @@ class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator):
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         if deferrable and seconds is not None:
             wait = timedelta(seconds=max(seconds, _SHORTEST_DEFERRAL))
-            self.defer(trigger=TimeDeltaTrigger(wait), method_name="execute", timeout=wait + _MARGIN)
+            self.defer(trigger=TimeDeltaTrigger(wait), method_name="execute_complete", timeout=wait + _MARGIN)
 
 
 class _Deleting:

@@ -239,6 +239,45 @@ def test_deferrable_waits_for_the_limit_without_using_up_a_retry(service, state_
     assert asked_for(service) == ["b", "c"]
 
 
+def test_a_deferred_delete_goes_on_to_its_end(run_dag, service, monkeypatch):
+    """In Airflow's own task runner: no retry is there to be used up, and none is needed."""
+    ids = [service.add(f"d{number}") for number in range(6)]
+    answer = service.answer
+
+    def refused_once(*request):
+        if len(service.requests) == 3:
+            service.prepare(429, {"error": "slow"}, headers={"Retry-After": "6"})  # more than is waited in place
+        return answer(*request)
+
+    monkeypatch.setattr(service, "answer", refused_once)
+    with DAG("deferred", schedule=None) as dag:
+        CloudIndexDeleteDocumentOperator(
+            task_id="delete", document_ids=ids, ignore_missing=False, deferrable=True, retries=0
+        )
+    assert run_dag(dag) == {("delete", -1): ("success", 1)}
+    assert asked_for(service) == ["d0", "d1", "d2", "d3", "d3", "d4", "d5"]
+
+
+def test_a_step_that_is_stopped_begins_no_further_delete(service, try_number, monkeypatch):
+    """Its next try does the rest."""
+    for name in "abc":
+        service.add(name)
+    step = CloudIndexDeleteDocumentOperator(task_id="t", document_ids=list("abc"))
+    step.on_kill()  # before it has begun
+    answer = service._documents
+
+    def stop(*request):
+        step.on_kill()
+        return answer(*request)
+
+    monkeypatch.setattr(service, "_documents", stop)
+    with pytest.raises(errors.StoppedError):
+        step.execute(try_number(1))
+    monkeypatch.setattr(service, "_documents", answer)
+    assert list(service.documents) == ["b", "c"]
+    assert delete(list("abc"), try_number(2), ignore_missing=False)["deleted"] == list("abc")
+
+
 # With and without a state
 
 

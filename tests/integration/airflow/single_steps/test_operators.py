@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG
@@ -15,7 +18,9 @@ from cloudindex_provider.operators.cloudindex import (
     CloudIndexQueryOperator,
     CloudIndexUploadDocumentsOperator,
 )
+from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.retry import CloudIndexRetryPolicy
+from cloudindex_provider.sensors.cloudindex import CloudIndexProcessingSensor
 
 pytestmark = pytest.mark.usefixtures("airflow_home", "connect")
 
@@ -24,6 +29,24 @@ def configure(**more):
     return CloudIndexConfigureIntegrationOperator(
         task_id="t", settings={"bucket": "b"}, region_name="eu-west-1", **more
     )
+
+
+@pytest.mark.parametrize("settings", ['{"bucket": "b"}', "{'bucket': 'b'}"])
+def test_settings_may_be_the_text_of_an_object(service, monkeypatch, settings):
+    """As a template renders one."""
+    aws(monkeypatch)
+    task = CloudIndexConfigureIntegrationOperator(task_id="t", settings=settings, region_name="None")
+    assert task.execute({})["status"] == "active"
+    assert json.loads(service.requests[0][2])["settings"] == {"bucket": "b"}
+
+
+@pytest.mark.parametrize("settings", [None, "", "None", "b", ["b"]])
+def test_settings_that_are_none_are_refused_before_anything_is_sent(service, monkeypatch, settings):
+    """No integration is made of nothing."""
+    aws(monkeypatch)
+    with pytest.raises(errors.ConfigurationError, match="settings is"):
+        CloudIndexConfigureIntegrationOperator(task_id="t", settings=settings).execute({})
+    assert service.requests == []
 
 
 def aws(monkeypatch, **more):
@@ -91,3 +114,37 @@ def test_every_template_field_is_an_argument_that_init_only_assigns(operator, ar
         assert hasattr(task, name)
     for name, value in arguments.items():
         assert getattr(task, name) is value
+
+
+STEPS = [*(operator for operator, _ in OPERATORS), CloudIndexProcessingSensor]
+README = Path(__file__).parents[4] / "README.md"
+
+
+def own_arguments(step):
+    """Those of the class itself; the connection and Airflow's are all steps'."""
+    shared = set(inspect.signature(CloudIndexStepOperator.__init__).parameters)
+    airflows = {"multiple_outputs", "poke_interval", "timeout"}
+    return set(inspect.signature(step.__init__).parameters) - shared - airflows
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_signature_docstring_template_fields_and_readme_say_the_same(step):
+    """A new argument is in all four places, and says itself whether it may be a template."""
+    said = dict(re.findall(r":param (\w+):(.*?)(?=:param|\Z)", inspect.getdoc(step), re.DOTALL))
+    mine = own_arguments(step)
+    assert mine <= set(said)
+    templated = {name for name, text in said.items() if "(templated)" in " ".join(text.split())}
+    assert templated & mine == set(step.template_fields) & mine
+    row = next(line for line in README.read_text().splitlines() if line.startswith(f"| `{step.__name__}` |"))
+    assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == mine
+    assert mine - set(step.template_fields) <= {"deferrable"}  # as README says
+
+
+def test_without_a_state_a_step_that_only_asks_makes_none(service, monkeypatch, state_path):
+    """Questions, looks and integrations keep to what they are told themselves."""
+    aws(monkeypatch)
+    service.add("a")
+    CloudIndexQueryOperator(task_id="q", query="why?").execute({})
+    CloudIndexProcessingSensor(task_id="s", document_ids="a").poke({})
+    configure().execute({})
+    assert not state_path.parent.exists()
