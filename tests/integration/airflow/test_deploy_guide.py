@@ -220,6 +220,7 @@ def test_the_lines_for_containers_run_the_same_sql() -> None:
 
 def test_the_install_works_in_a_new_virtualenv(tmp_path: Path) -> None:
     """Beside the constraints of this Airflow, with pip, from an index that has the wheel and what is installed here."""
+    pytest.importorskip("pip")
     wheels = tmp_path / "wheels"
     build("wheel", ROOT, wheels)
     constraints = tmp_path / "constraints.txt"
@@ -354,6 +355,7 @@ def test_the_yaml_is_what_compose_the_chart_and_kubernetes_take() -> None:
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "text"], ids=str)
 def test_pip_understands_the_requirements(block: Block, tmp_path: Path) -> None:
     """Each line, by pip's own reader of such files; a constraints file is one of Airflow's."""
+    pytest.importorskip("pip")
     from pip._internal.network.session import PipSession
     from pip._internal.req.req_file import parse_requirements
 
