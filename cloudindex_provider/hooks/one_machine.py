@@ -74,7 +74,7 @@ def _container() -> str | None:
 def _executor() -> str | None:
     names = _executors(conf.get("core", "executor", fallback="LocalExecutor"))
     strange = next((name for name in names if name not in _ONE_MACHINE), None)
-    return None if strange is None else f"{strange or 'an executor without a name'} isn't known to do so"
+    return None if strange is None else f"{strange or 'an executor without a name'} may run them on several"
 
 
 def _executors(configured: str) -> list[str]:
