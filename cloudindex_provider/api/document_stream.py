@@ -20,7 +20,7 @@ __all__ = ["DocumentStream", "Page", "check_beginning", "next_page"]
 Event = tuple[str, Any]
 Params = Mapping[str, str | int]
 
-BEGINNING = 1 << 20  # bytes, within which a list shows its first document
+BEGINNING = 1 << 18  # bytes, within which a list shows its first document
 
 _LISTS = ("documents", "data", "items")
 _CURSORS = ("nextCursor", "next_cursor", "cursor")

@@ -107,7 +107,7 @@ def redirect_error(call: Call, answer: Answer, base_url: str) -> ApiError:
     """A redirect that is not followed; only the target's origin is named, for its query may hold anything."""
     here = urlsplit(base_url)
     origin = _origin(answer.headers.get("location", ""))
-    if origin is None:
+    if origin in (None, _origin(base_url)):
         hint = "Check the connection's host and path."
     elif here.scheme == "http" and origin.startswith(f"https://{here.hostname}"):
         hint = "Use https in the connection's host."

@@ -129,7 +129,7 @@ def test_a_check_accepts_an_empty_project(scripted, empty):
         (httpx.Response(200, json="ok"), "no list of documents"),
         (httpx.Response(200, json=[1, 2]), "something else than documents"),
         (httpx.Response(200, json=[{"login": "octocat", "url": "x"}]), "something else than documents"),
-        (httpx.Response(200, stream=Body(b"[", *[b'{"a": "b"},' * 1000] * 100)), "hold no document"),
+        (httpx.Response(200, stream=Body(b"[", *[b'{"a": "b"},' * 1000] * 25)), "hold no document"),
     ],
 )
 def test_a_check_knows_what_is_not_the_api(scripted, answer, says):
@@ -139,12 +139,20 @@ def test_a_check_knows_what_is_not_the_api(scripted, answer, says):
         client.check()
 
 
-@pytest.mark.parametrize("location", ["/login", "https://login.test/", "/public/v1/projects/p1/documents/"])
-def test_a_check_takes_a_redirect_for_none(scripted, location):
+@pytest.mark.parametrize(
+    ("location", "hint"),
+    [
+        ("/login", "Check the connection's host and path."),
+        ("https://api.test/public/v1/projects/p1/documents/", "Check the connection's host and path."),
+        ("https://login.test/?from=x", "If https://login.test is the CloudIndex API, use it as the connection's host."),
+    ],
+)
+def test_a_check_takes_a_redirect_for_none(scripted, location, hint):
     """An upload isn't redirected, so what a GET would find there proves nothing."""
     client, script = scripted(httpx.Response(302, headers={"Location": location}), [])
-    with pytest.raises(BadRequestError, match="a redirect"):
+    with pytest.raises(BadRequestError, match="a redirect") as caught:
         client.check()
+    assert caught.value.hint == hint
     assert len(script.requests) == 1
 
 
