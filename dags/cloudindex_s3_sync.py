@@ -42,7 +42,7 @@ of `indexed, failed, quarantined, deferred, gone, elsewhere`. The run is red whe
 `report` task names what. `deferred` keys are left to the next run. `held` removals are more than the limits allow:
 look at the bucket, then raise `max_delete_documents` for one run, or leave things as they are.
 
-The sensor only waits for a first document. It skips after a minute, and detection runs after a skip too, because an
+The sensor only waits for a first document. After a minute it ends green, and detection runs all the same, because an
 emptied prefix must not hide removals.
 """
 
@@ -55,7 +55,7 @@ with DAG(
     default_args={"owner": "data"},
     params={
         "bucket": Param(None, type=["null", "string"], minLength=3, description="S3 bucket, its name alone"),
-        "prefix": Param("documents/", type="string", description="Only keys that start with this"),
+        "prefix": Param("documents/", type="string", minLength=1, description="Only keys that start with this"),
         "file_types": Param([], type="array", items={"type": "string"}, description="Extensions; empty: all supported"),
     },
     tags=["cloudindex", "s3"],

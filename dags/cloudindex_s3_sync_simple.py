@@ -35,7 +35,7 @@ with DAG(
     max_active_runs=1,
     params={
         "bucket": Param(None, type=["null", "string"], minLength=3, description="S3 bucket, its name alone"),
-        "prefix": Param("documents/", type="string", description="Only keys that start with this"),
+        "prefix": Param("documents/", type="string", minLength=1, description="Only keys that start with this"),
     },
     tags=["cloudindex", "s3"],
     doc_md=DOC,

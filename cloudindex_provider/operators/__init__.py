@@ -2,6 +2,7 @@
 
     base                   the arguments of a sync and its session: what every operator of a sync shares
     cloudindex_sync        the five steps of a sync, for the task group
+    steps                  how the other steps of a group ended
     cloudindex             single steps, by the path that DAGs import; a module each:
     upload_documents       uploads files of the worker's disk
     earlier_uploads        which files an earlier try has uploaded

@@ -12,6 +12,9 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseOperator, XComArg
+from jinja2.nativetypes import NativeEnvironment
+
 from cloudindex_provider.airflow_compat import RetryingOperator, attempt
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
@@ -20,24 +23,61 @@ from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync import arguments
+from cloudindex_provider.sync.arguments import NOT_GIVEN, NotGiven
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.settings import DEFAULT_LIMITS, SETTINGS, SyncSettings
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.sdk import Context, RetryPolicy
 
-__all__ = ["BaseS3ToCloudIndexOperator"]
+__all__ = [
+    "BaseS3ToCloudIndexOperator",
+    "Duration",
+    "Flag",
+    "LiteralText",
+    "Number",
+    "Text",
+    "Texts",
+    "Whole",
+]
+
+# What a DAG's author may give for a setting: a value, a template of it, or another task's output.
+Text = str | XComArg
+Texts = str | Sequence[str] | XComArg
+Whole = int | str | XComArg
+Number = float | str | XComArg
+Flag = bool | str | XComArg
+Duration = float | timedelta | str | XComArg
 
 
 def _closing_state(*, state_url: str | None, state_conn_id: str | None) -> AbstractContextManager[Database]:
     return closing(open_state(state_url=state_url, state_conn_id=state_conn_id))
 
 
-class BaseS3ToCloudIndexOperator(RetryingOperator):
-    """Arguments of a sync. All but ``state_conn_id`` and ``state_url`` may be templates.
+class LiteralText(BaseOperator):
+    """A task whose text without a template stays as it is: natively rendered, the prefix 2024 would be a number."""
+
+    def render_template(
+        self,
+        content: Any,
+        context: Context,
+        jinja_env: jinja2.Environment | None = None,
+        seen_oids: set[int] | None = None,
+    ) -> Any:
+        """As Airflow does, where there is something to render."""
+        if isinstance(content, str) and isinstance(jinja_env, NativeEnvironment):
+            starts = (jinja_env.variable_start_string, jinja_env.block_start_string, jinja_env.comment_start_string)
+            if not any(start in content for start in starts):
+                return content
+        return super().render_template(content, context, jinja_env, seen_oids)
+
+
+class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
+    """Arguments of a sync. All but ``state_conn_id`` and ``state_url`` may be templates or outputs of other tasks.
 
     :param bucket: the S3 bucket's name
-    :param prefix: only keys that start with it
+    :param prefix: only keys that start with it; default: the whole bucket
     :param project_id: the CloudIndex project; default: the CloudIndex connection's
     :param aws_conn_id: the AWS connection; ``None`` uses boto3's own credentials
     :param cloudindex_conn_id: the CloudIndex connection
@@ -80,38 +120,38 @@ class BaseS3ToCloudIndexOperator(RetryingOperator):
     def __init__(
         self,
         *,
-        bucket: str,
-        prefix: str = "",
-        project_id: str | None = None,
-        aws_conn_id: str | None = "aws_default",
-        cloudindex_conn_id: str = CloudIndexHook.default_conn_name,
+        bucket: Text,
+        prefix: Text | NotGiven = NOT_GIVEN,
+        project_id: Text | None = None,
+        aws_conn_id: Text | None = "aws_default",
+        cloudindex_conn_id: Text = CloudIndexHook.default_conn_name,
         state_conn_id: str | None = None,
         state_url: str | None = None,
-        sync_id: str = "",
-        keys: arguments.StringList = None,
-        include: arguments.StringList = None,
-        exclude: arguments.StringList = None,
-        file_types: arguments.StringList = None,
-        max_file_size: int | str | None = None,
-        max_request_size: int | str | None = None,
-        on_removed: str = "delete",
-        on_mass_delete: str = "fail",
-        max_delete_documents: int | str = DEFAULT_LIMITS.max_delete_documents,
-        max_delete_percent: float | str = DEFAULT_LIMITS.max_delete_percent,
-        max_delete_absolute: int | str = DEFAULT_LIMITS.max_delete_absolute,
-        max_failed_documents: int | str = DEFAULT_LIMITS.max_failed_documents,
-        wait_for_processing: bool | str = True,
-        processing_timeout: float | timedelta | str = DEFAULT_LIMITS.processing_timeout,
-        stuck_after: float | timedelta | str | None = DEFAULT_LIMITS.stuck_after,
-        max_run_time: float | timedelta | str | None = DEFAULT_LIMITS.max_run_time,
-        max_documents_per_run: int | str | None = None,
-        upload_tasks: int | str = DEFAULT_LIMITS.upload_tasks,
-        upload_order: str = "key",
-        listing_ranges: int | str = DEFAULT_LIMITS.listing_ranges,
-        audit_interval: float | timedelta | str | None = None,
-        request_payer: bool | str = False,
-        dry_run: bool | str = False,
-        plan_hash: str | None = None,
+        sync_id: Text = "",
+        keys: Texts | NotGiven = NOT_GIVEN,
+        include: Texts | None = None,
+        exclude: Texts | None = None,
+        file_types: Texts | None = None,
+        max_file_size: Whole | None = None,
+        max_request_size: Whole | None = None,
+        on_removed: Text = "delete",
+        on_mass_delete: Text = "fail",
+        max_delete_documents: Whole = DEFAULT_LIMITS.max_delete_documents,
+        max_delete_percent: Number = DEFAULT_LIMITS.max_delete_percent,
+        max_delete_absolute: Whole = DEFAULT_LIMITS.max_delete_absolute,
+        max_failed_documents: Whole = DEFAULT_LIMITS.max_failed_documents,
+        wait_for_processing: Flag = True,
+        processing_timeout: Duration = DEFAULT_LIMITS.processing_timeout,
+        stuck_after: Duration | None = DEFAULT_LIMITS.stuck_after,
+        max_run_time: Duration | None = DEFAULT_LIMITS.max_run_time,
+        max_documents_per_run: Whole | None = None,
+        upload_tasks: Whole = DEFAULT_LIMITS.upload_tasks,
+        upload_order: Text = "key",
+        listing_ranges: Whole = DEFAULT_LIMITS.listing_ranges,
+        audit_interval: Duration | None = None,
+        request_payer: Flag = False,
+        dry_run: Flag = False,
+        plan_hash: Text | None = None,
         run_scope: str | None = None,
         retries: int | None = 5,
         retry_delay: timedelta | float = timedelta(seconds=60),
@@ -168,8 +208,8 @@ class BaseS3ToCloudIndexOperator(RetryingOperator):
     @contextmanager
     def _session(self, context: Context | Mapping[str, Any]) -> Iterator[SyncContext]:
         """Everything connected, for one step; closed, counted and its errors named at the end."""
-        project_id = None if arguments.is_unset(self.project_id) else self.project_id
-        hook = CloudIndexHook(self.cloudindex_conn_id, project_id=project_id)
+        conn_id = arguments.text("cloudindex_conn_id", self.cloudindex_conn_id)
+        hook = CloudIndexHook(conn_id, project_id=arguments.optional(arguments.text, "project_id", self.project_id))
         settings = self._settings(hook)
         self._stop = threading.Event()
         with (
@@ -178,7 +218,7 @@ class BaseS3ToCloudIndexOperator(RetryingOperator):
                 settings,
                 db,
                 hook=hook,
-                aws_conn_id=self.aws_conn_id,
+                aws_conn_id=None if self.aws_conn_id is None else arguments.text("aws_conn_id", self.aws_conn_id),
                 name=self._run_name(context),
                 owner=self._owner(context),
                 stop=self._stop,
@@ -208,7 +248,9 @@ class BaseS3ToCloudIndexOperator(RetryingOperator):
         if ti is None:
             return RunName("", f"manual__{uuid.uuid4()}", self.task_id)
         scope = self.run_scope or self.task_id
-        if ti.map_index is not None and ti.map_index >= 0 and self.run_scope is None:
+        # A group's mapped uploads are one run; of a mapped group, each instance is.
+        one_each = self.run_scope is None or self.get_closest_mapped_task_group() is not None
+        if one_each and ti.map_index is not None and ti.map_index >= 0:
             scope = f"{scope}[{ti.map_index}]"
         return RunName(ti.dag_id, ti.run_id, scope)
 

@@ -7,15 +7,18 @@ next is in the state.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferralTimeout
 
-from cloudindex_provider.errors import SyncFailedError
+from cloudindex_provider.errors import ConfigurationError, SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
+from cloudindex_provider.operators.steps import Steps, steps_before
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.polling import POLL_INTERVAL, QUICK_LOOKS, Poller
 from cloudindex_provider.sync.remove import remove
@@ -23,11 +26,12 @@ from cloudindex_provider.sync.report.messages import log_detection, log_report
 from cloudindex_provider.sync.report.progress import log_backlog
 from cloudindex_provider.sync.report.report import dry_report, judge, make_report
 from cloudindex_provider.sync.run import find_work, record_requests
-from cloudindex_provider.sync.upload.loop import upload, upload_task_count
+from cloudindex_provider.sync.upload.loop import upload, upload_side_by_side, upload_task_count
 from cloudindex_provider.sync.wait import Progress, poll
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    import jinja2
+    from airflow.sdk import Context, XComArg
 
 __all__ = [
     "CloudIndexDeleteRemovedOperator",
@@ -67,39 +71,79 @@ class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):
     """Uploads from the backlog until it is empty; mapped, every instance takes what is free. Returns its counts.
 
     :param worker: the number of the instance
+    :param workers: what the detection returned: the task uploads as many times side by side, in threads. For where it
+        can't be mapped, which is in a mapped task group
     """
 
-    def __init__(self, *, worker: int = 0, **kwargs: Any) -> None:
+    template_fields = (*BaseS3ToCloudIndexOperator.template_fields, "workers")
+
+    def __init__(self, *, worker: int = 0, workers: Sequence[int] | XComArg | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.worker = worker
+        self.workers = workers
 
     def execute(self, context: Context) -> dict[str, int]:
+        loops = 1 if self.workers is None else len(cast(Sequence[int], self.workers))
+        if not loops:
+            raise AirflowSkipException("There is nothing to upload.")
         with self._session(context) as ctx, record_requests(ctx):
-            done = upload(ctx)
-        if done.requests or done.failed:
-            counts = (done.documents, done.requests, done.failed)
-            self.log.info("Uploaded %d documents in %d requests; %d failed.", *counts)
+            done = [upload(ctx)] if loops == 1 else upload_side_by_side(ctx, loops)
+        documents, requests = sum(one.documents for one in done), sum(one.requests for one in done)
+        failed = sum(one.failed for one in done)
+        if requests or failed:
+            self.log.info("Uploaded %d documents in %d requests; %d failed.", documents, requests, failed)
         else:
             self.log.info("Nothing was left to upload: the other upload tasks have taken it.")
-        return {"documents": done.documents, "requests": done.requests, "failed": done.failed}
+        return {"documents": documents, "requests": requests, "failed": failed}
 
 
-class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
+class _SkippedWithDetection(BaseS3ToCloudIndexOperator):
+    """A step that Airflow may run after a detection that was skipped: it looks for itself, and is skipped too.
+
+    Airflow's rules can't see to it. They count another task's output among the settings as one more task before this
+    one, and a report runs after everything.
+    """
+
+    _not_rendered: Exception | None = None
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """As Airflow does; an error is raised later, because templates of a skipped sync may have nothing to read."""
+        try:
+            super().render_template_fields(context, jinja_env)
+        except Exception as error:  # noqa: BLE001 - raised by _steps
+            self._not_rendered = error
+
+    def _steps(self, context: Context) -> Steps:
+        """The steps before this one.
+
+        :raises AirflowSkipException: when the whole sync was skipped
+        """
+        steps = steps_before(self, context)
+        if steps.skipped:
+            raise AirflowSkipException("The sync was skipped with what comes before it.")
+        if self._not_rendered is not None:
+            raise self._not_rendered
+        return steps
+
+
+class CloudIndexWaitForSyncOperator(_SkippedWithDetection):
     """Waits until CloudIndex has processed what was uploaded, or ``processing_timeout`` is over.
 
     Looks a few times by itself, because most documents take seconds; then gives its slot back between looks. No key,
     id or state goes to the triggerer: the trigger is Airflow's own clock.
 
     :param poll_interval: seconds between two looks, growing to 120
-    :param deferrable: free the worker slot between looks
+    :param deferrable: wait in the triggerer between looks, without a worker slot. Default: Airflow's
+        ``[operators] default_deferrable``
     """
 
-    def __init__(self, *, poll_interval: float = POLL_INTERVAL, deferrable: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, poll_interval: float = POLL_INTERVAL, deferrable: bool | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.poll_interval = poll_interval
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> dict[str, int]:
+        self._steps(context)
         if self.is_dry_run:
             raise AirflowSkipException("A dry run uploads nothing, so there is nothing to wait for.")
         return self._wait(context, quick_looks=QUICK_LOOKS, indexed=0, failed=0)
@@ -108,7 +152,23 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
         self, context: Context, event: Any = None, *, indexed: int = 0, failed: int = 0
     ) -> dict[str, int]:
         """Look again after a trigger; everything that counts is in the state."""
+        if self._not_rendered is not None:
+            raise self._not_rendered
         return self._wait(context, quick_looks=0, indexed=indexed, failed=failed)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """As Airflow does; a trigger that nobody has fired is an error that says who should have.
+
+        :raises ConfigurationError: the time is over that the trigger was given
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout as error:
+            raise ConfigurationError(
+                "No triggerer has woken this task, which has given its slot back to wait for CloudIndex.",
+                hint="Run `airflow triggerer` and look at its log, or set deferrable=False to wait in the worker."
+                " What was uploaded is there; the next run looks at it.",
+            ) from error
 
     def _wait(self, context: Context, *, quick_looks: int, indexed: int, failed: int) -> dict[str, int]:
         with self._session(context) as ctx, record_requests(ctx):
@@ -126,6 +186,7 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
                         trigger=TimeDeltaTrigger(timedelta(seconds=pause.seconds)),
                         method_name="execute_complete",
                         kwargs={"indexed": indexed, "failed": failed},
+                        timeout=timedelta(seconds=poller.trigger_timeout(pause, waited=seen.waited)),
                     )
                 ctx.sleep(pause.seconds)
         self._log_end(ctx, seen, indexed, failed)
@@ -133,7 +194,10 @@ class CloudIndexWaitForSyncOperator(BaseS3ToCloudIndexOperator):
 
     def _poller(self, ctx: SyncContext, quick_looks: int) -> Poller:
         timeout = ctx.settings.limits.processing_timeout if ctx.settings.wait_for_processing else 0.0
-        return Poller(self.poll_interval, timeout=timeout, deferrable=self.deferrable, quick_looks=quick_looks)
+        deferrable = self.deferrable
+        if deferrable is None:
+            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        return Poller(self.poll_interval, timeout=timeout, deferrable=deferrable, quick_looks=quick_looks)
 
     def _log_end(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
         self.log.info("CloudIndex has processed %d documents; %d failed.", indexed + failed, failed)
@@ -166,46 +230,41 @@ class CloudIndexDeleteRemovedOperator(BaseS3ToCloudIndexOperator):
         return counts
 
 
-class CloudIndexSyncReportOperator(BaseS3ToCloudIndexOperator):
-    """Accounts for the run and fails it when a step or too many documents failed. Returns the report."""
+class CloudIndexSyncReportOperator(_SkippedWithDetection):
+    """Accounts for the run and fails it when a step or too many documents failed. Returns the report.
+
+    It runs whatever became of the steps before it, and judges those of its own task group. It is skipped when they all
+    were.
+    """
 
     def __init__(self, *, retries: int | None = 2, **kwargs: Any) -> None:
         super().__init__(retries=retries, **kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        states = self._upstream_states(context)
-        failed = [name for name, state in states.items() if state == "failed"]
-        failed = failed or [name for name, state in states.items() if state == "upstream_failed"]
+        steps = self._steps(context)
         if self.is_dry_run:
-            if failed:
-                raise _failed_steps(failed, None)
+            if steps.failed or not steps.detected:
+                raise _incomplete(steps, None)
             raise AirflowSkipException("A dry run's report is in the log of its detect_changes task.")
-        if not any(state == "success" and _is_detection(name) for name, state in states.items()):
-            raise _failed_steps(failed, None)
+        if not steps.detected:
+            raise _incomplete(steps, None)
         with self._session(context) as ctx:
             report = make_report(ctx)
         log_report(self.log, ctx.settings, report)
-        if failed:
-            raise _failed_steps(failed, report.as_dict())
+        if steps.failed:
+            raise _incomplete(steps, report.as_dict())
         judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
         return report.as_dict()
 
-    def _upstream_states(self, context: Context) -> dict[str, str | None]:
-        """The states of all tasks before this one, by name, mapped ones as ``task[2]``."""
-        ti, names = context["ti"], self.get_flat_relative_ids(upstream=True)
-        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=sorted(names)).get(ti.run_id, {})
-        return {
-            name if name in names else "{}[{}]".format(*name.rsplit("_", 1)): states[name] for name in sorted(states)
-        }
 
-
-def _is_detection(name: str) -> bool:
-    return name.rpartition(".")[2] == "detect_changes"
-
-
-def _failed_steps(failed: list[str], report: dict[str, Any] | None) -> SyncFailedError:
+def _incomplete(steps: Steps, report: dict[str, Any] | None) -> SyncFailedError:
+    if steps.blocked and not steps.failed:
+        return SyncFailedError(
+            "The sync didn't run, because a task before it failed.",
+            hint="The log of that task says why. Nothing was done, and the next run makes up for it.",
+        )
     return SyncFailedError(
-        f"The sync isn't complete, because of {', '.join(failed) or 'a detection that did not run'}.",
+        f"The sync isn't complete, because of {', '.join(steps.failed) or 'a detection that did not run'}.",
         report=report,
         hint="The log there says why. What was done is kept, and the next run goes on from there.",
     )

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import timedelta
+from enum import Enum
 from typing import Any, TypeVar
 
 from cloudindex_provider.errors import SettingsError
 
 __all__ = [
     "DEFAULT_FILE_TYPES",
-    "StringList",
+    "NOT_GIVEN",
+    "NotGiven",
     "file_types",
     "flag",
     "is_unset",
@@ -25,10 +27,33 @@ __all__ = [
     "seconds",
     "string",
     "strings",
+    "text",
     "whole",
 ]
 
-StringList = str | Sequence[str] | None
+
+class NotGiven(Enum):
+    """The type of ``NOT_GIVEN``: an argument that nobody has given, which one that turned out empty isn't.
+
+    A class of its own, because a template or another task's output can give every other value, ``None`` too.
+    """
+
+    NOT_GIVEN = "not given"
+
+    def __bool__(self) -> bool:
+        return False  # Airflow renders nothing that is false
+
+    def __str__(self) -> str:
+        return self.value
+
+    __repr__ = __str__
+
+    def serialize(self) -> None:
+        """For Airflow's copy of the DAG, where nobody must take it for a value."""
+
+
+NOT_GIVEN = NotGiven.NOT_GIVEN
+
 
 T = TypeVar("T")
 
@@ -56,26 +81,60 @@ def plain(field: str, value: Any) -> Any:
     return value
 
 
-def string(field: str, value: Any) -> Any:
-    """Text; nothing at all is the empty text."""
-    return value or ""
+def string(field: str, value: Any) -> str:
+    """Text; what says nothing is the empty text.
 
-
-def prefix(field: str, value: Any) -> Any:
-    """A prefix as it is: nothing given is ``""``, but a template without a value isn't the whole bucket.
-
-    :raises SettingsError: for ``None`` and the text that a template of it renders to
+    :raises SettingsError: for everything else
     """
-    if value is None or value == "None":
+    return "" if is_unset(value) else text(field, value)
+
+
+def text(field: str, value: Any) -> str:
+    """Text as it is.
+
+    :raises SettingsError: for everything else, also what a template of text becomes when it is rendered natively
+    """
+    if isinstance(value, str):
+        return value
+    raise SettingsError(
+        f"{field} is {_shown(value)}, not text.",
+        field=field,
+        hint="Rendered natively, a template makes a number of 2024; with | tojson it stays text."
+        if isinstance(value, int | float)
+        else "Look at the template or the task that it comes from.",
+    )
+
+
+def prefix(field: str, value: Any) -> str:
+    """A prefix as it is. Where nobody has given one it is ``""``, the whole bucket.
+
+    :raises SettingsError: for one that was given and says nothing, so that a template or a task without a value never
+        mirrors the whole bucket; and for what isn't text
+    """
+    if value is NOT_GIVEN:
+        return ""
+    if (nothing := _nothing(value)) is not None:
         raise SettingsError(
-            f"{field} is a template that rendered to None, and without a prefix the whole bucket would be synced.",
+            f"{field} is {nothing}, and without a prefix the whole bucket would be synced.",
             field=field,
-            hint='Let it give the prefix; write "" for the whole bucket. A prefix None is "None/".',
+            hint=f'Let it give the prefix, or leave {field} out for the whole bucket. A prefix None is "None/".',
         )
-    return value
+    return text(field, value)
 
 
-def strings(field: str, value: StringList) -> tuple[str, ...]:
+def _nothing(value: Any) -> str | None:
+    """How a given value that says nothing is told; ``None`` for one that says something."""
+    if isinstance(value, str):
+        return {"": "empty", "None": "a template that rendered to None"}.get(value)
+    return "None" if value is None else None
+
+
+def _shown(value: Any) -> str:
+    """A value that is wrong, with its type: templates and XCom show texts and numbers alike."""
+    return f"{value!r:.200} ({type(value).__name__})"
+
+
+def strings(field: str, value: Any) -> tuple[str, ...]:
     """A list, a JSON list, or text with one item a line or between commas."""
     if is_unset(value):
         return ()
@@ -87,26 +146,29 @@ def strings(field: str, value: StringList) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.replace("\n", ",").split(",") if item.strip())
 
 
-def file_types(value: StringList) -> tuple[str, ...]:
+def file_types(value: Any) -> tuple[str, ...]:
     """Extensions in lower case; none given: all that CloudIndex documents."""
     return tuple(item.lower().lstrip(".") for item in strings("file_types", value)) or DEFAULT_FILE_TYPES
 
 
-def keys(value: StringList) -> tuple[str, ...] | None:
-    """Whole keys, ``None`` for the whole prefix. Text is a list or one key, because keys may hold commas and newlines.
+def keys(value: Any) -> tuple[str, ...] | None:
+    """Whole keys; ``None``, which is the whole prefix, where nobody has given any.
 
-    :raises SettingsError: also for the text ``None``: a template without a value must not sync the whole prefix
+    Text is a list or one key, because keys may hold commas and newlines.
+
+    :raises SettingsError: for what isn't text or a list of text, and for what was given and says nothing: a template or
+        a task without a value must not sync the whole prefix
     """
-    if value is None or value == "":
+    if value is NOT_GIVEN:
         return None
-    if not isinstance(value, str):
-        return _texts("keys", value)
-    if value == "None":
+    if (nothing := _nothing(value)) is not None:
         raise SettingsError(
-            "keys is a template that rendered to None.",
+            f"keys is {nothing}, and without keys the whole prefix would be synced.",
             field="keys",
             hint='Let it give a list, [] for no key; or leave keys out for the whole prefix. A key None is ["None"].',
         )
+    if not isinstance(value, str):
+        return _texts("keys", value)
     return _texts("keys", _parsed_list("keys", value)) if _is_list(value.strip()) else (value,)
 
 
@@ -127,13 +189,13 @@ def _parsed_list(field: str, text: str) -> list[Any]:
 
 
 def _texts(field: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, dict | bytes) or not hasattr(value, "__iter__"):
-        raise SettingsError(f"{field} is {value!r}, not a list.", field=field, hint='Write ["a", "b"].')
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+        raise SettingsError(f"{field} is {_shown(value)}, not a list.", field=field, hint='Write ["a", "b"].')
     items = tuple(value)
     for item in items:
         if not isinstance(item, str) or not item:
-            raise SettingsError(f"{field} holds {item!r}, not a text.", field=field, hint='Write ["a", "b"].')
-    return items
+            raise SettingsError(f"{field} holds {_shown(item)}, not a text.", field=field, hint='Write ["a", "b"].')
+    return tuple(sorted(items)) if isinstance(value, Set) else items
 
 
 def flag(field: str, value: Any) -> bool:

@@ -30,6 +30,8 @@ LONGEST_EVENT_LOOK = 30.0  # seconds that the pause between such looks grows to
 MAX_POLL_INTERVAL = 120.0  # seconds that an interval grows to
 _GROWTH = 0.5  # of the time waited so far: a look comes late by at most half of what the processing took
 QUICK_LOOKS = 3  # before the first deferral, after 1, 2 and 3 seconds, because most documents take seconds
+TRIGGER_MARGIN = 300.0  # seconds that a trigger may come late, where the triggerer is busy or starts anew
+LONGEST_TRIGGER = 86400.0  # seconds that a triggerer may be missing before the task says so
 SHORTEST_TRIGGER = 5.0  # seconds; Airflow 3.3 can fail a task whose trigger fires sooner (apache/airflow#67287)
 
 
@@ -82,6 +84,10 @@ class Poller:
             return Pause(min(float(look), left))
         seconds = min(self._grown(waited), left)
         return Pause(max(seconds, SHORTEST_TRIGGER), defer=True) if self.deferrable else Pause(seconds)
+
+    def trigger_timeout(self, pause: Pause, *, waited: float) -> float:
+        """Seconds after which a pause that has given the slot back is no pause any more: nobody will end it."""
+        return max(pause.seconds, min(self.timeout - waited, LONGEST_TRIGGER)) + TRIGGER_MARGIN
 
     def _grown(self, waited: float) -> float:
         return min(max(self.interval, waited * _GROWTH), max(self.interval, self.longest))

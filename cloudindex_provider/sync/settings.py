@@ -197,9 +197,12 @@ DEFAULT_LIMITS = Limits()
 class SyncSettings:
     """One sync: its source, its selection and its limits."""
 
-    project_id: str = field(metadata=_declare("the CloudIndex project", plain, default=_THE_CONNECTIONS))
-    bucket: str = field(metadata=_declare("the S3 bucket's name", plain))
-    prefix: str = field(default="", metadata=_declare("only keys that start with it", arguments.prefix))
+    project_id: str = field(metadata=_declare("the CloudIndex project", arguments.text, default=_THE_CONNECTIONS))
+    bucket: str = field(metadata=_declare("the S3 bucket's name", arguments.text))
+    prefix: str = field(
+        default="",
+        metadata=_declare("only keys that start with it", arguments.prefix, default="the whole bucket"),
+    )
     sync_id: str = field(default="", metadata=_declare("tells two syncs of one prefix apart", string))
     selection: Selection = field(default_factory=Selection)
     limits: Limits = field(default_factory=Limits)
@@ -332,7 +335,8 @@ def _check_declared(part: Selection | Limits | SyncSettings) -> None:
 
 
 def _check_bucket(bucket: Any) -> None:
-    if not isinstance(bucket, str) or not (_BUCKET.match(bucket) or _ARN.match(bucket)):
+    # S3 takes no capitals since 2018: "None" is a template without a value.
+    if not isinstance(bucket, str) or bucket == "None" or not (_BUCKET.match(bucket) or _ARN.match(bucket)):
         raise SettingsError(
             f"{bucket!r} is no bucket name.", field="bucket", hint="Give the name alone, without s3:// or a path."
         )

@@ -1,17 +1,22 @@
-"""A setting is declared once; signature, template fields, docstring and README's table say the same of it."""
+"""A setting is declared once; signatures, template fields, docstrings and README's tables say the same of it.
+
+Of the operators and of the task group alike.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.sync.arguments import NOT_GIVEN
 from cloudindex_provider.sync.settings import SETTINGS, SyncSettings, build_settings, default_text, description
+from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -28,16 +33,30 @@ SIGNATURE = {
 }
 
 
-def documented() -> dict[str, str]:
-    """name -> text of each ``:param`` of the operator's docstring."""
-    text = inspect.getdoc(BaseS3ToCloudIndexOperator) or ""
+GROUP = {
+    name: argument.default
+    for name, argument in inspect.signature(s3_to_cloudindex).parameters.items()
+    if argument.kind is argument.KEYWORD_ONLY
+}
+# The group's arguments that no operator of a sync has, or that it gives to some of its tasks alone.
+GROUPS_OWN = {
+    "group_id", "wait_for_documents", "sensor_timeout", "sensor_poke_interval", "pool", "poll_interval", "deferrable",
+    "inlets", "outlets", "on_execute_callback", "on_failure_callback", "on_success_callback", "on_retry_callback",
+    "on_skipped_callback",
+}  # fmt: skip
+
+
+def documented(of: Callable[..., Any] = BaseS3ToCloudIndexOperator) -> dict[str, str]:
+    """name -> text of each ``:param`` of a docstring."""
+    text = inspect.getdoc(of) or ""
     found = re.findall(r"^:param (\w+): (.*(?:\n    .*)*)", text, re.MULTILINE)
     return {name: " ".join(words.split()) for name, words in found}
 
 
-def readme_table() -> dict[str, str]:
-    """name -> default of each row of README's table of settings, which may be about several."""
-    section = README.read_text(encoding="utf-8").partition("### All settings\n")[2].partition("\n`s3_to_cloudindex`")[0]
+def readme_table(title: str = "All settings") -> dict[str, str]:
+    """name -> default of each row of a section's table in README, which may be about several."""
+    section = re.split(r"\n###? ", README.read_text(encoding="utf-8").partition(f"\n### {title}\n")[2])[0]
+    section = section.partition("\n\nAirflow's configuration")[0]
     found: dict[str, str] = {}
     for row in re.findall(r"^\| (`.*) \|$", section, re.MULTILINE):
         first, *_, last = re.split(r" ?(?<!\\)\| ?", row)
@@ -47,12 +66,16 @@ def readme_table() -> dict[str, str]:
     return found
 
 
+OTHERS = CONNECTIONS | STATE | AIRFLOWS
+
 PLACES: Mapping[str, tuple[Collection[str], set[str]]] = {
     # where -> (what stands there, what of it is no setting)
-    "the signature of BaseS3ToCloudIndexOperator": (SIGNATURE, CONNECTIONS | STATE | AIRFLOWS | INTERNAL),
+    "the signature of BaseS3ToCloudIndexOperator": (SIGNATURE, OTHERS | INTERNAL),
     "its template_fields": (BaseS3ToCloudIndexOperator.template_fields, CONNECTIONS),
     "its docstring": (documented(), CONNECTIONS | STATE),
-    "README's table of settings": (readme_table(), CONNECTIONS | STATE | AIRFLOWS | {"pool"}),
+    "README's table of settings": (readme_table(), OTHERS),
+    "the signature of s3_to_cloudindex": (GROUP, OTHERS | GROUPS_OWN),
+    "the docstring of s3_to_cloudindex": (documented(s3_to_cloudindex), OTHERS | GROUPS_OWN | {"task_arguments"}),
 }
 
 
@@ -79,9 +102,10 @@ def test_a_setting_that_is_missing_or_undeclared_is_named_with_its_place(place: 
     assert f"prefix is in {place}, but not declared in sync/settings.py" in disagreements(SETTINGS.keys() - {"prefix"})
 
 
-def test_the_docstring_says_the_declared_text() -> None:
+@pytest.mark.parametrize("of", [BaseS3ToCloudIndexOperator, s3_to_cloudindex])
+def test_the_docstrings_say_the_declared_text(of: Callable[..., Any]) -> None:
     """The meaning is written once; the docstring is a copy for people and editors that read the source."""
-    texts = documented()
+    texts = documented(of)
     assert {name: texts[name] for name in SETTINGS} == {name: description(name) for name in SETTINGS}
 
 
@@ -100,6 +124,31 @@ def test_the_readme_says_the_declared_defaults() -> None:
     """The last column of its table."""
     told = readme_table()
     assert {name: told[name] for name in SETTINGS} == {name: default_text(name) for name in SETTINGS}
+
+
+def test_the_group_has_no_default_of_its_own_for_what_is_its_tasks() -> None:
+    """So that ``default_args`` reach the tasks: what nobody gives isn't passed on."""
+    given = {name for name, default in GROUP.items() if default is not NOT_GIVEN}
+    assert given == {"group_id", "wait_for_documents"}
+
+
+def test_the_group_and_the_operator_say_the_same_of_connections_and_state() -> None:
+    """Those are no settings, and have the same meaning in both."""
+    here, there = documented(), documented(s3_to_cloudindex)
+    assert {name: there[name] for name in CONNECTIONS | STATE} == {name: here[name] for name in CONNECTIONS | STATE}
+
+
+def test_readmes_table_of_the_group_says_its_arguments_with_their_defaults() -> None:
+    """Those that the group itself has, in the words of its docstring for their defaults."""
+    told, texts = readme_table("The group's own arguments"), documented(s3_to_cloudindex)
+    assert told.keys() == GROUPS_OWN
+    assert (told.pop("group_id"), told.pop("wait_for_documents")) == (
+        GROUP["group_id"],
+        str(GROUP["wait_for_documents"]),
+    )
+    for name, default in told.items():
+        said = re.search(r"; default: (.*)$", texts[name].replace("`", ""))
+        assert default.removesuffix(" s") in (said.group(1) if said else "none"), name
 
 
 def test_every_setting_is_kept_under_its_own_name() -> None:

@@ -37,7 +37,7 @@ OTHER_MEANINGS = {
     ("state/db/driver.py", "_compiled.maxsize"): "statements remembered",
     ("state/tally.py", "EXAMPLES"): "keys shown",
     ("sync/settings.py", "Limits.max_delete_percent.default"): "per cent",
-    ("transfers/s3_to_cloudindex.py", "s3_to_cloudindex.sensor_poke_interval"): "seconds",
+    ("transfers/documents_sensor.py", "SENSOR_POKE_INTERVAL"): "seconds",
 }
 LITERAL = "get_provider_info.py"  # may import nothing; the test below compares it
 SEPARATE = "local"  # the embedded server shares nothing with what it tests

@@ -95,12 +95,12 @@ def test_after_the_loss_of_the_state_the_group_adopts_and_uploads_nothing(run, w
     assert "is an empty file, which a state never is" in caplog.text
 
 
-def test_an_emptied_prefix_skips_the_sensor_and_its_removals_are_seen_and_held(run, world, shipped):
+def test_an_emptied_prefix_ends_the_sensor_green_and_its_removals_are_seen_and_held(run, world, shipped):
     world.put(*keys(4))
     world.sync()
     world.remove(*keys(4))
     ran = run(shipped("cloudindex_s3_sync"), bucket=world.bucket)
-    assert ran.states("wait_for_documents") == ["skipped"]
+    assert ran.states("wait_for_documents") == ["success"]
     assert ran.states("detect_changes") == ["success"]
     assert (ran.state, ran.states("delete_removed"), ran.states("report")) == ("failed", ["failed"], ["failed"])
     assert "S3 lists nothing" in ran.log
@@ -110,7 +110,7 @@ def test_an_emptied_prefix_skips_the_sensor_and_its_removals_are_seen_and_held(r
 
 def test_an_empty_bucket_is_a_green_run_that_warns_of_the_prefix(run, world, shipped):
     ran = run(shipped("cloudindex_s3_sync"), bucket=world.bucket)
-    assert (ran.state, ran.states("wait_for_documents")) == ("success", ["skipped"])
+    assert (ran.state, ran.states("wait_for_documents")) == ("success", ["success"])
     assert ran.states("report") == ["success"]
     assert f"S3 lists nothing under s3://{world.bucket}/documents/" in ran.log
 
@@ -210,7 +210,7 @@ def test_waiting_defers_on_the_clock_and_takes_what_was_processed_meanwhile(run,
     monkeypatch.setattr(cloudindex_sync, "QUICK_LOOKS", 0)
     world.ci.settings.processing_delay = 6.0  # longer than a slow machine takes to come to its second look
     world.put(*keys(3))
-    ran = run(group(world, poll_interval=0.5))
+    ran = run(group(world, poll_interval=0.5, deferrable=True))
     assert (ran.state, ran.value("report")["indexed"]) == ("success", 3)
     assert ran.log.count("3 documents are still processing; looking again in") >= 2
 

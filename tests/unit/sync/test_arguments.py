@@ -9,6 +9,7 @@ import pytest
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.sync import arguments
+from cloudindex_provider.sync.arguments import NOT_GIVEN
 from cloudindex_provider.sync.settings import DEFAULT_FILE_TYPES
 
 
@@ -58,10 +59,16 @@ def test_file_types_are_lower_case_without_dots_and_none_means_all_documented_on
 @pytest.mark.parametrize(
     ("given", "read"),
     [
-        (None, None),
-        ("", None),
+        (NOT_GIVEN, None),
         ([], ()),
+        ((), ()),
+        (set(), ()),
         ("[]", ()),
+        (("docs/b", "docs/a"), ("docs/b", "docs/a")),
+        ({"docs/b", "docs/a"}, ("docs/a", "docs/b")),
+        (frozenset({"docs/a"}), ("docs/a",)),
+        ((key for key in ["docs/b", "docs/a"]), ("docs/b", "docs/a")),
+        ("0", ("0",)),
         ("docs/a, b\nc.txt", ("docs/a, b\nc.txt",)),
         (["docs/a,b.txt"], ("docs/a,b.txt",)),
         ('["docs/a", "docs/b"]', ("docs/a", "docs/b")),
@@ -74,9 +81,31 @@ def test_keys_are_never_split_or_trimmed(given, read):
     assert arguments.keys(given) == read
 
 
-def test_keys_from_a_template_without_a_value_never_mean_the_whole_prefix():
-    with pytest.raises(SettingsError, match="rendered to None"):
-        arguments.keys("None")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "keys is None, and without keys the whole prefix would be synced."),
+        ("", "keys is empty, and without keys the whole prefix would be synced."),
+        ("None", "keys is a template that rendered to None, and without keys the whole prefix would be synced."),
+        (0, "keys is 0 (int), not a list."),
+        (2024, "keys is 2024 (int), not a list."),
+        (1.5, "keys is 1.5 (float), not a list."),
+        (False, "keys is False (bool), not a list."),
+        ({"a": 1}, "keys is {'a': 1} (dict), not a list."),
+        ({}, "keys is {} (dict), not a list."),
+        (b"a", "keys is b'a' (bytes), not a list."),
+        ([None], "keys holds None (NoneType), not a text."),
+        ([""], "keys holds '' (str), not a text."),
+        (["a", 1], "keys holds 1 (int), not a text."),
+        ([["a"]], "keys holds ['a'] (list), not a text."),
+    ],
+)
+def test_keys_that_were_given_and_say_nothing_or_are_no_texts_are_refused(given: Any, said: str) -> None:
+    """They never mean the whole prefix; the error names the argument and what came."""
+    with pytest.raises(SettingsError) as caught:
+        arguments.keys(given)
+    assert (caught.value.message, caught.value.field) == (said, "keys")
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("given", [True, "true", "True", " yes ", "1", 1])
@@ -121,15 +150,50 @@ def test_an_optional_argument_may_say_nothing(nothing):
     assert arguments.optional(arguments.whole, "max_documents_per_run", 0) == 0
 
 
-@pytest.mark.parametrize("value", [None, "None"])
-def test_a_prefix_without_a_value_is_refused(value: Any) -> None:
-    """A template that gives nothing must not mirror the whole bucket."""
-    with pytest.raises(SettingsError, match="whole bucket") as caught:
-        arguments.prefix("prefix", value)
-    assert caught.value.field == "prefix"
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "prefix is None, and without a prefix the whole bucket would be synced."),
+        ("", "prefix is empty, and without a prefix the whole bucket would be synced."),
+        ("None", "prefix is a template that rendered to None, and without a prefix the whole bucket would be synced."),
+        (0, "prefix is 0 (int), not text."),
+        (2024, "prefix is 2024 (int), not text."),
+        (0.5, "prefix is 0.5 (float), not text."),
+        (False, "prefix is False (bool), not text."),
+        ({}, "prefix is {} (dict), not text."),
+        ([], "prefix is [] (list), not text."),
+        (["docs/"], "prefix is ['docs/'] (list), not text."),
+        (("docs/",), "prefix is ('docs/',) (tuple), not text."),
+        ({"docs/"}, "prefix is {'docs/'} (set), not text."),
+        (b"docs/", "prefix is b'docs/' (bytes), not text."),
+    ],
+)
+def test_a_prefix_that_was_given_and_says_nothing_or_is_no_text_is_refused(given: Any, said: str) -> None:
+    """It never mirrors the whole bucket; the error names the argument and what came."""
+    with pytest.raises(SettingsError) as caught:
+        arguments.prefix("prefix", given)
+    assert (caught.value.message, caught.value.field) == (said, "prefix")
+    assert caught.value.hint
 
 
-@pytest.mark.parametrize("value", ["", "docs/", "None/", 5])
-def test_a_prefix_is_taken_as_it_is(value: Any) -> None:
-    """Whether it is text is checked with the other settings."""
-    assert arguments.prefix("prefix", value) == value
+@pytest.mark.parametrize(("given", "read"), [(NOT_GIVEN, ""), ("docs/", "docs/"), ("None/", "None/"), ("0", "0")])
+def test_a_prefix_is_taken_as_it_is_and_is_the_whole_bucket_where_none_is_given(given: Any, read: str) -> None:
+    """Nothing of it is trimmed or guessed."""
+    assert arguments.prefix("prefix", given) == read
+
+
+@pytest.mark.parametrize("nothing", [None, "", "None", " "])
+def test_a_name_may_say_nothing_and_is_text_otherwise(nothing: Any) -> None:
+    """``sync_id`` of a template without a value is the default one, no other sync of the name None."""
+    assert arguments.string("sync_id", nothing) == ""
+    assert arguments.string("sync_id", "a") == "a"
+    with pytest.raises(SettingsError, match=r"sync_id is 7 \(int\), not text"):
+        arguments.string("sync_id", 7)
+
+
+@pytest.mark.parametrize("value", [2024, 0.5])
+def test_a_number_in_the_place_of_text_is_told_where_it_may_come_from(value: float) -> None:
+    """Natively rendered, a template of text that looks like a number gives one."""
+    with pytest.raises(SettingsError) as caught:
+        arguments.text("bucket", value)
+    assert "tojson" in (caught.value.hint or "")

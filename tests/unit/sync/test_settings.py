@@ -26,6 +26,7 @@ def test_good_settings_are_given_back() -> None:
         ("bucket", "s3://docs"),
         ("bucket", "docs/in"),
         ("bucket", None),
+        ("bucket", "None"),
         ("bucket", "ab-"),
         ("prefix", "s3://docs/in/"),
         ("prefix", None),
