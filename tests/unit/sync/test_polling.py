@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -88,6 +89,24 @@ def test_a_deferral_is_never_shorter_than_what_airflow_bears() -> None:
 def test_a_quick_look_does_not_overshoot_the_timeout() -> None:
     """The third would come after six seconds."""
     assert seconds(Poller(timeout=4.5, deferrable=True, quick_looks=3)) == [1, 2, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("timeout", "waited", "pause", "seconds"),
+    [
+        (3600, 100, 50, 3800),  # what is left, and a margin
+        (3600, 3599, 5, 305),  # a pause may end a little after the time that is left
+        (math.inf, 100, 120, 86_700),
+        (1e12, 0, 120, 86_700),
+        (math.inf, 0, 100_000, 100_300),
+    ],
+)
+def test_a_pause_without_a_slot_has_an_end_by_itself(
+    timeout: float, waited: float, pause: float, seconds: float
+) -> None:
+    """Where no triggerer ends it; a day at most, however long is waited for the documents."""
+    poller = Poller(timeout=timeout, deferrable=True)
+    assert poller.trigger_timeout(Pause(pause, defer=True), waited=waited) == seconds
 
 
 # The trigger of the sensor
