@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferralTimeout
 
@@ -126,7 +127,25 @@ class _SkippedWithDetection(BaseS3ToCloudIndexOperator):
         return steps
 
 
-class CloudIndexWaitForSyncOperator(_SkippedWithDetection):
+class _NamesTriggerer(BaseOperator):
+    """Below all other bases, so that a retry policy judges what it raises."""
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """As Airflow does; a trigger that nobody has fired is an error that says who should have.
+
+        :raises ConfigurationError: the time is over that the trigger was given
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout as error:
+            raise ConfigurationError(
+                "No triggerer has woken this task, which has given its slot back to wait for CloudIndex.",
+                hint="Run `airflow triggerer` and look at its log, or set deferrable=False to wait in the worker."
+                " What was uploaded is there; the next run looks at it.",
+            ) from error
+
+
+class CloudIndexWaitForSyncOperator(_SkippedWithDetection, _NamesTriggerer):
     """Waits until CloudIndex has processed what was uploaded, or ``processing_timeout`` is over.
 
     Looks a few times by itself, because most documents take seconds; then gives its slot back between looks. No key,
@@ -155,20 +174,6 @@ class CloudIndexWaitForSyncOperator(_SkippedWithDetection):
         if self._not_rendered is not None:
             raise self._not_rendered
         return self._wait(context, quick_looks=0, indexed=indexed, failed=failed)
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """As Airflow does; a trigger that nobody has fired is an error that says who should have.
-
-        :raises ConfigurationError: the time is over that the trigger was given
-        """
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralTimeout as error:
-            raise ConfigurationError(
-                "No triggerer has woken this task, which has given its slot back to wait for CloudIndex.",
-                hint="Run `airflow triggerer` and look at its log, or set deferrable=False to wait in the worker."
-                " What was uploaded is there; the next run looks at it.",
-            ) from error
 
     def _wait(self, context: Context, *, quick_looks: int, indexed: int, failed: int) -> dict[str, int]:
         with self._session(context) as ctx, record_requests(ctx):

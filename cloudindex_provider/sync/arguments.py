@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import timedelta
 from enum import Enum
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ __all__ = [
     "DEFAULT_FILE_TYPES",
     "NOT_GIVEN",
     "NotGiven",
+    "StringList",
     "file_types",
     "flag",
     "is_unset",
@@ -53,6 +54,8 @@ class NotGiven(Enum):
 
 
 NOT_GIVEN = NotGiven.NOT_GIVEN
+
+StringList = str | Sequence[str] | None
 
 
 T = TypeVar("T")
