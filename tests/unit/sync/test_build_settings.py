@@ -119,7 +119,7 @@ def test_defaults_are_told_as_people_write_them() -> None:
         f"{DEFAULT_LIMITS.max_delete_percent:g}",
     ]  # fmt: skip
     assert [default_text(name) for name in ("bucket", "prefix", "plan_hash", "dry_run", "include")] == [
-        "required", '""', "none", "False", "everything",
+        "required", "the whole bucket", "none", "False", "everything",
     ]  # fmt: skip
     assert description("keys").endswith("; default: the whole prefix")
     assert description("dry_run") == SETTINGS["dry_run"].text
