@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
+from cloudindex_provider.hooks.connections import check_aws_connection
 from cloudindex_provider.hooks.s3 import named_s3_errors
 from cloudindex_provider.operators.base import LiteralText, Text, Texts
 from cloudindex_provider.retry import CloudIndexRetryPolicy
@@ -88,6 +89,7 @@ class S3DocumentsSensor(RetryingOperator, LiteralText, S3KeySensor):
     def poke(self, context: Context) -> bool:
         """Whether there is a document."""
         settings = self._settings()
+        check_aws_connection(self.aws_conn_id)
         if settings.keys is not None:
             return not settings.keys or any(self._is_there(settings.bucket, key) for key in settings.keys)
         self.bucket_name, self.bucket_key = settings.bucket, f"{glob.escape(settings.prefix)}*"
