@@ -9,6 +9,7 @@
     keys        ``retry`` and ``history``
     deletes     ``holds`` and ``approve``
     plan        ``plan``
+    prune       ``prune``
     repair      ``rebuild`` and ``audit``
     dags        ``dags``: the shipped DAGs, to copy
 

@@ -56,6 +56,15 @@ ARG_KEYS = _arg("--key", help="A whole S3 key; may be repeated", action="append"
 ARG_KEY = _arg("--key", help="A whole S3 key", required=True)
 ARG_ALL_QUARANTINED = _arg("--all-quarantined", help="Every quarantined key", action="store_true")
 ARG_ALL_FAILED = _arg("--all-failed", help="Every failed key", action="store_true")
+ARG_EXCLUDED = _arg("--excluded", help="Documents of keys that the selection leaves out", action="store_true")
+ARG_PRUNE_CEILING = _arg("--ceiling", help="How many documents may go, whatever the limits say", type=int)
+ARG_IGNORE = _arg(
+    "--ignore",
+    help="A task that is no more, whose selection doesn't count (may be repeated)",
+    nargs=2,
+    metavar=("DAG_ID", "TASK_ID"),
+    action="append",
+)
 ARG_CEILING = _arg("--ceiling", help="How many documents the next run may delete at most", type=int, required=True)
 ARG_DAYS = _arg("--days", help="How long that holds (default: 7)", type=float, default=7.0)
 ARG_REPAIR = _arg("--repair", help="Put the state right where it differs", action="store_true")
@@ -161,6 +170,14 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                     (ARG_SOURCE, ARG_CEILING, ARG_DAYS, *_STATE),
                 ),
                 _command("plan", "plan.plan", "What a run would do, key by key; changes nothing", _PLAN),
+                _command(
+                    "prune",
+                    "prune.prune",
+                    "Delete the documents of keys that a later selection leaves out",
+                    (ARG_EXCLUDED, *_TASK, ARG_PRUNE_CEILING, ARG_IGNORE, ARG_YES, ARG_JSON_LINES, *_STATE),
+                    "Says first what would go, and deletes only with --yes, within the limits of removals or up to"
+                    " --ceiling. What another task selects stays, or goes over to its source with its document.",
+                ),
                 _command(
                     "rebuild",
                     "repair.rebuild",

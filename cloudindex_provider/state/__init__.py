@@ -24,6 +24,7 @@
     doubts        uploads whose outcome is unknown
     superseded    documents that are to go: replaced ones and copies
     removals      documents whose object is gone
+    excluded      documents of keys that a selection leaves out
     tally         what the report reads
     views         what a person looks at, a page at a time
     abandoned     what runs have found whose process died

@@ -227,6 +227,7 @@ def finish(
     run: Run,
     *,
     fingerprint: str | None,
+    rules: str | None = None,
     verdict: Verdict,
     bounds: Sequence[str] | None = None,
     endpoint: str | None = None,
@@ -235,6 +236,7 @@ def finish(
     """Close a complete listing: only now may its removals be acted on.
 
     :param fingerprint: of the selection; ``None`` where named keys were looked at, which judges nothing about the rest
+    :param rules: the selection itself, as JSON
     :param bounds: where the next listing can be cut into ranges; ``None`` keeps what is known
     :param endpoint: the store that was listed; what is known stays while it has removals, which a person must see
     :param plan_hash: the plan that the run is bound to
@@ -269,6 +271,6 @@ def finish(
             _LOOK_AGAIN, {"source": run.source.id, "run": run.id, "now": now, "few": MAX_FILES_PER_REQUEST}
         )
         if fingerprint is not None:
-            write_selection(connection, run, fingerprint)
+            write_selection(connection, run, fingerprint, rules)
         if bounds is not None:
             write_bounds(connection, run.source, bounds)

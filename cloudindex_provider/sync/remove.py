@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from cloudindex_provider.sync.detect.guard import moved_reason
 from cloudindex_provider.sync.document_list import Copies, find_copies
 from cloudindex_provider.sync.naming import file_name
 
-__all__ = ["RemovalSummary", "remove"]
+__all__ = ["Deletion", "RemovalSummary", "delete_documents", "remove"]
 
 _BLOCK = 200
 _LONGEST_KEY = 1024  # bytes
@@ -83,8 +83,17 @@ def _remove_gone(ctx: SyncContext, run: Run, summary: RemovalSummary) -> Hold | 
                 if (hold := _begin(ctx, run)) is not None:
                     return hold
                 begun = True
-            _remove_block(ctx, run, gone, proven_at, summary)
+            summary.deleted += delete_documents(ctx, run, gone, _of_gone(ctx, run, summary), proven_at=proven_at)
     return None
+
+
+def _of_gone(ctx: SyncContext, run: Run, summary: RemovalSummary) -> Deletion:
+    by_name = ctx.settings.keys is not None
+    return Deletion(
+        keep_because=partial(_keep_because, ctx),
+        record=partial(removals.record_deleted, ctx.db, run, ctx.owner, by_name=by_name),
+        keep=partial(_keep, ctx, run, summary),
+    )
 
 
 def _begin(ctx: SyncContext, run: Run) -> Hold | None:
@@ -138,9 +147,29 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
     return number
 
 
-def _remove_block(
-    ctx: SyncContext, run: Run, gone: Sequence[Removal], proven_at: float, summary: RemovalSummary
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Why documents of keys are deleted, and what is written of it.
+
+    :param keep_because: asked again when a delete's turn has come: why the key's documents stay, ``None``: they go
+    :param record: (key, ids): the service has none of them any more
+    :param keep: (key, why): they stay
+    """
+
+    keep_because: Callable[[Removal], str | None]
+    record: Callable[[Removal, Sequence[str]], None]
+    keep: Callable[[Removal, str], None]
+
+
+def delete_documents(
+    ctx: SyncContext, run: Run, gone: Sequence[Removal], how: Deletion, *, proven_at: float | None = None
+) -> int:
+    """Delete all documents of some keys, each key at its turn; gives how many keys it were.
+
+    :param proven_at: when ``keep_because`` was asked last; ``None``: not yet
+    :raises CloudIndexError: when the service fails, at the end where others could go on
+    """
+    number = 0
     deletes = _Deletes(ctx)
     unknown = {one.file_name or file_name(ctx.settings.bucket, one.key) for one in gone if one.doubtful}
     copies = find_copies(ctx, unknown) if unknown else Copies()
@@ -152,17 +181,17 @@ def _remove_block(
     for one in gone:
         # A document that other keys hold goes with the last of them.
         ids = [document_id for document_id in ids_of[one.key] if document_id not in shared and left[document_id] == 1]
-        turn = _Turn(ctx, run, one, proven_at)
-        with deletes.of(one.key), _released(ctx, run, one.key), _kept(ctx, run, one, summary):
+        turn = _Turn(ctx, run, how, one, float("-inf") if proven_at is None else proven_at)
+        with deletes.of(one.key), _released(ctx, run, one.key), _kept(ctx, run, one, how):
             for document_id in ids:
                 deletes.delete(document_id, turn)
             if not ids:
                 turn()
-            by_name = ctx.settings.keys is not None
-            removals.record_deleted(ctx.db, run, ctx.owner, turn.removal, ids, by_name=by_name)
+            how.record(turn.removal, ids)
             left.subtract(ids_of[one.key])
-            summary.deleted += 1
+            number += 1
     deletes.raise_first()
+    return number
 
 
 def _documents_of(ctx: SyncContext, run: Run, one: Removal, copies: Copies) -> list[str]:
@@ -172,15 +201,16 @@ def _documents_of(ctx: SyncContext, run: Run, one: Removal, copies: Copies) -> l
 
 
 class _BackError(Exception):
-    """S3 doesn't say any more that the key is gone."""
+    """The key's documents stay after all."""
 
 
 @dataclass(slots=True)
 class _Turn:
-    """What is done when a delete's turn has come: S3 still says 404, and the row is still this run's to delete."""
+    """What is done when a delete's turn has come: its reason still holds, and the row is still this run's to delete."""
 
     ctx: SyncContext
     run: Run
+    how: Deletion
     removal: Removal
     proven_at: float
     _begun: bool = False
@@ -189,7 +219,7 @@ class _Turn:
         ctx = self.ctx
         if time.monotonic() - self.proven_at > _PROOF_LASTS:
             self.proven_at = time.monotonic()
-            why_not = _keep_because(ctx, self.removal)
+            why_not = self.how.keep_because(self.removal)
             if why_not is not None:
                 raise _BackError(why_not)
         if self._begun:
@@ -200,13 +230,13 @@ class _Turn:
 
 
 @contextmanager
-def _kept(ctx: SyncContext, run: Run, one: Removal, summary: RemovalSummary) -> Iterator[None]:
+def _kept(ctx: SyncContext, run: Run, one: Removal, how: Deletion) -> Iterator[None]:
     """A key that is back keeps what it still has; the next sweep sees to it."""
     try:
         yield
     except _BackError as error:
         claims.release_key(ctx.db, run, ctx.owner, one.key)
-        _keep(ctx, run, one, str(error), summary)
+        how.keep(one, str(error))
 
 
 @contextmanager
@@ -243,7 +273,7 @@ def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: 
         if why_not is None:
             gone.append(one)
             continue
-        _keep(ctx, run, one, why_not, summary)
+        _keep(ctx, run, summary, one, why_not)
     return gone
 
 
@@ -265,7 +295,7 @@ def _check_bucket(ctx: SyncContext) -> None:
         next(iter(ctx.s3.pages(ctx.settings.prefix, page_size=1)), None)
 
 
-def _keep(ctx: SyncContext, run: Run, one: Removal, why: str, summary: RemovalSummary) -> None:
+def _keep(ctx: SyncContext, run: Run, summary: RemovalSummary, one: Removal, why: str) -> None:
     removals.record_kept(ctx.db, run, one.key, "kept", why)
     ctx.log.warning("s3://%s/%s keeps its document: %s", ctx.settings.bucket, one.key, why)
     summary.kept += 1

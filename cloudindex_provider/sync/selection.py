@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from typing import Any
 
 from cloudindex_provider.sync.naming import extension
 from cloudindex_provider.sync.settings import Selection
 
-__all__ = ["BlockSelector", "SkipReason", "block_selector", "selector"]
+__all__ = ["BlockSelector", "SkipReason", "block_selector", "selection_of", "selector"]
 
 # A copy that was restored has another class here, see ``s3.facts.RESTORED``.
 _ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
@@ -36,6 +38,13 @@ BlockSelector = Callable[[Sequence[str], Sequence[str], Iterable[str]], bool]
 
 
 _EXTENSION = re.compile("[a-z0-9]{1,10}")
+
+
+def selection_of(rules: str) -> Selection:
+    """The selection that has these rules."""
+    facts: dict[str, Any] = json.loads(rules)
+    values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in facts.items()}
+    return Selection(**values)
 
 
 def _matcher(globs: Iterable[str]) -> Callable[[str], object] | None:

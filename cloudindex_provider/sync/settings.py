@@ -108,11 +108,14 @@ class Selection:
         metadata=_declare("bytes of one file", whole, low=1, default=_THE_CONNECTIONS),
     )
 
+    def rules(self) -> str:
+        """The selection as JSON, which ``sync.selection.selection_of`` reads."""
+        facts = {f.name: getattr(self, f.name) for f in fields(self)} | {"file_types": sorted(self.file_types)}
+        return json.dumps(facts, sort_keys=True)
+
     def fingerprint(self) -> str:
         """A hash that changes when another set of keys may be selected."""
-        facts = {f.name: getattr(self, f.name) for f in fields(self)}
-        facts["file_types"] = sorted(self.file_types)
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(self.rules().encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

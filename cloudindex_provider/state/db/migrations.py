@@ -344,5 +344,10 @@ CREATE TABLE step_item (
 CREATE INDEX step_item_by_age ON step_item (at);
 """,
     ),
+    Migration(
+        11,
+        sqlite="ALTER TABLE selection ADD COLUMN rules TEXT;",
+        postgresql="ALTER TABLE selection ADD COLUMN rules TEXT;",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

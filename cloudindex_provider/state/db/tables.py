@@ -69,6 +69,7 @@ selection = Table(
     Column("run_id", Text, nullable=False),  # Airflow's, of the last run that has judged a complete listing
     Column("fingerprint", Text, nullable=False),  # by which selection
     Column("before", Text),  # the one that was compared with then
+    Column("rules", Text),  # the selection itself, as JSON; not known of the runs of older versions
 )
 
 object_ = Table(

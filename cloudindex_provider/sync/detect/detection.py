@@ -101,6 +101,7 @@ def _sweep(ctx: SyncContext, way: Way) -> Detection:
         ctx.db,
         run,
         fingerprint=_fingerprint(ctx),
+        rules=ctx.settings.selection.rules(),
         verdict=verdict,
         bounds=bounds,
         endpoint=None if ctx.settings.keys is not None else bucket_place(ctx.s3.client, ctx.s3.bucket),
@@ -123,7 +124,8 @@ def _resumed(ctx: SyncContext, run: Run) -> Detection:
         found.hold = Hold(run.deletes_blocked, mass=run.mass_delete)
         if run.mass_delete:  # a person may have decided meanwhile
             verdict = _verdict(ctx, found, run)
-            sweep.finish(ctx.db, run, fingerprint=_fingerprint(ctx), verdict=verdict, plan_hash=run.plan_hash)
+            fingerprint, rules = _fingerprint(ctx), ctx.settings.selection.rules()
+            sweep.finish(ctx.db, run, fingerprint=fingerprint, rules=rules, verdict=verdict, plan_hash=run.plan_hash)
             found.hold = verdict.hold
     ctx.log.info("This run goes on with the plan %s, which it has begun.", run.plan_hash)
     count_backlog(ctx, run, found)

@@ -256,6 +256,7 @@ INSERT INTO public.scope (id, project_id, bucket) VALUES (1, '00000000-0000-4000
 INSERT INTO public.selection (source_id, dag_id, task_id, run_id, fingerprint, before) VALUES (1, 'dag', 'sync', 'r1', 'f1', NULL);
 INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing) VALUES (2, 1, 'handbook/de/', 'de', NULL, NULL, NULL, NULL, NULL, 0, NULL);
 INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing) VALUES (1, 1, 'handbook/', '', '5f0c', 1790000000, NULL, 1790000000, NULL, 0, NULL);
+INSERT INTO public.step_item (step, item, outcome, at) VALUES ('s', 'i', 'deleted', 1790000000);
 INSERT INTO public.superseded (scope_id, document_id, source_id, key, reason) VALUES (1, 'd0', 1, 'handbook/Z.txt', 'replaced');
 SELECT pg_catalog.setval('public.approval_id_seq', 1, true);
 SELECT pg_catalog.setval('public.history_id_seq', 2, true);

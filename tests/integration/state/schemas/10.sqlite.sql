@@ -215,6 +215,7 @@ CREATE TABLE step_item (
     step VARCHAR(32) NOT NULL, item TEXT NOT NULL, outcome TEXT, at DOUBLE NOT NULL,
     PRIMARY KEY (step, item)
 ) WITHOUT ROWID;
+INSERT INTO "step_item" VALUES('s','i','deleted',1790000000.0);
 CREATE TABLE superseded (
 	scope_id INTEGER NOT NULL, 
 	document_id TEXT NOT NULL, 

@@ -57,6 +57,12 @@ def test_the_commands_work_on_postgres(mirror: Mirror, cli: Cli) -> None:
     assert run("retry", "--source", source, "--all-quarantined")["released"] == 1
     events = run("history", "--source", source, "--key", keys[2])["events"]
     assert [one["event"] for one in events][-1] == "released"
+    mirror.run()
+    assert run("prune", "--excluded", *where, "--include", "*/b.txt", "--ceiling", 9)["summary"]["keep"] == 4
+    narrow = replace(mirror.settings().selection, include=("*/b.txt",))
+    mirror.run(selection=narrow)
+    done = run("prune", "--excluded", *where, "--include", "*/b.txt", "--ceiling", 9, "--yes")["summary"]
+    assert (done["deleted"], done["keep"], done["hand_over"]) == (4, 0, 0)
     assert run("approve", "--source", source, "--ceiling", 3)["ceiling"] == 3
     assert run("holds") == []
     mirror.run()

@@ -27,6 +27,8 @@ COMMANDS = [
     ("audit", "--source", 1),
     ("sources", "forget", "--source", 1),
     ("migrate",),
+    ("prune", "--excluded", "--bucket", "some-bucket"),
+    ("prune", "--excluded", "--bucket", "some-bucket", "--yes"),
 ]
 PREVIEWS = [("plan", "--bucket", "some-bucket"), ("rebuild", "--bucket", "some-bucket")]
 READERS = [
@@ -35,6 +37,7 @@ READERS = [
     ("history", "--source", 1, "--key", "k"),
     ("holds",),
     ("audit", "--source", 1),
+    ("prune", "--excluded", "--bucket", "some-bucket"),
     *PREVIEWS,
 ]
 
