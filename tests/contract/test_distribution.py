@@ -17,7 +17,19 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NOT_OURS = (".git", ".venv", ".bench", ".demo", ".hypothesis", "*_cache", "__pycache__", "*.egg-info", "build", "dist")
+NOT_OURS = (
+    ".git",
+    ".venv",
+    ".bench",
+    ".demo",
+    ".matrix",
+    ".hypothesis",
+    "*_cache",
+    "__pycache__",
+    "*.egg-info",
+    "build",
+    "dist",
+)
 
 # The build backend's own functions, as pip would call them, without the network that an isolated build needs.
 BUILD = """\
