@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CELERY_STAMP := $(VENV)/.celery
 
-.PHONY: install demo test test-celery lint soak bench clean
+.PHONY: install demo test test-matrix test-celery lint soak bench clean
 
 install: $(STAMP)
 
@@ -15,9 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,postgres]' --group dev
 	touch $@
 
-# make demo KEEP=1 leaves Airflow's UI up until Ctrl-C.
+# make demo KEEP=1 leaves Airflow's UI up until Ctrl-C; AIRFLOW=3.2.2 runs it on that version, in an environment of its own.
 demo: install
-	$(BIN)/python -m programs.demo.demo $(if $(KEEP),--keep)
+	$(BIN)/python -m $(if $(AIRFLOW),programs.matrix --demo --airflow $(AIRFLOW),programs.demo.demo) $(if $(KEEP),--keep)
 
 lint: install
 	$(BIN)/ruff check .
@@ -28,6 +28,12 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),-n 2 --dist loadfile)
+
+# Every supported Airflow on every Python that is here; AIRFLOW=3.2.2 PYTHON_VERSIONS=3.12 for some. CONSTRAINTS names a
+# folder of Airflow's official constraints files, for which the day of a release stands in otherwise.
+test-matrix: install
+	$(BIN)/python -m programs.matrix $(if $(AIRFLOW),--airflow $(AIRFLOW)) \
+	  $(if $(PYTHON_VERSIONS),--python $(PYTHON_VERSIONS)) $(if $(CONSTRAINTS),--constraints $(CONSTRAINTS))
 
 # Two Celery workers without a shared disk; three minutes. Needs redis-server and PostgreSQL from the system.
 test-celery: install $(CELERY_STAMP)
@@ -46,4 +52,4 @@ bench: install
 	SIZE=$(or $(SIZE),quick) $(BIN)/python -m programs.benchmarks
 
 clean:
-	rm -rf $(VENV) .bench .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .demo .matrix .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 from programs.matrix.environments import FOLDER, Constraints, Environment, build_wheel, stage
 from programs.matrix.packages import NoInterpreterError, NotResolvedError, UnreachableError, uv
-from programs.matrix.releases import PYTHONS, RELEASES, TESTED, Release, UnknownReleaseError, release
+from programs.matrix.releases import OLDEST, PYTHONS, RELEASES, TESTED, Release, UnknownReleaseError, release
 
 # What an Airflow version can change: all that runs in its processes. The engine below is the same everywhere.
 FACING_AIRFLOW = (
@@ -30,7 +30,7 @@ FACING_AIRFLOW = (
     "tests/contract/test_provider_info.py",
     "tests/integration/airflow",
 )
-# The same for `make test`, in less than a minute: retries and mapping, where the versions differ.
+# Where the versions differ most: retries and mapping. A minute, for `make test`.
 QUICK = (
     "tests/unit/operators",
     "tests/unit/test_retry.py",
@@ -128,15 +128,20 @@ def run(options: argparse.Namespace) -> int:
     if options.demo:
         return max(run_demo(one, wheel, constraints, keep=options.keep) for one in chosen or [TESTED[-1]])
     rows = resolve(chosen or RELEASES, constraints, wheel, HERE)
-    if not options.resolve:
+    for environment in _environments(options, chosen):
         tests = options.tests or (QUICK if options.quick else FACING_AIRFLOW)
-        for one in chosen or TESTED:
-            for python in options.python or PYTHONS:
-                rows.append(run_tests(Environment(one, python), wheel, constraints, tests))
+        rows.append(run_tests(environment, wheel, constraints, tests))
     print_table(rows)
     if version := newer_than_ours():
         say(f"\nThe index has Airflow {version}, which programs/matrix/releases.py doesn't name.")
     return 0 if all(row.good for row in rows) else 1
+
+
+def _environments(options: argparse.Namespace, chosen: Sequence[Release]) -> list[Environment]:
+    if options.resolve:
+        return []
+    releases, pythons = ([OLDEST], [HERE]) if options.quick else (TESTED, PYTHONS)
+    return [Environment(one, python) for one in chosen or releases for python in options.python or pythons]
 
 
 def main() -> int:
@@ -145,7 +150,9 @@ def main() -> int:
     parser.add_argument("--python", nargs="*", default=[], help=f"only these Pythons; default: {', '.join(PYTHONS)}")
     parser.add_argument("--constraints", type=Path, help="a folder of official files, such as constraints-3.2.2.txt")
     parser.add_argument("--resolve", action="store_true", help="only resolve, run nothing")
-    parser.add_argument("--quick", action="store_true", help="only where the versions differ most")
+    parser.add_argument(
+        "--quick", action="store_true", help="the oldest version, only where versions differ most, on this Python"
+    )
     parser.add_argument("--demo", action="store_true", help="run the demo on that version")
     parser.add_argument("--keep", action="store_true", help="with --demo: leave the UI up until Ctrl-C")
     parser.add_argument("tests", nargs="*", help="pytest's arguments instead of the tests that face Airflow")

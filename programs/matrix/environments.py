@@ -50,7 +50,7 @@ class Constraints:
 
         :raises NotResolvedError: when the package doesn't fit in
         """
-        asked = [f"airflow-provider-cloudindex[{EXTRAS}] @ {wheel.as_uri()}", f"apache-airflow=={release.version}"]
+        asked = [_ours(wheel), f"apache-airflow=={release.version}"]
         out = FOLDER / f"resolved-{release.version}-{python}.txt"
         _compile(asked, release, python, out, "--constraint", self.file(release, python))
         lines = out.read_text(encoding="utf-8").splitlines()
@@ -91,13 +91,8 @@ class Environment:
         target = ("pip", "install", "--python", self.interpreter)
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
             uv("venv", "--clear", "--seed", "--python", interpreter, self.folder)
-            ours = (
-                f"airflow-provider-cloudindex[{EXTRAS}] @ {wheel.as_uri()}",
-                "--group",
-                f"{ROOT}/pyproject.toml:dev",
-            )
-            as_of = ("--exclude-newer", self.release.cutoff, "--constraint", file)
-            uv(*target, *as_of, f"apache-airflow=={self.release.version}", *ours)
+            wanted = (f"apache-airflow=={self.release.version}", _ours(wheel), "--group", f"{ROOT}/pyproject.toml:dev")
+            uv(*target, "--exclude-newer", self.release.cutoff, "--constraint", file, *wanted)
             stamp.write_text(made_from, encoding="utf-8")
         uv(*target, "--no-deps", "--reinstall", wheel)
 
@@ -126,6 +121,10 @@ def stage() -> None:
     for name in STAGED:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+def _ours(wheel: Path) -> str:
+    return f"airflow-provider-cloudindex[{EXTRAS}] @ {wheel.as_uri()}"
 
 
 def _digest(*files: Path) -> str:

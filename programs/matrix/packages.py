@@ -16,7 +16,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-__all__ = ["NoInterpreterError", "NotResolvedError", "UnreachableError", "find_python", "uv"]
+__all__ = ["NoInterpreterError", "NotResolvedError", "UnreachableError", "find_python", "uv", "uv_environment"]
 
 _FROM_PIP = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
 _UNREACHABLE = ("Failed to fetch", "error sending request", "Could not connect", "dns error", "timed out")
@@ -41,7 +41,7 @@ def uv(*arguments: str | Path, quiet: bool = True) -> str:
     :raises NotResolvedError: anything else that went wrong
     """
     command = [find_uv_bin(), *(["--quiet"] if quiet else []), *map(str, arguments)]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=uv_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         kind = UnreachableError if any(words in done.stderr for words in _UNREACHABLE) else NotResolvedError
         raise kind(done.stderr.strip())
@@ -61,7 +61,8 @@ def find_python(version: str) -> str:
         raise NoInterpreterError(f"no Python {version} on this machine") from error
 
 
-def _environment() -> Mapping[str, str]:
+def uv_environment() -> Mapping[str, str]:
+    """The environment that uv is run in. What is set there for uv itself wins over what pip is configured for."""
     env = dict(os.environ) | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "UV_NO_CONFIG": "1"}
     env.pop("VIRTUAL_ENV", None)
     if "UV_INDEX_URL" in env:

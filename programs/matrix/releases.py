@@ -41,7 +41,7 @@ RELEASES = (
     Release("3.4.0b2", "2026-10-20", tested=True),
 )
 TESTED = tuple(one for one in RELEASES if one.tested)
-OLDEST = TESTED[0]
+OLDEST = RELEASES[0]
 
 
 def release(version: str) -> Release:

@@ -18,18 +18,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOT_OURS = (
-    ".git",
-    ".venv",
-    ".bench",
-    ".demo",
-    ".matrix",
-    ".hypothesis",
-    "*_cache",
-    "__pycache__",
-    "*.egg-info",
-    "build",
+    ".git", ".venv", ".bench", ".demo", ".matrix", ".hypothesis", "*_cache", "__pycache__", "*.egg-info", "build",
     "dist",
-)
+)  # fmt: skip
 
 # The build backend's own functions, as pip would call them, without the network that an isolated build needs.
 BUILD = """\
