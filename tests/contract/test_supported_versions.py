@@ -40,7 +40,7 @@ def test_the_wheel_resolves_beside_every_supported_release() -> None:
 def test_the_oldest_supported_release_retries_and_maps_like_the_newest() -> None:
     """The wheel, in an environment of its own with the oldest Airflow and the oldest providers that we declare."""
     assert re.search(
-        rf"^\| {re.escape(RELEASES[0].version)} \| [\d.]+ \| \d+ passed, 0 failed", matrix("--quick"), re.M
+        rf"^\| {re.escape(RELEASES[0].version)} \| [\d.]+ \| [1-9]\d+ passed, 0 failed", matrix("--quick"), re.M
     )
 
 
@@ -80,7 +80,7 @@ def test_packages_come_from_where_pip_takes_them(monkeypatch: pytest.MonkeyPatch
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     config = tmp_path / "pip.conf"
-    config.write_text("[global]\nindex-url = https://mirror.example/a%%20b=c/simple\n", encoding="utf-8")
+    config.write_text("[global]\nindex-url = https://mirror.example/a%20b=c/simple\n", encoding="utf-8")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     assert packages.uv_environment()["UV_DEFAULT_INDEX"] == "https://mirror.example/a%20b=c/simple"
     monkeypatch.setenv("PIP_INDEX_URL", "https://other.example/simple")
