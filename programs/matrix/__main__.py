@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 from xml.etree import ElementTree
 
-from programs.matrix.environments import FOLDER, Constraints, Environment, build_wheel, stage
+from programs.matrix.environments import FOLDER, ROOT, Constraints, Environment, build_wheel
 from programs.matrix.packages import NoInterpreterError, NotResolvedError, UnreachableError, uv
 from programs.matrix.releases import OLDEST, PYTHONS, RELEASES, TESTED, Release, UnknownReleaseError, release
 
@@ -95,12 +96,12 @@ def _counts(results: Path) -> str:
     return f"{total - skipped - failed} passed, {failed} failed, {skipped} skipped"
 
 
-def run_demo(one: Release, wheel: Path, constraints: Constraints, *, keep: bool) -> int:
-    """``make demo`` on one release."""
+def run_demo(one: Release, wheel: Path, constraints: Constraints, *, keep: bool) -> NoReturn:
+    """``make demo`` on one release, in the place of this process."""
     environment = Environment(one, HERE)
     say(f"Installing Airflow {one.version} into {environment.folder}.")
     environment.install(wheel, constraints)
-    return environment.run("-m", "programs.demo.demo", *(["--keep"] if keep else []))
+    environment.become("-m", "programs.demo.demo", "--home", f"{ROOT}/.demo", *(["--keep"] if keep else []))
 
 
 def newer_than_ours() -> str | None:
@@ -123,10 +124,8 @@ def run(options: argparse.Namespace) -> int:
     FOLDER.mkdir(exist_ok=True)
     constraints, wheel = Constraints(options.constraints), build_wheel()
     chosen = [release(version) for version in options.airflow]
-    if not options.resolve:
-        stage()
     if options.demo:
-        return max(run_demo(one, wheel, constraints, keep=options.keep) for one in chosen or [TESTED[-1]])
+        run_demo((chosen or [OLDEST])[0], wheel, constraints, keep=options.keep)
     rows = resolve(chosen or RELEASES, constraints, wheel, HERE)
     for environment in _environments(options, chosen):
         tests = options.tests or (QUICK if options.quick else FACING_AIRFLOW)

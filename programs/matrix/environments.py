@@ -12,11 +12,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from programs.matrix.packages import find_python, uv
 from programs.matrix.releases import Release
 
-__all__ = ["FOLDER", "Constraints", "Environment", "build_wheel", "stage"]
+__all__ = ["FOLDER", "ROOT", "Constraints", "Environment", "build_wheel"]
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".matrix"
@@ -81,6 +82,10 @@ class Environment:
     def interpreter(self) -> Path:
         return self.folder / "bin" / "python"
 
+    @property
+    def staged(self) -> Path:
+        return self.folder / "stage"
+
     def install(self, wheel: Path, constraints: Constraints) -> None:
         """Make it, or only put the wheel of now into it.
 
@@ -95,12 +100,24 @@ class Environment:
             uv(*target, "--exclude-newer", self.release.cutoff, "--constraint", file, *wanted)
             stamp.write_text(made_from, encoding="utf-8")
         uv(*target, "--no-deps", "--reinstall", wheel)
+        self._stage()
+
+    def _stage(self) -> None:
+        """Copy what runs against the wheel: tests, programs and DAGs, and not the package beside them."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+        for name in STAGED:
+            shutil.copytree(ROOT / name, self.staged / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", self.staged)
 
     def run(self, *arguments: str | Path) -> int:
         """Run this environment's Python among the staged files, where the wheel is the only copy of the package."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST_"))}
         command = [self.interpreter, *arguments]
-        return subprocess.run(command, cwd=FOLDER / "stage", env=env, check=False).returncode
+        return subprocess.run(command, cwd=self.staged, env=_plain_environment(), check=False).returncode
+
+    def become(self, *arguments: str) -> NoReturn:
+        """The same, in the place of this process: what it is told by signals, the program hears."""
+        os.chdir(self.staged)
+        os.execve(self.interpreter, [str(self.interpreter), *arguments], _plain_environment())  # noqa: S606
 
 
 def build_wheel() -> Path:
@@ -113,14 +130,8 @@ def build_wheel() -> Path:
     return wheel
 
 
-def stage() -> None:
-    """Copy what runs against the wheel: tests, programs and DAGs, and not the package beside them."""
-    folder = FOLDER / "stage"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name in STAGED:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
+def _plain_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST_"))}
 
 
 def _ours(wheel: Path) -> str:
