@@ -175,3 +175,21 @@ def test_the_wheel_holds_the_package_alone(built: Built) -> None:
     """Nothing else lands beside other people's packages."""
     top = {name.partition("/")[0] for name in contents(built.wheel)}
     assert {name for name in top if not name.endswith(".dist-info")} == {"cloudindex_provider"}
+
+
+def test_a_users_dag_passes_a_strict_type_check_and_mistakes_do_not(installed: dict[str, Any], tmp_path: Path) -> None:
+    """Against the installed wheel, in one run: nothing is said of the DAG that is right, and each mistake is found."""
+    shutil.copytree(ROOT / "tests" / "contract" / "user_dags", tmp_path, dirs_exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "right.py", "wrong.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed["folder"])},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    found = {tuple(line.split(":")[:2]) for line in done.stdout.splitlines() if ": error: " in line}
+    lines = (tmp_path / "wrong.py").read_text().splitlines()
+    marked = {("wrong.py", str(number)) for number, line in enumerate(lines, 1) if line.endswith("# refused")}
+    assert found == marked, done.stdout + done.stderr
