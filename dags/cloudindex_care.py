@@ -16,6 +16,7 @@ from cloudindex_provider.operators.cloudindex_care import (
 from cloudindex_provider.operators.cloudindex_repair import (
     CloudIndexAuditOperator,
     CloudIndexPlanOperator,
+    CloudIndexPruneOperator,
     CloudIndexRebuildOperator,
 )
 
@@ -23,8 +24,8 @@ DOC = """
 ### CloudIndex care
 
 What `airflow cloudindex` does, for installations without a shell. Trigger it, choose an `action`, fill in what that
-needs; the answer is in the log and the return value of the task of that name. Nothing runs by itself, no action uploads
-or deletes a document, and who may trigger this DAG may release held deletes.
+needs; the answer is in the log and the return value of the task of that name. Nothing runs by itself, and of
+the actions `prune` alone deletes documents. Who may trigger this DAG may do that, and release held deletes.
 
 | action | what it does | params |
 | --- | --- | --- |
@@ -36,13 +37,14 @@ or deletes a document, and who may trigger this DAG may release held deletes.
 | `retry` | lets the next run try keys again | `source`, and `keys`, `all_quarantined` or `all_failed` |
 | `approve` | lets the next run delete up to `ceiling` documents, for `days` | `source`, `ceiling` |
 | `rebuild` | makes a lost state again, with `confirm`; else says what there is to read | the same |
+| `prune` | deletes what a narrowed selection leaves out, with `confirm`; else says what | the same; `ceiling` |
 | `adopt` | hands keys over to `source` from `giver` | `source`, `giver` |
 | `forget` | drops a source from the state, with `confirm` | `source` |
 
 `settings` are those of the sync's own task that aren't the defaults, by name: `{"include": ["*.pdf"], "on_removed":
 "keep"}`. Pause the sync's DAG before `rebuild`, `adopt` and `forget`.
 """
-ACTIONS = ("sources", "holds", "history", "plan", "audit", "retry", "approve", "rebuild", "adopt", "forget")
+ACTIONS = ("sources", "holds", "history", "plan", "audit", "retry", "approve", "rebuild", "prune", "adopt", "forget")
 SOURCE = "{{ params.source }}"
 KEYS = "{{ params['keys'] | tojson }}"  # params.keys is a method
 CONNECTIONS = {
@@ -78,17 +80,20 @@ with DAG(
         "keys": Param([], type="array", items={"type": "string"}, description="Whole S3 keys, one a line"),
         "all_quarantined": flag("retry: every quarantined key"),
         "all_failed": flag("retry: every failed key"),
-        "ceiling": number("approve: how many documents the next run may delete at most"),
+        "ceiling": number("approve: how many documents the next run may delete at most; prune: at once"),
         "days": Param(7, type="number", exclusiveMinimum=0, description="approve: for how long"),
         "giver": number("adopt: number of the source that gives keys away"),
-        "bucket": Param("", type="string", description="plan, rebuild: S3 bucket, its name alone"),
+        "bucket": Param("", type="string", description="plan, rebuild, prune: S3 bucket, its name alone"),
         "prefix": Param("", type="string", description="plan, rebuild: only keys that start with this"),
         "project_id": Param(None, type=["null", "string"], description="plan, rebuild: default: the connection's"),
         "sync_id": Param("", type="string", description="plan, rebuild: the sync's own, where it has one"),
         "settings": Param({}, type="object", description="plan, rebuild: the sync's other settings, by name"),
+        "sync_dag_id": Param(None, type=["null", "string"], description="prune: the DAG whose settings these are now"),
+        "sync_task_id": Param(None, type=["null", "string"], description="prune: its task or group"),
+        "ignore": Param([], type="array", description="prune: [[DAG, task]] that are no more"),
         "repair": flag("audit: put the state right where it differs"),
         "replace": flag("rebuild: replace the keys that the source has in the state"),
-        "confirm": flag("rebuild, forget: do it; without this nothing is changed"),
+        "confirm": flag("rebuild, prune, forget: do it; without this nothing is changed"),
         "aws_conn_id": Param("aws_default", type="string", description="AWS connection"),
         "cloudindex_conn_id": Param("cloudindex_default", type="string", description="CloudIndex connection"),
     },
@@ -119,6 +124,15 @@ with DAG(
         ),
         CloudIndexRebuildOperator(
             task_id="rebuild", replace="{{ params.replace }}", confirm="{{ params.confirm }}", **SYNC
+        ),
+        CloudIndexPruneOperator(
+            task_id="prune",
+            sync_dag_id="{{ params.sync_dag_id }}",
+            sync_task_id="{{ params.sync_task_id }}",
+            ignore="{{ params.ignore | tojson }}",
+            ceiling="{{ params.ceiling }}",
+            confirm="{{ params.confirm }}",
+            **SYNC,
         ),
         CloudIndexAdoptKeysOperator(task_id="adopt", source=SOURCE, giver="{{ params.giver }}"),
         CloudIndexForgetSourceOperator(task_id="forget", source=SOURCE, confirm="{{ params.confirm }}"),

@@ -1,7 +1,7 @@
-"""Plans, audits and rebuilds from a DAG, where there is no shell: what ``airflow cloudindex`` does, as operators.
+"""Plans, audits, rebuilds and prunes from a DAG, where there is no shell: what ``airflow cloudindex`` does.
 
 Each calls what its command calls, and is guarded as that is: a rebuild writes only with ``confirm``, an audit only with
-``repair``, and none of them uploads or deletes a document.
+``repair``. Of them prunes alone delete documents, with ``confirm`` and within the limits of removals.
 """
 
 from __future__ import annotations
@@ -26,12 +26,18 @@ from cloudindex_provider.sync.repair import audit as auditing
 from cloudindex_provider.sync.repair import rebuild as rebuilding
 from cloudindex_provider.sync.repair.index_copy import index_copy
 from cloudindex_provider.sync.repair.planning import make_plan
+from cloudindex_provider.sync.repair.prune import PruneItem, TaskName, plan_prune, prune
 from cloudindex_provider.sync.repair.telling import audit_line, plan_lines, rebuilt_lines, survey_lines
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["CloudIndexAuditOperator", "CloudIndexPlanOperator", "CloudIndexRebuildOperator"]
+__all__ = [
+    "CloudIndexAuditOperator",
+    "CloudIndexPlanOperator",
+    "CloudIndexPruneOperator",
+    "CloudIndexRebuildOperator",
+]
 
 _SHOWN = 10  # items of each kind in a plan's result; an XCom is no place for millions of keys
 
@@ -135,6 +141,77 @@ class CloudIndexRebuildOperator(_SettingsOperator):
             }
 
 
+class CloudIndexPruneOperator(_SettingsOperator):
+    """Deletes the documents of keys that these settings leave out; what another task selects stays or is handed over.
+
+    Without ``confirm`` it only says what would go. Returns ``{"delete", "hand_over", "keep", "later", "live", "held",
+    "by", "deleted", "handed_over", "first"}``, the last with the first keys of each fate.
+
+    :param sync_dag_id: the DAG whose settings these are now (templated)
+    :param sync_task_id: its task, or its group of tasks (templated)
+    :param ignore: tasks that are no more, whose selections don't count: pairs of DAG and task (templated; also as JSON)
+    :param ceiling: how many keys' documents may go, whatever the limits of removals say (templated)
+    :param confirm: do it; without it nothing is changed (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        *_SettingsOperator.template_fields, "sync_dag_id", "sync_task_id", "ignore", "ceiling", "confirm",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        sync_dag_id: str | None = None,
+        sync_task_id: str | None = None,
+        ignore: Sequence[Sequence[str]] | str | None = None,
+        ceiling: int | str | None = None,
+        confirm: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sync_dag_id = sync_dag_id
+        self.sync_task_id = sync_task_id
+        self.ignore = ignore
+        self.ceiling = ceiling
+        self.confirm = confirm
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Look first, by a state that can't be written to, so that a wrong place is no new source.
+
+        :raises DeletesHeldError: when more would go than is allowed, and it is to be done
+        """
+        confirmed = arguments.flag("confirm", self.confirm)
+        ceiling = arguments.optional(arguments.whole, "ceiling", self.ceiling)
+        task, ignored = self._task(), _pairs("ignore", self.ignore)
+        first: dict[str, list[str]] = {}
+
+        def show(item: PruneItem) -> None:
+            some = first.setdefault(item.action, [])
+            if len(some) < _SHOWN:
+                some.append(item.key)
+                self.log.info("%s, %s: %r %s", item.action, item.reason, item.key, item.because)
+
+        self._take_settings(dry_run=True)
+        with self._session(context) as ctx:
+            found = plan_prune(ctx, show, task=task, ignored=ignored, ceiling=ceiling)
+        if confirmed:
+            self.dry_run = False  # type: ignore[method-assign, assignment]  # as in the class above
+            with self._session(context) as ctx:
+                prune(ctx, found, user=user_of(context), task=task, ignored=ignored)
+            self.log.info("Deleted the documents of %d keys, handed %d over.", found.deleted, found.handed_over)
+        else:
+            held = f" Held: {found.held}." if found.held else ""
+            what = "%d keys are left out: the documents of %d would be deleted.%s Use confirm to do it."
+            self.log.info(what, found.delete + found.hand_over + found.keep + found.later, found.delete, held)
+        return {**asdict(found), "first": first}
+
+    def _task(self) -> TaskName | None:
+        dag_id, task_id = (None if arguments.is_unset(one) else one for one in (self.sync_dag_id, self.sync_task_id))
+        if (dag_id is None) != (task_id is None):
+            raise SettingsError("A task is named by sync_dag_id and sync_task_id, both.", field="sync_task_id")
+        return None if dag_id is None or task_id is None else (dag_id, task_id)
+
+
 class CloudIndexAuditOperator(BaseCloudIndexSourceOperator):
     """Compares state, S3 and CloudIndex. Deletes nothing: what is too many goes with the next run of the sync.
 
@@ -214,15 +291,31 @@ class CloudIndexAuditOperator(BaseCloudIndexSourceOperator):
 
 def _mapping(field: str, value: Any) -> Mapping[str, Any]:
     """A mapping, or the text of one: JSON, or as a template renders one."""
-    if arguments.is_unset(value):
-        return {}
-    for read in (json.loads, ast.literal_eval) if isinstance(value, str) else (lambda same: same,):
+    found = {} if arguments.is_unset(value) else _parsed(value)
+    if not isinstance(found, Mapping):
+        what = f"{field} is no mapping: {str(value)[:200]!r}."
+        raise SettingsError(what, field=field, hint='Write {"on_removed": "keep"}.')
+    return found
+
+
+def _pairs(field: str, value: Any) -> list[TaskName]:
+    """Pairs of DAG and task, or the text of a list of them."""
+    found = [] if arguments.is_unset(value) else _parsed(value)
+    if not isinstance(found, list | tuple) or not all(_is_pair(one) for one in found):
+        what = f"{field} is no list of pairs: {str(value)[:200]!r}."
+        raise SettingsError(what, field=field, hint='Write [["dag_id", "task_id"]].')
+    return [(one[0], one[1]) for one in found]
+
+
+def _is_pair(one: Any) -> bool:
+    return isinstance(one, list | tuple) and len(one) == 2 and all(isinstance(part, str) for part in one)
+
+
+def _parsed(value: Any) -> Any:
+    """What a text stands for, as JSON or as a template renders it; ``None``: for nothing."""
+    for read in (json.loads, ast.literal_eval) if isinstance(value, str) else ():
         try:
-            found = read(value)
+            return read(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        if isinstance(found, Mapping) or found is None:
-            return found or {}
-    raise SettingsError(
-        f"{field} is no mapping: {str(value)[:200]!r}.", field=field, hint='Write {"on_removed": "keep"}.'
-    )
+    return None if isinstance(value, str) else value

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.errors import PlanChangedError, SettingsError, StateError, SyncFailedError
+from cloudindex_provider.errors import DeletesHeldError, PlanChangedError, SettingsError, StateError, SyncFailedError
 from cloudindex_provider.operators import cloudindex_care, cloudindex_repair
 from cloudindex_provider.operators.cloudindex import CloudIndexDeleteDocumentOperator
 from cloudindex_provider.operators.cloudindex_care import (
@@ -24,6 +24,7 @@ from cloudindex_provider.operators.cloudindex_care import (
 from cloudindex_provider.operators.cloudindex_repair import (
     CloudIndexAuditOperator,
     CloudIndexPlanOperator,
+    CloudIndexPruneOperator,
     CloudIndexRebuildOperator,
 )
 from cloudindex_provider.sync.naming import file_name
@@ -156,6 +157,34 @@ def test_a_form_that_is_not_filled_in_is_one_sentence_and_one_try(filled: Any, r
     assert "source isn't given" in ran.log
 
 
+def test_the_dag_prunes_what_a_narrowed_selection_leaves_out_only_when_told_so(filled: Any, care: Any) -> None:
+    """First it says what would go; with ``confirm`` that goes, and within the limits of removals alone."""
+    where = {"bucket": filled.bucket, "prefix": "documents/", "settings": {"exclude": ["*/c.txt"]}}
+    narrowed = S3ToCloudIndexOperator(task_id="t", bucket=filled.bucket, prefix="documents/", exclude=["*/c.txt"])
+    narrowed.execute({})
+    told = care("prune", **where)
+    assert (told["keep"], told["first"]["keep"]) == (1, [KEYS[2]])  # the task that has filled it selects it still
+    where["ignore"] = [["", "setup"]]
+    told = care("prune", **where)
+    assert (told["delete"], told["deleted"], told["first"]["delete"]) == (1, 0, [KEYS[2]])
+    assert filled.has(KEYS[2])
+    with pytest.raises(DeletesHeldError, match="ceiling of 0"):
+        CloudIndexPruneOperator(task_id="t", **where, ceiling="0", confirm=True).execute({})
+    assert care("prune", **where, confirm=True)["deleted"] == 1
+    assert [filled.has(key) for key in KEYS] == [True, True, False]
+
+
+def test_every_command_has_its_action(airflow_home: Path, shipped: Any) -> None:
+    """But those that are about the machine: copying DAGs, and bringing a state up to date, which every sync does."""
+    from cloudindex_provider.cli.definition import get_cloudindex_cli_commands
+
+    [group] = get_cloudindex_cli_commands()
+    commands = {one.name for one in group.subcommands} - {"sources", "dags", "migrate"}
+    [sources] = [one for one in group.subcommands if one.name == "sources"]
+    commands |= {"sources", *(one.name for one in sources.subcommands if one.name != "list")}
+    assert set(shipped("cloudindex_care").params.get_param("action").schema["enum"]) == commands
+
+
 REFUSED = [
     (CloudIndexRetryKeysOperator, {"source": 1}, "which keys to try again"),
     (CloudIndexRetryKeysOperator, {"source": 1, "all_failed": True, "all_quarantined": "True"}, "which keys"),
@@ -171,6 +200,9 @@ REFUSED = [
     (CloudIndexPlanOperator, {"bucket": "s3://b"}, "no bucket name"),
     (CloudIndexPlanOperator, {"bucket": "b-1", "settings": {"max_delet": 3}}, "no setting 'max_delet'"),
     (CloudIndexPlanOperator, {"bucket": "b-1", "settings": "[1]"}, "settings is no mapping"),
+    (CloudIndexPruneOperator, {"bucket": "b-1", "ignore": '["a", "b"]'}, "ignore is no list of pairs"),
+    (CloudIndexPruneOperator, {"bucket": "b-1", "sync_dag_id": "a"}, "both"),
+    (CloudIndexPruneOperator, {"bucket": "b-1"}, "no source"),
 ]
 
 
