@@ -158,31 +158,43 @@ def test_what_a_first_run_would_do_is_shown_without_a_state(
     assert not path.parent.exists()
 
 
+def test_what_only_looks_does_not_bring_an_older_state_up_to_date(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the version and the way out, and leaves every byte as it is; that way then works."""
+    from cloudindex_provider.state.db.database import Database
+    from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
+
+    path = tmp_path / "old.db"
+    Database(f"sqlite:///{path}", migrations=MIGRATIONS[:8]).close()
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_PATH", str(path))
+    before = path.read_bytes()
+    for command in READERS:
+        error = cli(*command).error
+        assert f"The state in {path} has schema 8, and this version reads schema {SCHEMA_VERSION}" in error
+        assert "`airflow cloudindex migrate`" in error
+    assert path.read_bytes() == before
+    assert cli("migrate").out == f"The state in {path} has schema {SCHEMA_VERSION}.\n"
+    assert cli("sources", "list").out == "The state has no source.\n"
+
+
 def test_what_only_looks_changes_no_byte_of_a_state(cli: Cli, mirror: Mirror) -> None:
-    """Not of an older version's either, which it names, with the way out; nothing is lost by that way."""
+    """Looking at it is not using it; an audit's requests alone book their turn there."""
     mirror.put_many(2)
     mirror.run()
     mirror.db.close()
     path = Path(mirror.db.name)
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE meta SET value = '8' WHERE name = 'schema'")
-        connection.execute("DROP TABLE selection")
-    connection.close()
-    before = path.read_bytes()
-    for command in READERS:
-        error = cli(*command).error
-        assert f"The state in {path} has schema 8, and this version reads schema " in error
-        assert "`airflow cloudindex migrate`" in error
-    assert path.read_bytes() == before
-    assert f"The state in {path} has schema " in cli("migrate").out
     before = path.read_bytes()
     assert "indexed 2" in cli("sources", "list").out
     assert cli("holds").code == 0
     assert "indexed" in cli("history", "--source", 1, "--key", "docs/0000.txt").out
-    assert "0 uploads" in cli("plan", "--bucket", mirror.bucket, "--prefix", mirror.prefix).out
+    where = ("--bucket", mirror.bucket, "--prefix", mirror.prefix)
+    assert "0 uploads" in cli("plan", *where).out
+    assert (
+        "2 would be deleted" in cli("prune", "--excluded", *where, "--include", "*.md", "--ignore", "dag", "sync").out
+    )
     assert path.read_bytes() == before
-    answer = cli("audit", "--source", 1, "--output", "json")  # its requests book their turn there
-    assert answer.json["clean"] is True
+    assert cli("audit", "--source", 1, "--output", "json").json["clean"] is True
 
 
 def test_an_empty_database_of_postgres_is_no_state_either(cli: Cli, request: pytest.FixtureRequest) -> None:
