@@ -83,6 +83,21 @@ ARG_TASK_ID = _arg("-t", "--task-id", help="That task, or its group (default: th
 ARG_CONF = _arg("-c", "--conf", help="JSON object of params that the task's templates ask for (default: the DAG's own)")
 ARG_LOGICAL_DATE = _arg("--logical-date", help="Logical date that the task's templates ask for")
 
+ARG_BUCKET = _arg("--bucket", help="The S3 bucket's name", required=True)
+ARG_PREFIX = _arg("--prefix", help="Only keys that start with it")
+ARG_SUFFIX = _arg("--suffix", help="Only keys that end with it")
+ARG_TARGET = _arg(
+    "--target", help="ARN of an SQS queue, an SNS topic or a Lambda function, or eventbridge", required=True
+)
+ARG_ANY_TARGET = _arg("--target", help="Only what was applied for this target (default: all that was applied)")
+ARG_QUEUE_URL = _arg("--queue-url", help="URL of the SQS queue", required=True)
+ARG_QUEUE_POLICY = _arg("--queue-policy", help="Also let S3 send to the queue, by its policy", action="store_true")
+ARG_BUCKET_ACCOUNT = _arg("--bucket-account", help="Account of the bucket, for that policy")
+ARG_PART = _arg(
+    "--for", help="What runs by it", choices=("sync", "events", "notifications"), required=True, dest="part"
+)
+ARG_QUEUE_ARN = _arg("--queue-arn", help="ARN of the SQS queue")
+
 ARG_REQUEST_PAYER = _setting("request_payer", action="store_true", default=None)
 _STATE = (ARG_STATE_CONN_ID, ARG_STATE_URL, ARG_OUTPUT)
 _CONNECTIONS = (ARG_AWS_CONN_ID, ARG_CLOUDINDEX_CONN_ID)
@@ -143,6 +158,38 @@ _SOURCES = (
 )
 
 
+_NOTIFICATIONS = (
+    _command(
+        "check",
+        "notifications.check",
+        "Each link of the chain from a prefix to a queue, and what mends it",
+        (ARG_BUCKET, ARG_PREFIX, ARG_QUEUE_URL, ARG_AWS_CONN_ID, ARG_OUTPUT),
+        "Exit codes: 0 the chain is whole, 1 a link is broken, 2 an error.",
+    ),
+    _command(
+        "apply",
+        "notifications.apply",
+        "Let a bucket tell a queue, topic, function or EventBridge of its changes; others' notifications stay",
+        (
+            ARG_BUCKET,
+            ARG_PREFIX,
+            ARG_SUFFIX,
+            ARG_TARGET,
+            ARG_QUEUE_POLICY,
+            ARG_BUCKET_ACCOUNT,
+            ARG_AWS_CONN_ID,
+            ARG_YES,
+        ),
+    ),
+    _command(
+        "remove",
+        "notifications.remove",
+        "Take back what apply has made",
+        (ARG_BUCKET, ARG_PREFIX, ARG_SUFFIX, ARG_ANY_TARGET, ARG_AWS_CONN_ID, ARG_YES),
+    ),
+)
+
+
 def get_cloudindex_cli_commands() -> list[GroupCommand]:
     """What Airflow adds to its parser."""
     return [
@@ -152,6 +199,13 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
             description="Exit codes: 0 done, 1 findings of an audit, 2 an error.",
             subcommands=(
                 GroupCommand(name="sources", help="What the state knows of", subcommands=_SOURCES),
+                GroupCommand(name="notifications", help="How S3's events get to a queue", subcommands=_NOTIFICATIONS),
+                _command(
+                    "iam-policy",
+                    "notifications.policy",
+                    "The least-privilege AWS policy for a sync, for following events, or for notifications",
+                    (ARG_PART, ARG_BUCKET, ARG_PREFIX, ARG_QUEUE_ARN),
+                ),
                 _command(
                     "retry",
                     "keys.retry",

@@ -1,15 +1,16 @@
 """What Airflow's connections and configuration lead to. The lowest layer that may import Airflow.
 
-    connections  an Airflow connection, or the sentence why there is none
-    extras       the extras of a connection, read one by one
-    cloudindex   the CloudIndex connection: its fields, their checks, and the client made from it
-    s3           the AWS connection: a boto3 client, and S3's errors with the connection's name
-    sqs          the same for a queue of S3 events
-    state        where the state is, as configuration and arguments say
-    one_machine  whether that may be a SQLite file
-    session      all three opened for one step of a sync, and closed
-    step         CloudIndex and the state opened for a single step, and closed
-    rendered     arguments of single steps as templates and upstream tasks give them
+    connections    an Airflow connection, or the sentence why there is none
+    extras         the extras of a connection, read one by one
+    cloudindex     the CloudIndex connection: its fields, their checks, and the client made from it
+    s3             the AWS connection: a boto3 client, and S3's errors with the connection's name
+    sqs            the same for a queue of S3 events
+    notifications  whom a bucket tells of its changes: looked at and changed
+    state          where the state is, as configuration and arguments say
+    one_machine    whether that may be a SQLite file
+    session        all three opened for one step of a sync, and closed
+    step           CloudIndex and the state opened for a single step, and closed
+    rendered       arguments of single steps as templates and upstream tasks give them
 
 May import ``sync`` and what is below it. Decides nothing about a sync.
 """

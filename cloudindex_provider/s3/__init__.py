@@ -14,8 +14,11 @@
     decoding            Content-Encoding: from stored bytes to the document
     events              messages of S3 events, in every shape: which keys to look at
     event_queue         SQS: receive, hide, delete
+    notifications       a bucket's notification configuration, with our entry and without
+    event_chain         whether events reach a queue: each link looked at
+    aws_policies        the least that each part needs, and what a policy lets in
     facts               what answers say of one object, each fact in one spelling
     error_mapping       botocore's exceptions to ours
 
-May import ``errors``, and alone with ``hooks.s3`` and ``hooks.sqs`` botocore. Knows no Airflow, CloudIndex or state.
+May import ``errors``, and with ``hooks`` alone botocore. Knows no Airflow, CloudIndex or state.
 """

@@ -1,0 +1,67 @@
+"""``airflow cloudindex notifications`` and ``iam-policy``: how S3's events get to a queue, and what may do what."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from cloudindex_provider.cli.common import FINDINGS, OK, command
+from cloudindex_provider.cli.output import emit, out
+from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.hooks.notifications import BucketNotifications, Change, target_of
+from cloudindex_provider.s3.aws_policies import iam_policy
+from cloudindex_provider.s3.event_chain import BROKEN
+
+__all__ = ["apply", "check", "policy", "remove"]
+
+
+@command
+def check(args: Namespace) -> int:
+    """Each link of the chain from a prefix to a queue."""
+    links = _bucket(args).links(prefix=args.prefix or "", queue_url=args.queue_url)
+    rows = [{"link": one.name, "state": one.state, "seen": one.seen, "remedy": one.remedy} for one in links]
+    emit(args, rows, rows, [])
+    return FINDINGS if any(one.state == BROKEN for one in links) else OK
+
+
+@command
+def apply(args: Namespace) -> int:
+    """Let the bucket tell a target."""
+    target = target_of(args.target, prefix=args.prefix or "", suffix=args.suffix or "")
+    change = _bucket(args).apply(target, queue_policy=args.queue_policy, account=args.bucket_account, write=args.yes)
+    return _say(change, args)
+
+
+@command
+def remove(args: Namespace) -> int:
+    """Take back what ``apply`` has made."""
+    target = target_of(args.target, prefix=args.prefix or "", suffix=args.suffix or "") if args.target else None
+    return _say(_bucket(args).remove(target, write=args.yes), args)
+
+
+@command
+def policy(args: Namespace) -> int:
+    """The least-privilege policy of one part."""
+    if args.part != "sync" and not args.queue_arn:
+        raise SettingsError("No queue is named.", field="queue_arn", hint="Give --queue-arn.")
+    found = iam_policy(args.part, bucket=args.bucket, prefix=args.prefix or "", queue_arn=args.queue_arn or "")
+    out().write(json.dumps(found, indent=2) + "\n")
+    return OK
+
+
+def _bucket(args: Namespace) -> BucketNotifications:
+    conn_id = "aws_default" if args.aws_conn_id is None else args.aws_conn_id or None
+    return BucketNotifications(args.bucket, conn_id)
+
+
+def _say(change: Change, args: Namespace) -> int:
+    """What was written, or would be."""
+    if not change.is_one:
+        out().write("Nothing is to be changed.\n")
+        return OK
+    shown = {"notification": change.after}
+    if change.policy != change.policy_before:
+        shown["queue_policy"] = json.loads(change.policy or "{}")
+    out().write(json.dumps(shown, indent=2) + "\n")
+    out().write("This was written.\n" if args.yes else "Nothing was changed. Use --yes to write it.\n")
+    return OK

@@ -1,0 +1,101 @@
+"""Policies of AWS: the least that each part needs, and whether one lets a service in. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+__all__ = ["PARTS", "allows_service", "iam_policy", "with_statement"]
+
+PARTS = ("sync", "events", "notifications")
+_VERSION = "2012-10-17"
+
+
+def iam_policy(part: str, *, bucket: str, prefix: str = "", queue_arn: str = "") -> dict[str, Any]:
+    """The least-privilege policy of an identity that runs one part of the package.
+
+    :param part: ``sync`` (S3 is listed and read), ``events`` (a queue is consumed; S3 is the sync's), or
+        ``notifications`` (the bucket is told whom to tell, and the queue to take it)
+    :param queue_arn: of ``events`` and ``notifications``
+    """
+    arn = f"arn:aws:s3:::{bucket}"
+    if part == "sync":
+        listing: dict[str, Any] = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
+        if prefix:
+            listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
+        reading = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{arn}/{prefix}*"}
+        statements = [listing, reading]
+    elif part == "events":
+        actions = ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"]
+        statements = [_on_queue(queue_arn, actions)]
+    else:
+        actions = ["s3:GetBucketNotification", "s3:PutBucketNotification"]
+        statements = [
+            {"Effect": "Allow", "Action": actions, "Resource": arn},
+            _on_queue(queue_arn, ["GetQueueUrl", "GetQueueAttributes", "SetQueueAttributes"]),
+        ]
+    return {"Version": _VERSION, "Statement": statements}
+
+
+def _on_queue(arn: str, actions: Sequence[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": [f"sqs:{action}" for action in actions], "Resource": arn}
+
+
+def with_statement(policy: str | None, statement: Mapping[str, Any]) -> str:
+    """A resource's policy with one more statement, in place of one of the same Sid; others stay as they are."""
+    document: dict[str, Any] = json.loads(policy) if policy else {"Version": _VERSION, "Statement": []}
+    others = [one for one in _list(document.get("Statement")) if one.get("Sid") != statement["Sid"]]
+    return json.dumps({**document, "Statement": [*others, statement]})
+
+
+def allows_service(policy: str | None, *, service: str, action: str, source_arn: str) -> bool:
+    """Whether a resource's policy lets an AWS service act for a source. Deny statements of the service count, too.
+
+    :param service: such as ``s3.amazonaws.com``
+    :param action: such as ``sqs:SendMessage``
+    :param source_arn: of the bucket, topic or rule that the service acts for
+    """
+    effects = {
+        str(one.get("Effect"))
+        for one in _statements(policy)
+        if _matches(_principals(one), service)
+        and any(fnmatchcase(action.lower(), str(given).lower()) for given in _list(one.get("Action")))
+        and _is_for(one.get("Condition") or {}, source_arn)
+    }
+    return effects == {"Allow"}
+
+
+def _statements(policy: str | None) -> Iterator[Mapping[str, Any]]:
+    try:
+        found = json.loads(policy or "{}").get("Statement", [])
+    except (ValueError, AttributeError):
+        return
+    yield from (one for one in _list(found) if isinstance(one, Mapping))
+
+
+def _principals(statement: Mapping[str, Any]) -> list[Any]:
+    principal = statement.get("Principal")
+    return ["*"] if principal == "*" else _list((principal or {}).get("Service")) + _list((principal or {}).get("AWS"))
+
+
+def _matches(principals: Sequence[Any], service: str) -> bool:
+    return any(one in ("*", service) for one in principals)
+
+
+def _is_for(condition: Mapping[str, Any], source_arn: str) -> bool:
+    """Whether the condition's source is ours; other conditions, such as the account, aren't judged."""
+    wanted = [
+        str(arn)
+        for operator, pairs in condition.items()
+        if operator.removesuffix("IfExists") in ("ArnLike", "ArnEquals", "StringLike", "StringEquals")
+        for name, values in pairs.items()
+        if name.lower() == "aws:sourcearn"
+        for arn in _list(values)
+    ]
+    return not wanted or any(fnmatchcase(source_arn, arn) for arn in wanted)
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]

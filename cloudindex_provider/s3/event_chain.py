@@ -1,0 +1,214 @@
+"""Whether S3's events reach a queue: each link of the chain looked at, and what mends it. Changes nothing.
+
+Three ways lead from a bucket to a queue: directly, by an SNS topic, and by an EventBridge rule. A link that may not be
+looked at is unknown, which is neither whole nor broken.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cloudindex_provider.s3.aws_policies import allows_service
+from cloudindex_provider.s3.error_mapping import redacted
+from cloudindex_provider.s3.notifications import Entry, covers, entries
+
+__all__ = ["BROKEN", "OK", "UNKNOWN", "WARNING", "Chain", "Link"]
+
+OK, BROKEN, WARNING, UNKNOWN = "ok", "broken", "warning", "unknown"
+_WANTED = {"ObjectCreated": "s3:ObjectCreated:Put", "ObjectRemoved": "s3:ObjectRemoved:Delete"}
+_AWS_OWN_KEY = "alias/aws/sqs"
+_SECOND_LOOK = 3.0  # seconds after which a queue that somebody consumes has changed
+_COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link: its name, ``ok``, ``broken``, ``warning`` or ``unknown``, what was seen, and what to do."""
+
+    name: str
+    state: str
+    seen: str
+    remedy: str = ""
+
+
+@dataclass(slots=True)
+class Chain:
+    """From a bucket's prefix to a queue.
+
+    :param client: gives a boto3 client of a service: ``s3``, ``sqs``, ``sns``, ``events``
+    """
+
+    client: Callable[[str], Any]
+    bucket: str
+    prefix: str
+    queue_url: str
+    sleep: Callable[[float], None] = time.sleep
+    _queue: Mapping[str, str] = field(default_factory=dict)
+
+    def links(self) -> list[Link]:
+        """Every link, from the queue to the consumer; after a missing queue or notification there is nothing to see."""
+        found: list[Link] = []
+        for look in (self._look_at_queue, self._look_at_ways, self._look_at_redrive, self._look_at_consumer):
+            name = look.__name__.removeprefix("_look_at_")
+            try:
+                found += look()
+            except (ClientError, BotoCoreError) as error:
+                if name == "queue":
+                    why = "The queue can't be asked: check queue_url, the connection's region and its rights."
+                    return [Link("queue", BROKEN, redacted(error), why)]
+                found.append(Link(name, UNKNOWN, redacted(error), "Give the identity the right to look at it."))
+        return found
+
+    @property
+    def _queue_arn(self) -> str:
+        return str(self._queue.get("QueueArn", ""))
+
+    @property
+    def _bucket_arn(self) -> str:
+        return f"arn:aws:s3:::{self.bucket}"
+
+    def _look_at_queue(self) -> list[Link]:
+        answer = self.client("sqs").get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])
+        self._queue = answer.get("Attributes", {})
+        links = [Link("queue", OK, self._queue_arn)]
+        if self._queue.get("KmsMasterKeyId") == _AWS_OWN_KEY:
+            seen = f"the queue is encrypted by {_AWS_OWN_KEY}, which S3, SNS and EventBridge may not use"
+            remedy = "Use SSE-SQS, or a key of your own whose policy lets the sending service use it."
+            links.append(Link("KMS key", BROKEN, seen, remedy))
+        return links
+
+    # The ways
+
+    def _look_at_ways(self) -> list[Link]:
+        document = self.client("s3").get_bucket_notification_configuration(Bucket=self.bucket)
+        ways = [(entry, list(self._way(entry))) for entry in entries(document)]
+        ways = [(entry, links) for entry, links in ways if links]
+        if not ways:
+            told = ", ".join(sorted({entry.arn or entry.kind for entry in entries(document)})) or "nobody"
+            seen = f"the bucket tells {told}, and nothing of that leads to the queue"
+            return [Link("notification", BROKEN, seen, "Run `airflow cloudindex notifications apply`.")]
+        # The way that is whole, or the one that has least to be mended.
+        entry, links = min(ways, key=lambda way: sum(link.state == BROKEN for link in way[1]))
+        return [Link("notification", OK, f"{entry.kind} {entry.arn}".strip()), *links]
+
+    def _way(self, entry: Entry) -> Iterator[Link]:
+        """The links that one entry of the notification leads to; none where it doesn't lead to the queue."""
+        if entry.kind == "sqs" and entry.arn == self._queue_arn:
+            yield from self._selected(entry)
+            yield self._let_in("queue policy", "s3.amazonaws.com", self._bucket_arn)
+        elif entry.kind == "sns":
+            yield from self._by_topic(entry)
+        elif entry.kind == "eventbridge":
+            yield from self._by_rules()
+
+    def _selected(self, entry: Entry) -> Iterator[Link]:
+        missing = [name for name, event in _WANTED.items() if not covers(entry.events, event)]
+        if missing:
+            seen, remedy = f"{', '.join(missing)} isn't told", "Add it to the notification's events."
+            yield Link("events", BROKEN, seen, remedy)
+        if not self.prefix.startswith(entry.prefix) or entry.suffix:
+            seen = f"only keys with the prefix {entry.prefix!r} and the suffix {entry.suffix!r} are told"
+            yield Link(
+                "filter", BROKEN, seen, f"Let the notification's prefix begin {self.prefix!r}, without a suffix."
+            )
+
+    def _let_in(self, name: str, service: str, source: str) -> Link:
+        if allows_service(self._queue.get("Policy"), service=service, action="sqs:SendMessage", source_arn=source):
+            return Link(name, OK, f"{service} may send for {source}")
+        seen = f"the queue's policy doesn't let {service} send for {source}"
+        return Link(name, BROKEN, seen, "`airflow cloudindex notifications apply --queue-policy` adds the statement.")
+
+    def _by_topic(self, entry: Entry) -> Iterator[Link]:
+        sns = self.client("sns")
+        subscriptions = [
+            one
+            for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=entry.arn)
+            for one in page.get("Subscriptions", ())
+            if one.get("Endpoint") == self._queue_arn
+        ]
+        if not subscriptions:
+            if entry.arn:
+                yield Link(
+                    "subscription", BROKEN, f"{entry.arn} has no subscription of the queue", "Subscribe the queue."
+                )
+            return
+        yield from self._selected(entry)
+        attributes = sns.get_topic_attributes(TopicArn=entry.arn).get("Attributes", {})
+        if not allows_service(
+            attributes.get("Policy"), service="s3.amazonaws.com", action="sns:Publish", source_arn=self._bucket_arn
+        ):
+            seen = f"the topic's policy doesn't let s3.amazonaws.com publish for {self._bucket_arn}"
+            yield Link("topic policy", BROKEN, seen, "Add a statement that allows sns:Publish for the bucket.")
+        yield from self._subscription(sns, str(subscriptions[0].get("SubscriptionArn")))
+        yield self._let_in("queue policy", "sns.amazonaws.com", entry.arn)
+
+    @staticmethod
+    def _subscription(sns: Any, arn: str) -> Iterator[Link]:
+        if not arn.startswith("arn:"):
+            yield Link("subscription", BROKEN, f"the subscription is {arn}", "Confirm it.")
+            return
+        found = sns.get_subscription_attributes(SubscriptionArn=arn).get("Attributes", {})
+        if json.loads(found.get("FilterPolicy") or "{}"):
+            seen = "the subscription has a filter policy, which lets only some messages pass"
+            yield Link("subscription", WARNING, seen, "See that it lets every event of the prefix pass.")
+        else:
+            yield Link("subscription", OK, arn)
+
+    def _by_rules(self) -> Iterator[Link]:
+        events = self.client("events")
+        names = events.list_rule_names_by_target(TargetArn=self._queue_arn).get("RuleNames", [])
+        if not names:
+            return
+        rules = [events.describe_rule(Name=name) for name in names]
+        ours = [rule for rule in rules if self._is_about_bucket(rule.get("EventPattern"))]
+        if not ours:
+            seen = f"no rule with the queue as its target matches the bucket's events: {', '.join(names)}"
+            yield Link(
+                "rule", BROKEN, seen, "Match source aws.s3 and the bucket's name, and no key outside the prefix."
+            )
+            return
+        for rule in ours:
+            if rule.get("State") != "ENABLED":
+                yield Link("rule", BROKEN, f"the rule {rule['Name']} is disabled", "Enable it.")
+            else:
+                yield Link("rule", OK, str(rule["Arn"]))
+            yield self._let_in("queue policy", "events.amazonaws.com", str(rule["Arn"]))
+
+    def _is_about_bucket(self, pattern: str | None) -> bool:
+        """Whether a pattern lets the bucket's events pass, as far as it is written in names and prefixes."""
+        try:
+            wanted = json.loads(pattern or "{}")
+        except ValueError:
+            return False
+        names = wanted.get("detail", {}).get("bucket", {}).get("name", [self.bucket])
+        return "aws.s3" in wanted.get("source", ["aws.s3"]) and self.bucket in names
+
+    # What comes after the queue
+
+    def _look_at_redrive(self) -> list[Link]:
+        if self._queue.get("RedrivePolicy"):
+            return [Link("redrive", OK, "messages that nobody can read go to another queue")]
+        seen = "the queue has no redrive policy: a message that nobody can read comes again until it expires"
+        return [Link("redrive", WARNING, seen, "Give the queue a dead-letter queue.")]
+
+    def _look_at_consumer(self) -> list[Link]:
+        first = self._waiting()
+        if first[0] == 0:
+            return [Link("consumer", OK, "no message waits")]
+        self.sleep(_SECOND_LOOK)
+        if self._waiting() != first or first[1]:
+            return [Link("consumer", OK, f"about {first[0]} messages wait, and somebody takes them")]
+        seen = f"about {first[0]} messages wait, and nobody takes them"
+        return [
+            Link("consumer", BROKEN, seen, "Unpause the DAG of CloudIndexSyncS3EventsOperator, and look at its log.")
+        ]
+
+    def _waiting(self) -> tuple[int, ...]:
+        answer = self.client("sqs").get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=list(_COUNTS))
+        return tuple(int(answer.get("Attributes", {}).get(name, 0)) for name in _COUNTS)

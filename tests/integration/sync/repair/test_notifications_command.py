@@ -1,0 +1,199 @@
+"""``airflow cloudindex notifications`` and ``iam-policy``, with moto's S3, SQS, SNS and EventBridge."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from cloudindex_provider.s3 import event_chain
+from tests.integration.sync.repair.conftest import Cli
+from tests.support.mirror import Mirror
+
+SERVICES = ("sqs", "sns", "events")
+
+
+class Aws:
+    """The bucket, a queue, and what may lie between them."""
+
+    def __init__(self, mirror: Mirror, url: str) -> None:
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        self.sqs, self.sns, self.events = (boto3.client(name, endpoint_url=url, **keys) for name in SERVICES)
+        self.s3, self.bucket = mirror.s3, mirror.bucket
+        self.url = self.sqs.create_queue(QueueName=mirror.bucket)["QueueUrl"]
+        self.arn = self.attributes()["QueueArn"]
+        dead = self.sqs.create_queue(QueueName=f"{mirror.bucket}-dead")["QueueUrl"]
+        found = self.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
+        redrive = {"deadLetterTargetArn": found["Attributes"]["QueueArn"], "maxReceiveCount": "5"}
+        self.set(RedrivePolicy=json.dumps(redrive))
+
+    def attributes(self) -> dict[str, str]:
+        found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
+        return dict(found)
+
+    def set(self, **attributes: str) -> None:
+        """Some of them; moto forgets the policy where it isn't among them."""
+        policy = self.attributes().get("Policy")
+        attributes = {**({"Policy": policy} if policy else {}), **attributes}
+        self.sqs.set_queue_attributes(QueueUrl=self.url, Attributes=attributes)
+
+    def empty(self) -> None:
+        """As a consumer does; purging is allowed once a minute."""
+        while messages := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+
+    def document(self) -> dict[str, Any]:
+        found = self.s3.get_bucket_notification_configuration(Bucket=self.bucket)
+        return {name: value for name, value in found.items() if name != "ResponseMetadata"}
+
+    def notify(self, **document: Any) -> None:
+        self.s3.put_bucket_notification_configuration(Bucket=self.bucket, NotificationConfiguration=document)
+
+    def allow(self, service: str, source: str) -> None:
+        statement = {
+            "Effect": "Allow", "Principal": {"Service": service}, "Action": "sqs:SendMessage", "Resource": self.arn,
+            "Condition": {"ArnLike": {"aws:SourceArn": source}},
+        }  # fmt: skip
+        self.set(Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+
+    def topic(self, *, allow: bool = True, subscribe: bool = True) -> str:
+        arn = str(self.sns.create_topic(Name=self.bucket)["TopicArn"])
+        service = "s3.amazonaws.com" if allow else "lambda.amazonaws.com"
+        statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sns:Publish", "Resource": arn}
+        self.sns.set_topic_attributes(
+            TopicArn=arn, AttributeName="Policy", AttributeValue=json.dumps({"Statement": [statement]})
+        )
+        if subscribe:
+            self.sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=self.arn)
+        self.notify(TopicConfigurations=[{"TopicArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]}])
+        return arn
+
+    def rule(self, **changes: Any) -> str:
+        pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [self.bucket]}}}
+        given = {"Name": self.bucket, "EventPattern": json.dumps(pattern), "State": "ENABLED", **changes}
+        arn = str(self.events.put_rule(**given)["RuleArn"])
+        self.events.put_targets(Rule=self.bucket, Targets=[{"Id": "queue", "Arn": self.arn}])
+        self.notify(EventBridgeConfiguration={})
+        return arn
+
+
+@pytest.fixture
+def aws(mirror: Mirror, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    monkeypatch.setattr(event_chain, "_SECOND_LOOK", 0.0)
+    return Aws(mirror, s3_url)
+
+
+def states(cli: Cli, aws: Aws, code: int, **more: str) -> dict[str, str]:
+    """The links of a check: name -> state."""
+    answer = cli("notifications", "check", "--bucket", aws.bucket, "--prefix", "docs/",
+                 "--queue-url", more.get("url", aws.url), "--output", "json")  # fmt: skip
+    assert answer.code == code, answer.out + answer.err
+    for link in answer.json:
+        assert link["remedy"] or link["state"] == "ok"
+    return {link["link"]: link["state"] for link in answer.json}
+
+
+def apply(cli: Cli, aws: Aws, *words: str) -> str:
+    answer = cli("notifications", "apply", "--bucket", aws.bucket, "--prefix", "docs/", "--target", aws.arn, *words)
+    assert answer.code == 0, answer.err
+    return answer.out
+
+
+def test_applied_the_chain_is_whole_and_applied_twice_nothing_changes(cli: Cli, aws: Aws) -> None:
+    assert "Use --yes" in apply(cli, aws, "--queue-policy")
+    assert aws.document() == {}
+    assert "written" in apply(cli, aws, "--queue-policy", "--bucket-account", "123456789012", "--yes")
+    document, policy = aws.document(), aws.attributes()["Policy"]
+    again = apply(cli, aws, "--queue-policy", "--bucket-account", "123456789012", "--yes")
+    assert again == "Nothing is to be changed.\n"
+    assert (aws.document(), aws.attributes()["Policy"]) == (document, policy)
+    aws.empty()  # of S3's test message
+    found = states(cli, aws, 0)
+    assert {found[name] for name in ("queue", "notification", "queue policy", "redrive")} == {"ok"}
+
+
+def test_what_was_there_before_stays_and_comes_back(cli: Cli, aws: Aws) -> None:
+    other = aws.sqs.create_queue(QueueName=f"{aws.bucket}-other")["QueueUrl"]
+    found = aws.sqs.get_queue_attributes(QueueUrl=other, AttributeNames=["QueueArn"])["Attributes"]
+    rules = [{"Name": "prefix", "Value": "images/"}]
+    theirs = {
+        "Id": "theirs", "QueueArn": found["QueueArn"], "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": rules}},
+    }  # fmt: skip
+    aws.notify(QueueConfigurations=[theirs])
+    before = aws.document()
+    apply(cli, aws, "--yes")
+    assert json.dumps(aws.document()["QueueConfigurations"][0]) == json.dumps(before["QueueConfigurations"][0])
+    assert cli("notifications", "remove", "--bucket", aws.bucket, "--yes").code == 0
+    assert json.dumps(aws.document()) == json.dumps(before)
+
+
+def test_an_overlap_is_refused_with_its_name(cli: Cli, aws: Aws) -> None:
+    aws.notify(QueueConfigurations=[{"Id": "theirs", "QueueArn": aws.arn, "Events": ["s3:ObjectCreated:*"]}])
+    answer = cli("notifications", "apply", "--bucket", aws.bucket, "--target", aws.arn + "-other", "--yes")
+    assert "'theirs'" in answer.error
+
+
+@pytest.mark.parametrize("target", ["nonsense", "arn:aws:s3:::bucket", "arn:aws:iam::1:role/x"])
+def test_a_target_that_is_none_is_refused(cli: Cli, aws: Aws, target: str) -> None:
+    assert "target is" in cli("notifications", "apply", "--bucket", aws.bucket, "--target", target).error
+
+
+def test_ten_broken_chains_are_told_apart(cli: Cli, aws: Aws) -> None:
+    """Each by the link that is broken; one after the other, because each is mended by the next step's beginning."""
+    everything = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
+    entry: dict[str, Any] = {"QueueArn": aws.arn, "Events": everything}
+    assert states(cli, aws, 1, url=aws.url + "-missing")["queue"] == "broken"
+    assert states(cli, aws, 1)["notification"] == "broken"
+    aws.notify(QueueConfigurations=[entry])
+    assert states(cli, aws, 1)["queue policy"] == "broken"
+    aws.allow("s3.amazonaws.com", "arn:aws:s3:::another-bucket")
+    assert states(cli, aws, 1)["queue policy"] == "broken"
+    aws.allow("s3.amazonaws.com", f"arn:aws:s3:::{aws.bucket}")
+    aws.notify(QueueConfigurations=[{**entry, "Events": ["s3:ObjectCreated:*"]}])
+    assert states(cli, aws, 1)["events"] == "broken"
+    rules = [{"Name": "prefix", "Value": "docs/2026/"}]
+    aws.notify(QueueConfigurations=[{**entry, "Filter": {"Key": {"FilterRules": rules}}}])
+    assert states(cli, aws, 1)["filter"] == "broken"
+    aws.notify(QueueConfigurations=[entry])
+    aws.set(KmsMasterKeyId="alias/aws/sqs")
+    assert states(cli, aws, 1)["KMS key"] == "broken"
+    aws.set(KmsMasterKeyId="")
+    aws.empty()
+    assert states(cli, aws, 0)["consumer"] == "ok"
+    aws.sqs.send_message(QueueUrl=aws.url, MessageBody="{}")
+    assert states(cli, aws, 1)["consumer"] == "broken"
+    aws.empty()
+    arn = aws.topic(allow=False, subscribe=False)
+    assert states(cli, aws, 1)["subscription"] == "broken"
+    arn = aws.topic(allow=False)
+    aws.allow("sns.amazonaws.com", arn)
+    assert states(cli, aws, 1)["topic policy"] == "broken"
+    aws.topic()
+    aws.empty()
+    assert states(cli, aws, 0)["subscription"] == "ok"
+    rule = aws.rule(State="DISABLED")
+    aws.allow("events.amazonaws.com", rule)
+    assert states(cli, aws, 1)["rule"] == "broken"
+    aws.rule(EventPattern=json.dumps({"source": ["aws.s3"], "detail": {"bucket": {"name": ["another"]}}}))
+    assert states(cli, aws, 1)["rule"] == "broken"
+    aws.rule()
+    aws.empty()
+    assert states(cli, aws, 0)["rule"] == "ok"
+
+
+def test_a_queue_without_redrive_is_a_warning(cli: Cli, aws: Aws) -> None:
+    aws.url = aws.sqs.create_queue(QueueName=f"{aws.bucket}-bare")["QueueUrl"]
+    aws.arn = aws.attributes()["QueueArn"]
+    apply(cli, aws, "--queue-policy", "--yes")
+    aws.empty()
+    assert states(cli, aws, 0)["redrive"] == "warning"
+
+
+def test_policies_are_printed_as_json(cli: Cli, aws: Aws) -> None:
+    answer = cli("iam-policy", "--for", "events", "--bucket", aws.bucket, "--queue-arn", aws.arn)
+    assert answer.json["Statement"][0]["Resource"] == aws.arn
+    assert "queue" in cli("iam-policy", "--for", "events", "--bucket", aws.bucket).error
