@@ -179,13 +179,14 @@ _NOTIFICATIONS = (
             ARG_BUCKET_ACCOUNT,
             ARG_AWS_CONN_ID,
             ARG_YES,
+            ARG_OUTPUT,
         ),
     ),
     _command(
         "remove",
         "notifications.remove",
         "Take back what apply has made",
-        (ARG_BUCKET, ARG_PREFIX, ARG_SUFFIX, ARG_ANY_TARGET, ARG_AWS_CONN_ID, ARG_YES),
+        (ARG_BUCKET, ARG_PREFIX, ARG_SUFFIX, ARG_ANY_TARGET, ARG_AWS_CONN_ID, ARG_YES, ARG_OUTPUT),
     ),
 )
 
@@ -204,7 +205,7 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                     "iam-policy",
                     "notifications.policy",
                     "The least-privilege AWS policy for a sync, for following events, or for notifications",
-                    (ARG_PART, ARG_BUCKET, ARG_PREFIX, ARG_QUEUE_ARN),
+                    (ARG_PART, ARG_BUCKET, ARG_PREFIX, ARG_QUEUE_ARN, ARG_OUTPUT),
                 ),
                 _command(
                     "retry",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from typing import Any
 
 from cloudindex_provider.cli.common import FINDINGS, OK, command
-from cloudindex_provider.cli.output import emit, out
+from cloudindex_provider.cli.output import emit
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.notifications import BucketNotifications, Change, target_of
 from cloudindex_provider.s3.aws_policies import iam_policy
@@ -45,7 +46,7 @@ def policy(args: Namespace) -> int:
     if args.part != "sync" and not args.queue_arn:
         raise SettingsError("No queue is named.", field="queue_arn", hint="Give --queue-arn.")
     found = iam_policy(args.part, bucket=args.bucket, prefix=args.prefix or "", queue_arn=args.queue_arn or "")
-    out().write(json.dumps(found, indent=2) + "\n")
+    emit(args, found, [], json.dumps(found, indent=2).splitlines())
     return OK
 
 
@@ -55,13 +56,15 @@ def _bucket(args: Namespace) -> BucketNotifications:
 
 
 def _say(change: Change, args: Namespace) -> int:
-    """What was written, or would be."""
-    if not change.is_one:
-        out().write("Nothing is to be changed.\n")
-        return OK
-    shown = {"notification": change.after}
+    """What was written, or would be: AWS's own documents."""
+    shown: dict[str, Any] = {"changes": change.is_one, "written": change.is_one and bool(args.yes)}
+    shown["notification"] = change.after
     if change.policy != change.policy_before:
         shown["queue_policy"] = json.loads(change.policy or "{}")
-    out().write(json.dumps(shown, indent=2) + "\n")
-    out().write("This was written.\n" if args.yes else "Nothing was changed. Use --yes to write it.\n")
+    lines = ["Nothing is to be changed."]
+    if change.is_one:
+        documents = (name for name in ("notification", "queue_policy") if name in shown)
+        lines = [line for name in documents for line in (f"{name}:", *json.dumps(shown[name], indent=2).splitlines())]
+        lines.append("This was written." if args.yes else "Nothing was changed. Use --yes to write it.")
+    emit(args, shown, [], lines)
     return OK

@@ -37,7 +37,8 @@ def test_airflow_offers_every_command(ours: dict[str, ArgumentParser]) -> None:
     """They come by the provider's metadata, with nothing to configure."""
     assert set(ours) == {
         "sources list", "sources forget", "sources adopt", "retry", "history", "holds", "approve", "plan", "rebuild",
-        "audit", "dags", "migrate", "prune",
+        "audit", "dags", "migrate", "prune", "iam-policy", "notifications check", "notifications apply",
+        "notifications remove",
     }  # fmt: skip
 
 
