@@ -189,6 +189,14 @@ def test_a_setup_before_and_a_teardown_after_the_group_surround_it(run, world):
     assert (ran.state, set(states(ran)), ran.states("after")) == ("success", {"success"}, ["success"])
 
 
+def test_the_output_of_a_setup_as_an_argument_is_refused_by_airflow_in_one_sentence(world):
+    """Every task of the group would follow the setup, the report with a rule that setups don't allow."""
+    with a_dag() as dag:
+        a_group(world, prefix=passes("documents/").as_setup())
+    with pytest.raises(ValueError, match="Setup tasks must be followed with trigger rule ALL_SUCCESS"):
+        dag.validate()
+
+
 def test_a_dag_that_fails_fast_refuses_the_group_in_one_sentence(world):
     with (
         a_dag(fail_fast=True),
