@@ -36,7 +36,8 @@ def document_ids(value: object, *, at_most: int | None = None) -> list[str]:
 
 
 def texts(field: str, value: object) -> list[str]:
-    """One text, or several in order; a path or a number is taken for its text.
+    """One text, or several in order; a path or a number is taken for its text, and the lists of mapped upstream tasks
+    are taken together.
 
     :raises ConfigurationError: nothing was given, or something else than text; an empty list is a list
     """
@@ -51,7 +52,7 @@ def texts(field: str, value: object) -> list[str]:
         value = [value]
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise _wrong(field, value, _LIST_HINT)
-    return [_text(field, item) for item in value]
+    return [_text(field, one) for item in value for one in (item if isinstance(item, list | tuple) else (item,))]
 
 
 def _text(field: str, item: object) -> str:

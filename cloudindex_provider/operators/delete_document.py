@@ -15,7 +15,7 @@ from cloudindex_provider.errors import CloudIndexError, NotFoundError, RateLimit
 from cloudindex_provider.hooks.rendered import document_ids
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.state.step_memory import Memory
-from cloudindex_provider.sync.arguments import flag
+from cloudindex_provider.sync.arguments import flag, is_unset
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +78,7 @@ class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator):
 
     def _delete(self, context: Context) -> dict[str, list[str]]:
         ids = document_ids(self.document_ids)
-        ignored = flag("ignore_missing", self.ignore_missing)
+        ignored = is_unset(self.ignore_missing) or flag("ignore_missing", self.ignore_missing)
         hook = self._hook(self.project_id)
         if not ids:
             return {_DELETED: [], _MISSING: []}

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from cloudindex_provider.state import (
     accounts,
     blocks,
+    citations,
     claims,
     doubts,
     outcomes,
@@ -160,6 +161,17 @@ def test_no_statement_reads_a_whole_table(run: tuple[Database, Run], name: str) 
     lines = [(sql, line) for sql, line in plans_of(db, lambda: WORK[name](db, one)) if _is_large(line)]
     assert lines
     assert [entry for entry in lines if not entry[1].startswith("SEARCH")] == []
+
+
+def test_what_is_gone_of_a_cited_key_is_found_without_reading_the_runs(run: tuple[Database, Run]) -> None:
+    """The rows are read once for all hits; whether each key is gone is a search."""
+    db, _ = run
+    with db.write() as connection:
+        connection.execute(sa.text("UPDATE object SET document_id = key WHERE key < '00003'"))
+    lines = [line for _, line in plans_of(db, lambda: citations.cite(db, ["00000", "00001", "00002"]))]
+    assert [line for line in lines if "run_key" in line and not line.startswith("SEARCH")] == []
+    assert sum("run_key" in line for line in lines) == 3
+    assert sum(line.startswith("SCAN object") for line in lines) == 1
 
 
 def _is_large(line: str) -> bool:

@@ -321,6 +321,7 @@ def test_without_a_possible_state_it_works_and_says_what_it_can_not_know(service
         ([7, "8"], ["7", "8"]),
         (7, ["7"]),
         (["a/b"], ["a/b"]),
+        ([["a", "b"], [], ["a"]], ["a", "b"]),  # the outputs of a mapped task
         ([], []),
         ("[]", []),
     ],
@@ -331,13 +332,25 @@ def test_ids_come_as_one_or_many_or_as_the_text_of_a_list(value, ids):
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "None", " ", True, {"a": 1}, b"a", ["a", None], ["a", ""], [["a"]], ".", ["a", ".."]]
+    "value", [None, "", "None", " ", True, {"a": 1}, b"a", ["a", None], ["a", ""], [[["a"]]], ".", ["a", ".."]]
 )
 def test_what_are_no_ids_are_refused_before_any_request(service, value):
     """One that is wrong among thousands isn't found after the half of them."""
     with pytest.raises(errors.ConfigurationError, match="document_ids"):
         delete(value)
     assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("value", "strict"), [("false", True), (False, True), ("True", False), (None, False), ("None", False)]
+)
+def test_ignore_missing_may_be_a_template(service, value, strict):
+    """One that gives nothing leaves the default."""
+    if strict:
+        with pytest.raises(errors.NotFoundError):
+            delete(["a"], ignore_missing=value)
+    else:
+        assert delete(["a"], ignore_missing=value)["missing"] == ["a"]
 
 
 def test_an_id_with_a_slash_is_one_id(service):
