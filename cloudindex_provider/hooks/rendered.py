@@ -9,13 +9,21 @@ import ast
 import json
 import os
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from airflow.sdk import XComArg
 
 from cloudindex_provider.errors import ConfigurationError
 from cloudindex_provider.sync.arguments import is_unset
 
-__all__ = ["document_ids", "mapping", "required_mapping", "text", "texts"]
+__all__ = ["Flag", "Object", "Text", "Texts", "document_ids", "mapping", "required_mapping", "text", "texts"]
+
+# What an argument may be where a DAG is written.
+Text = str | XComArg
+Texts = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | XComArg
+Flag = bool | str | XComArg
+Object = Mapping[str, Any] | str | XComArg
 
 _LIST_HINT = 'Give one, or a list of them; as text, {{ ... | tojson }} or ["a", "b"].'
 _MAP_HINT = 'Give a dict, or JSON text of one: {{ ... | tojson }} or {"a": 1}.'

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudindex_provider.errors import ConfigurationError
 from cloudindex_provider.hooks.connections import check_aws_connection
-from cloudindex_provider.hooks.rendered import required_mapping, text
+from cloudindex_provider.hooks.rendered import Object, Text, required_mapping, text
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CloudIndexConfigureIntegrationOperator"]
 
+_TYPE, _PATH = "s3", "/integrations"
 _AWS_HINT = "Use a connection with the access key of an IAM user who may read the bucket."
 
 
@@ -48,11 +49,11 @@ class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
     def __init__(
         self,
         *,
-        settings: Mapping[str, Any] | str,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        integration_type: str = "s3",
-        path: str = "/integrations",
+        settings: Object,
+        aws_conn_id: Text | None = "aws_default",
+        region_name: Text | None = None,
+        integration_type: Text = _TYPE,
+        path: Text = _PATH,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,9 +69,11 @@ class CloudIndexConfigureIntegrationOperator(CloudIndexStepOperator):
         :raises ConfigurationError: the AWS connection has no credentials, or temporary ones
         """
         settings = required_mapping("settings", self.settings)
+        kind = text("integration_type", self.integration_type) or _TYPE
+        path = text("path", self.path) or _PATH
         with self._session(self._hook(), reads_state=True) as session:
             answer = session.client.configure_integration(
-                type=self.integration_type, credentials=self._credentials(), settings=settings, path=self.path
+                type=kind, credentials=self._credentials(), settings=settings, path=path
             )
         # An allow-list: a server may echo the credentials.
         facts = {name: answer.get(name) for name in ("id", "type", "status", "enabled")}

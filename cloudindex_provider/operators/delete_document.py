@@ -12,7 +12,7 @@ from airflow.sdk.configuration import conf
 
 from cloudindex_provider.api.deletes import Deletes
 from cloudindex_provider.errors import CloudIndexError, NotFoundError, RateLimitedError
-from cloudindex_provider.hooks.rendered import document_ids
+from cloudindex_provider.hooks.rendered import Flag, Text, Texts, document_ids
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.state.step_memory import Memory
 from cloudindex_provider.sync.arguments import flag, is_unset
@@ -52,9 +52,9 @@ class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator):
     def __init__(
         self,
         *,
-        document_ids: str | Sequence[str],
-        project_id: str | None = None,
-        ignore_missing: bool | str = True,
+        document_ids: Texts,
+        project_id: Text | None = None,
+        ignore_missing: Flag = True,
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudindex_provider.api.models import ScoredChunk
 from cloudindex_provider.errors import ConfigurationError
-from cloudindex_provider.hooks.rendered import mapping, text
+from cloudindex_provider.hooks.rendered import Object, Text, mapping, text
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.state.citations import Citation, cite
 
@@ -38,9 +38,9 @@ class CloudIndexQueryOperator(CloudIndexStepOperator):
     def __init__(
         self,
         *,
-        query: str,
-        filters: Mapping[str, Any] | str | None = None,
-        options: Mapping[str, Any] | str | None = None,
+        query: Text,
+        filters: Object | None = None,
+        options: Object | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -22,7 +22,7 @@ from cloudindex_provider.errors import (
     UnsettledUploadsError,
 )
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.hooks.rendered import mapping
+from cloudindex_provider.hooks.rendered import Flag, Object, Text, Texts, mapping
 from cloudindex_provider.hooks.step import StepSession
 from cloudindex_provider.operators.earlier_uploads import find_uploads
 from cloudindex_provider.operators.local_files import LocalFile, local_files, unsendable
@@ -76,12 +76,12 @@ class CloudIndexUploadDocumentsOperator(CloudIndexStepOperator):
     def __init__(
         self,
         *,
-        files: str | Sequence[str],
-        file_names: str | Sequence[str] | None = None,
-        project_id: str | None = None,
-        metadata: Mapping[str, Any] | str | None = None,
-        options: Mapping[str, Any] | str | None = None,
-        allow_file_errors: bool | str = False,
+        files: Texts,
+        file_names: Texts | None = None,
+        project_id: Text | None = None,
+        metadata: Object | None = None,
+        options: Object | None = None,
+        allow_file_errors: Flag = False,
         multiple_outputs: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -14,7 +14,7 @@ from airflow.sdk.configuration import conf
 
 from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
-from cloudindex_provider.hooks.rendered import document_ids, text
+from cloudindex_provider.hooks.rendered import Text, Texts, document_ids, text
 from cloudindex_provider.hooks.step import step_session
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL
@@ -49,8 +49,8 @@ class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator):
     def __init__(
         self,
         *,
-        document_ids: str | Sequence[str],
-        project_id: str | None = None,
+        document_ids: Texts,
+        project_id: Text | None = None,
         cloudindex_conn_id: str = CloudIndexHook.default_conn_name,
         deferrable: bool | None = None,
         poke_interval: timedelta | float = SENSOR_POLL_INTERVAL,

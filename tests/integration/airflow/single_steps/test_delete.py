@@ -33,7 +33,9 @@ def test_a_missing_document_can_be_an_error_after_all_were_tried(service):
 
 
 def delete(ids, context=None, **more):
-    return CloudIndexDeleteDocumentOperator(task_id="t", document_ids=ids, **more).execute(context or {})
+    return CloudIndexDeleteDocumentOperator(task_id="t", document_ids=ids, retry_policy=None, **more).execute(
+        context or {}
+    )
 
 
 def asked_for(service):

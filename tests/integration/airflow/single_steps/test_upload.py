@@ -35,7 +35,7 @@ def files(tmp_path):
 
 
 def upload(files, context=None, **more):
-    return CloudIndexUploadDocumentsOperator(task_id="t", files=files, **more).execute(context or {})
+    return CloudIndexUploadDocumentsOperator(task_id="t", files=files, retry_policy=None, **more).execute(context or {})
 
 
 def test_files_go_up_twenty_at_a_time_and_ids_come_back(service, files):
