@@ -56,6 +56,8 @@ def _guarded(function: Callable[[Namespace], int], args: Namespace) -> int:
     except KeyboardInterrupt:
         _fail("Stopped.")
         return _STOPPED
+    except UnicodeEncodeError:
+        return _fail("An argument holds bytes that are no text in this locale. Set LC_ALL=C.UTF-8, or your own.")
     except Exception as error:  # a person at a terminal gets a sentence, the log the rest
         log.debug("The command failed", exc_info=True)
         return _fail(f"Unexpected {type(error).__name__}. Run again with AIRFLOW__LOGGING__LOGGING_LEVEL=DEBUG.")

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import note
-from cloudindex_provider.state.records import Run
+from cloudindex_provider.state.records import Run, Source
 
 __all__ = [
     "DEFAULT_DAYS",
@@ -205,22 +205,25 @@ def _allow(
     return Approval(int(made), ceiling, user, now + days * 86400)
 
 
-def find_approval(db: Database, run: Run, removed: int, endpoint: str | None = None) -> Approval | None:
+def find_approval(db: Database, run: Run | Source, removed: int, endpoint: str | None = None) -> Approval | None:
     """An approval that covers this many removals in this run: this run's own, or a valid one that none has used.
 
+    :param run: a source, where it is only asked what its next run may do
     :param endpoint: the store that lists the keys no more; what was allowed at another one doesn't count
     """
     waits = f"SELECT id FROM hold WHERE source_id = :source AND ended_at IS NULL AND {_SAME_STORE}"
+    source_id, run_id = (run.source.id, run.id) if isinstance(run, Run) else (run.id, None)
     with db.read() as connection:
         row = connection.execute(
             sa.text(
                 "SELECT id, ceiling, approved_by, until FROM approval WHERE source_id = :source AND ceiling >= :removed"
                 " AND until > :now"
-                f" AND (run_id = :run OR (run_id IS NULL AND (hold_id IS NULL OR hold_id IN ({waits}))))"
+                " AND (run_id = CAST(:run AS bigint)"
+                f" OR (run_id IS NULL AND (hold_id IS NULL OR hold_id IN ({waits}))))"
                 " ORDER BY id DESC LIMIT 1"
             ),
             {
-                "source": run.source.id, "removed": removed, "now": db.now(connection), "run": run.id,
+                "source": source_id, "removed": removed, "now": db.now(connection), "run": run_id,
                 "endpoint": endpoint,
             },
         ).one_or_none()  # fmt: skip

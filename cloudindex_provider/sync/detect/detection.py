@@ -268,7 +268,7 @@ def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdi
         listed = 1  # named keys say nothing about an emptied prefix
         live = claims.live_documents(ctx.db, ctx.source) if removed else 0  # reads every row
     hold, approved = _guarded(ctx, removed=removed, live=live, listed=listed), None
-    approval = find_approval(ctx.db, run, removed, hold.endpoint) if hold and run else None
+    approval = find_approval(ctx.db, run or ctx.source, removed, hold.endpoint) if hold else None
     if hold is not None and approval is not None:
         ctx.log.warning("%s, but %s has approved up to %d.", hold.reason, approval.approved_by, approval.ceiling)
         hold, approved = None, hold

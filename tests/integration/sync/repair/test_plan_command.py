@@ -93,6 +93,20 @@ def test_deletes_are_held_by_the_limits_that_the_task_has(emptied: Mirror, cli: 
     assert emptied.run(**{**strict, "max_delete_percent": 40}).counts["deleted"] == 3
 
 
+def test_what_a_person_has_allowed_is_not_held_in_the_plan_either(emptied: Mirror, cli: Cli) -> None:
+    """Up to the ceiling, and looking at it uses nothing up."""
+    strict = {"max_delete_documents": 2, "max_delete_percent": 30}
+    flags = [*where(emptied), "--max-delete-documents", 2, "--max-delete-percent", 30]
+    with pytest.raises(DeletesHeldError):
+        emptied.run(**strict)
+    cli("approve", "--source", 1, "--ceiling", 2)
+    assert "3 deletes are held" in cli("plan", *flags).out
+    cli("approve", "--source", 1, "--ceiling", 3)
+    for _ in range(2):
+        assert as_json(cli("plan", *flags, "-o", "json"))[1]["held"] is None
+    assert emptied.run(**strict).counts["deleted"] == 3
+
+
 def test_what_the_settings_keep_is_not_announced_as_a_delete(emptied: Mirror, cli: Cli) -> None:
     """Not in the lines, not in the numbers, not as held; and the run keeps it."""
     flags = ["--on-removed", "keep", "--max-delete-absolute", 0]

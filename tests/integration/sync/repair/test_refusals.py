@@ -241,6 +241,8 @@ def test_wrong_arguments_are_named(cli: Cli, mirror: Mirror) -> None:
     assert "max_file_size" in cli("plan", "--bucket", mirror.bucket, "--max-file-size", 0).error
     assert "Both state_url" in cli("sources", "list", "--state-url", "sqlite:////a", "--state-conn-id", "b").error
     assert "--stuck-hours" in cli("audit", "--source", 1, "--stuck-hours", -1).error
+    mirror.run()
+    assert "Set LC_ALL=C.UTF-8" in cli("history", "--source", 1, "--key", "docs/\udcc3.txt").error
 
 
 def test_a_surprise_is_one_sentence_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
