@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from cloudindex_provider.state.blocks import prefix_end
 from cloudindex_provider.state.claims import free_key
 from cloudindex_provider.state.conditions import FREE, IDLE, NO_UPLOAD, Status, claim_values
 from cloudindex_provider.state.db.database import Database
@@ -33,20 +34,26 @@ class Documented(NamedTuple):
     busy: bool  # somebody works on it, or an upload of it isn't over
 
 
-def documented(db: Database, source: Source, owner: Owner, *, after: str, limit: int) -> list[Documented]:
+def documented(db: Database, source: Source, owner: Owner, *, after: str | None, limit: int) -> list[Documented]:
     """The next keys of the source that have documents, in key order."""
+    end = prefix_end(source.prefix)
+    bounds = "key >= :prefix" if after is None else "key > :after"
+    bounds += "" if end is None else " AND key < :end"
     with db.read() as connection:
         now = db.now(connection)
         rows = connection.execute(
             sa.text(
                 "SELECT key, document_id, upload_document_id, file_name, doubtful, intent_at, revision, size,"
                 f" storage_class, status, CASE WHEN {FREE} THEN 1 ELSE 0 END FROM object"
-                " WHERE scope_id = :scope AND source_id = :source AND key > :after AND (document_id IS NOT NULL"
+                f" WHERE scope_id = :scope AND {bounds} AND source_id = :source AND (document_id IS NOT NULL"
                 f" OR upload_document_id IS NOT NULL OR doubtful = 1 OR status = '{Status.UPLOADING}')"
                 " ORDER BY key LIMIT :limit"
             ),
-            claim_values(owner, scope=source.scope_id, source=source.id, after=after, limit=limit, now=now),
-        )
+            claim_values(
+                owner, scope=source.scope_id, source=source.id, prefix=source.prefix, end=end, after=after,
+                limit=limit, now=now,
+            ),
+        )  # fmt: skip
         return [
             Documented(
                 Removal(row[0], row[1], row[2], row[3], bool(row[4]), now - (row[5] or 0.0), row[6]),

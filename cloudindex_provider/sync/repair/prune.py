@@ -204,7 +204,7 @@ def _left_out(ctx: SyncContext, others: _Others) -> Iterator[list[tuple[PruneIte
     """The keys that have documents and are left out, in blocks."""
     select = selector(ctx.settings.selection)
     named = None if ctx.settings.keys is None else frozenset(ctx.settings.keys)
-    after = ""
+    after: str | None = None
     while rows := excluded.documented(ctx.db, ctx.source, ctx.owner, after=after, limit=_BLOCK):
         after = rows[-1].removal.key
         wanted = [row for row in rows if named is None or row.removal.key in named]
