@@ -32,7 +32,7 @@ the actions `prune` alone deletes documents. Who may trigger this DAG may do tha
 | `sources` | every source of the state, with its number and what it has | |
 | `holds` | deletes that wait for a person's word | |
 | `history` | what happened to one key | `source`, `keys` (one) |
-| `plan` | what a run would do, with the hash that a run can be bound to | `bucket`, `prefix`, `settings` |
+| `plan` | what a run would do, with its hash (`plan_hash`) | `bucket`, `prefix` or `whole_bucket`, `settings` |
 | `audit` | compares state, S3 and CloudIndex; puts the state right with `repair` | `source` |
 | `retry` | lets the next run try keys again | `source`, and `keys`, `all_quarantined` or `all_failed` |
 | `approve` | lets the next run delete up to `ceiling` documents, for `days` | `source`, `ceiling` |
@@ -56,6 +56,7 @@ SYNC = {
     "prefix": "{{ params.prefix }}",
     "project_id": "{{ params.project_id }}",
     "sync_id": "{{ params.sync_id }}",
+    "whole_bucket": "{{ params.whole_bucket }}",
     "settings": "{{ params.settings | tojson }}",
     **CONNECTIONS,
 }
@@ -85,6 +86,7 @@ with DAG(
         "giver": number("adopt: number of the source that gives keys away"),
         "bucket": Param("", type="string", description="plan, rebuild, prune: S3 bucket, its name alone"),
         "prefix": Param("", type="string", description="plan, rebuild: only keys that start with this"),
+        "whole_bucket": flag("plan, rebuild, prune: the sync has no prefix"),
         "project_id": Param(None, type=["null", "string"], description="plan, rebuild: default: the connection's"),
         "sync_id": Param("", type="string", description="plan, rebuild: the sync's own, where it has one"),
         "settings": Param({}, type="object", description="plan, rebuild: the sync's other settings, by name"),

@@ -47,13 +47,17 @@ class _SettingsOperator(BaseS3ToCloudIndexOperator):
 
     :param settings: arguments of :class:`BaseS3ToCloudIndexOperator` by name, before those given one by one (templated;
         also as JSON)
+    :param whole_bucket: the sync has no prefix, which an empty one never means (templated)
     """
 
-    template_fields: Sequence[str] = (*BaseS3ToCloudIndexOperator.template_fields, "settings")
+    template_fields: Sequence[str] = (*BaseS3ToCloudIndexOperator.template_fields, "settings", "whole_bucket")
 
-    def __init__(self, *, settings: Mapping[str, Any] | str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, settings: Mapping[str, Any] | str | None = None, whole_bucket: bool | str = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.settings = settings
+        self.whole_bucket = whole_bucket
 
     def _take_settings(self, *, dry_run: bool) -> None:
         known = BaseS3ToCloudIndexOperator.template_fields
@@ -62,6 +66,8 @@ class _SettingsOperator(BaseS3ToCloudIndexOperator):
                 what = f"There is no setting {name!r}."
                 raise SettingsError(what, field="settings", hint=f"There are {', '.join(known)}.")
             setattr(self, name, value)
+        if arguments.flag("whole_bucket", self.whole_bucket):
+            self.prefix = arguments.NOT_GIVEN
         self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # as in the class above
 
 

@@ -185,6 +185,13 @@ def test_every_command_has_its_action(airflow_home: Path, shipped: Any) -> None:
     assert set(shipped("cloudindex_care").params.get_param("action").schema["enum"]) == commands
 
 
+def test_a_sync_of_a_whole_bucket_is_planned_by_its_own_word(filled: Any, care: Any) -> None:
+    """A prefix that was forgotten in the form is no whole bucket."""
+    with pytest.raises(SettingsError, match="the whole bucket"):
+        care("plan", bucket=filled.bucket)
+    assert care("plan", bucket=filled.bucket, whole_bucket=True)["counts"]["listed"] == 3
+
+
 REFUSED = [
     (CloudIndexRetryKeysOperator, {"source": 1}, "which keys to try again"),
     (CloudIndexRetryKeysOperator, {"source": 1, "all_failed": True, "all_quarantined": "True"}, "which keys"),
