@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -11,31 +12,39 @@ __all__ = ["PREFIX", "CloudIndexPlugin"]
 
 PREFIX = "/cloudindex"
 _NAME = "CloudIndex"
-
-
-def _page(destination: str, url_route: str) -> dict[str, str]:
-    return {
-        "name": _NAME,
-        "bundle_url": f"{PREFIX.removeprefix('/')}/static/page.js",  # relative, so that a base path holds
-        "destination": destination,
-        "url_route": url_route,
-        "icon": f"{PREFIX.removeprefix('/')}/static/icon.svg",
-        "icon_dark_mode": f"{PREFIX.removeprefix('/')}/static/icon-dark.svg",
-    }
+_PLACES = {
+    "nav": "cloudindex",
+    "dag": "cloudindex-dag",
+    "dag_run": "cloudindex-run",
+}  # where -> its part of the address
 
 
 class CloudIndexPlugin(AirflowPlugin):
     """A page in the navigation, and a tab on each DAG and DAG run."""
 
     name = "cloudindex"
-    react_apps = [  # noqa: RUF012 - Airflow's own shape
-        _page("nav", "cloudindex"),
-        _page("dag", "cloudindex-dag"),
-        _page("dag_run", "cloudindex-run"),
-    ]
 
     @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # a list to whoever reads it
+    def react_apps(self) -> list[dict[str, str]]:  # type: ignore[override]  # a list to whoever reads it
+        """The same page in each place. Its address begins with Airflow's base path: 3.2 takes no relative one."""
+        from airflow.configuration import conf
+
+        base = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+        files = f"{base}{PREFIX}/static"
+        return [
+            {
+                "name": _NAME,
+                "bundle_url": f"{files}/page.js",
+                "destination": place,
+                "url_route": route,
+                "icon": f"{files}/icon.svg",
+                "icon_dark_mode": f"{files}/icon-dark.svg",
+            }
+            for place, route in _PLACES.items()
+        ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # the same
         """The API and the page's files."""
         from cloudindex_provider.plugins.app import create_app
 

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from programs.benchmarks import age, airflow_share, pacing, uploads
+from programs.benchmarks import age, airflow_share, pacing, page, uploads
 from programs.benchmarks.age import Age
 from programs.benchmarks.before import find_before
 from programs.benchmarks.comparison import Comparisons
@@ -124,6 +124,7 @@ def main() -> int:
             "uploads": lambda: uploaded(name, repeat),
             "airflow": lambda: Part(targets=airflow_share.targets()),
             "pacing": lambda: paced(size.minutes),
+            "page": lambda: page.measure(1_000_000, Path(home), say),
         }
         return _run(parts, name, results, peers)
 

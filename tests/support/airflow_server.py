@@ -14,12 +14,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["AirflowServer", "free_port"]
+__all__ = ["ROLES", "AirflowServer", "free_port"]
 
+ROLES = ("admin", "op", "user", "viewer")  # each with a user of that name
 _START_SECONDS = 180.0
 _STOP_SECONDS = 20.0
 
@@ -29,6 +32,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - the URL is our own server's
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 class AirflowServer:
@@ -56,6 +67,7 @@ class AirflowServer:
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}:{role}" for role in ROLES),
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             # SQLite as Airflow's own database is locked too often above a few tasks at once.
             "AIRFLOW__CORE__PARALLELISM": "4",
@@ -172,8 +184,36 @@ class AirflowServer:
     @property
     def password(self) -> str:
         """The administrator's password, made by Airflow at its first start."""
+        return self.password_of(self.user)
+
+    def password_of(self, user: str) -> str:
+        """The password of one of ``ROLES``."""
         made = json.loads((self.home / "simple_auth_manager_passwords.json.generated").read_text())
-        return str(made[self.user])
+        return str(made[user])
+
+    @contextmanager
+    def second_api_server(self, path: str) -> Iterator[str]:
+        """One more api-server of the same Airflow, below this path, as behind a proxy; gives its address."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}{path}"
+        command = [sys.executable, "-m", "airflow", "api-server", "--port", str(port), "--workers", "1"]
+        environment = self._environment | {"AIRFLOW__API__BASE_URL": url, "AIRFLOW__API__PORT": str(port)}
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        try:
+            end = time.monotonic() + _START_SECONDS
+            while process.poll() is None and time.monotonic() < end and not _answers(f"{url}/api/v2/version"):
+                time.sleep(0.5)
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def request(self, method: str, path: str, body: Any = None, *, login: bool = True) -> Any:
         """One REST call; the decoded answer.
@@ -233,7 +273,10 @@ class AirflowServer:
         """Wait for the run's end; gives its state."""
         end = time.monotonic() + seconds
         while True:
-            state = self.request("GET", self.run_path(dag_id, run_id))["state"]
+            try:
+                state = self.request("GET", self.run_path(dag_id, run_id))["state"]
+            except TimeoutError:  # of one answer, on a machine that has much to do
+                state = "unknown"
             if state in ("success", "failed"):
                 return str(state)
             if time.monotonic() > end:

@@ -1,0 +1,239 @@
+"""The page in a real browser, on a real Airflow: signed in, looked at, acted on, and watched while a run goes on."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Browser
+from starlette.routing import Route
+
+from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.sync.naming import file_name
+from tests.e2e.conftest import Stack
+from tests.support.browser import Window, find_chromium, running_chromium, sign_in
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+FAILING, HELD = "page-failing", "page-held"
+BROKEN = "documents/04711-broken.txt"
+STRANGE = [
+    "documents/<script>alert(1)</script><img src=x onerror=alert(2)>.txt",
+    "documents/invoice-\u202etxt.exe.txt",
+    "documents/" + "long-" * 202 + "k",
+]  # fmt: skip
+MANY = 10_000
+assert len(STRANGE[2].encode()) == 1021
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None and os.environ.get("CI", "").lower() == "true":
+        pytest.fail("Chromium is missing, and in CI nothing is skipped", pytrace=False)
+    if path is None:
+        pytest.skip("Chromium is missing: apt-get install chromium")
+    with running_chromium(path) as found:
+        yield found
+
+
+@pytest.fixture
+def enter(browser: Browser, stack: Stack) -> Iterator[Callable[..., Window]]:
+    """A window of a role; at the test's end, none of them may have complained."""
+    windows: list[Window] = []
+
+    def enter(role: str, theme: str = "light", url: str | None = None) -> Window:
+        address = url or stack.airflow.url
+        windows.append(sign_in(browser, address, role, stack.airflow.password_of(role), theme=theme))
+        return windows[-1]
+
+    yield enter
+    complaints = [text for window in windows for text in window.complaints]
+    for window in windows:
+        window.page.context.close()
+    assert complaints == []
+
+
+def state_of(stack: Stack) -> Database:
+    return Database(f"sqlite:///{stack.airflow.home}/cloudindex/state.db", must_exist=True)
+
+
+def source_of(db: Database, bucket: str) -> tuple[int, int]:
+    """(source, scope) of the bucket's sync."""
+    with db.read() as connection:
+        statement = "SELECT source.id, scope_id FROM source JOIN scope ON scope.id = scope_id WHERE bucket = :bucket"
+        source, scope = connection.execute(sa.text(statement), {"bucket": bucket}).one()
+    return int(source), int(scope)
+
+
+def add_indexed(stack: Stack, bucket: str, number: int) -> None:
+    """So many keys that are in step, as earlier runs would have left them."""
+    db = state_of(stack)
+    source, scope = source_of(db, bucket)
+    row = {"scope": scope, "source": source}
+    with db.write() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO object (scope_id, key, source_id, status, etag, size, last_modified, storage_class,"
+                " document_id, indexed_etag, indexed_size) VALUES (:scope, :key, :source, 'indexed', 'e', 9,"
+                " '2026-01-01T00:00:00Z', 'STANDARD', :key, 'e', 9)"
+            ),
+            [row | {"key": f"documents/{n:05}.txt"} for n in range(number)],
+        )
+    db.close()
+
+
+@pytest.fixture(scope="module")
+def failing(stack: Stack) -> str:
+    """The place of a sync of ten thousand keys, one of which has failed."""
+    stack.put(FAILING, BROKEN, *STRANGE, "documents/a.txt")
+    name = file_name(FAILING, BROKEN)
+    refused = Fault(
+        operation="upload", kind="partial_errors", match=name, error_code="no_text", retryable=True, times=None
+    )
+    stack.cloudindex.faults.add(refused)
+    assert stack.trigger("page_failing", FAILING).wait() == "failed"
+    add_indexed(stack, FAILING, MANY)
+    db = state_of(stack)
+    source, _ = source_of(db, FAILING)
+    db.close()
+    return f"/plugin/cloudindex?sync={source}"
+
+
+@pytest.fixture(scope="module")
+def held(stack: Stack) -> str:
+    """The place of a sync whose deletes wait for a person."""
+    keys = [f"documents/{n}.txt" for n in range(4)]
+    stack.put(HELD, *keys)
+    assert stack.trigger("page_held", HELD).wait() == "success"
+    stack.remove(HELD, *keys[:3])
+    assert stack.trigger("page_held", HELD).wait() == "success"
+    db = state_of(stack)
+    source, _ = source_of(db, HELD)
+    db.close()
+    return f"/plugin/cloudindex?sync={source}"
+
+
+def test_a_failed_key_is_found_understood_and_retried(stack: Stack, enter: Callable[..., Window], failing: str) -> None:
+    """Among ten thousand, in four clicks from Airflow's home; and it is seen to become indexed."""
+    window = enter("op")
+    window.page.get_by_role("link", name="CloudIndex").first.click()
+    window.wait_for("1 failed")
+    window.click("link", f"s3://{FAILING}/documents/")
+    window.wait_for("CloudIndex refused the file")
+    window.page.get_by_role("link", name="Show the 1 key: failed").click()
+    window.click("link", BROKEN)
+    window.wait_for("CloudIndex can't find it yet")
+    assert "no_text" in window.text()
+    window.click("button", "Retry")
+    window.wait_for("1 key is tried again by the next run.")
+    window.wait_for("operator action by op")
+    stack.cloudindex.faults.clear()  # the cause is mended
+    assert stack.trigger("page_failing", FAILING).wait() == "success"
+    window.wait_for("S3 and CloudIndex have the same.")
+    assert stack.indexed(FAILING, BROKEN) == [BROKEN]
+
+
+def test_held_deletes_are_approved_by_who_has_seen_them(stack: Stack, enter: Callable[..., Window], held: str) -> None:
+    """A viewer sees the same keys and no button; what the operator approves, the next run deletes."""
+    onlooker = enter("viewer")
+    onlooker.open(held)
+    onlooker.wait_for("documents/2.txt")
+    assert "you need the right to edit or trigger" in onlooker.text()
+    assert onlooker.page.locator("[data-cloudindex]").get_by_role("button", name="Approve").count() == 0
+
+    window = enter("op")
+    window.open(held)
+    window.wait_for("3 documents of 4 would be deleted")
+    for number in range(3):
+        window.wait_for(f"documents/{number}.txt")
+    assert "documents/3.txt" not in window.text()
+    window.click("button", "Approve up to 3 deletes")
+    window.wait_for("Decided: deletes approved: up to 3, by op")
+    assert stack.trigger("page_held", HELD).wait() == "success"
+    window.wait_for("In step")
+    assert stack.indexed(HELD, *(f"documents/{n}.txt" for n in range(4))) == ["documents/3.txt"]
+
+
+def test_strange_keys_do_nothing_but_show(enter: Callable[..., Window], failing: str) -> None:
+    """Markup is text, what turns the reading direction is named, and a key of 1,024 bytes is whole."""
+    window = enter("viewer")
+    window.open(f"{failing}&view=keys&prefix={quote('documents/<')}")
+    window.wait_for(STRANGE[0])
+    assert window.page.locator("[data-cloudindex] script, [data-cloudindex] img").count() == 0
+    window.open(f"{failing}&key={quote(STRANGE[1], safe='')}")
+    window.wait_for("documents/invoice-\\u202etxt.exe.txt")
+    assert "\u202e" not in window.text()
+    window.open(f"{failing}&key={quote(STRANGE[2], safe='')}")
+    window.wait_for(STRANGE[2])
+    width = window.page.evaluate("document.querySelector('[data-cloudindex]').scrollWidth")
+    assert width <= 1500
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everybody_can_use_it(enter: Callable[..., Window], failing: str, held: str, theme: str) -> None:
+    """axe-core finds no serious violation on any view, light or dark."""
+    window = enter("admin", theme)
+    places = [
+        "/plugin/cloudindex",
+        failing,
+        f"{failing}&view=keys",
+        f"{failing}&view=runs",
+        f"{failing}&key={BROKEN}",
+        held,
+    ]
+    for place in places:
+        window.open(place)
+        assert window.violations() == [], place
+    dark = window.page.evaluate("document.documentElement.classList.contains('dark')")
+    assert dark is (theme == "dark")
+
+
+def test_a_dag_and_its_runs_have_a_tab(stack: Stack, enter: Callable[..., Window], failing: str) -> None:
+    """It opens at their sync, and at the run; a DAG without a sync says so."""
+    window = enter("viewer")
+    window.open("/dags/page_failing/plugin/cloudindex-dag")
+    window.wait_for(f"s3://{FAILING}/documents/")
+    [run, *_] = stack.airflow.request("GET", "/api/v2/dags/page_failing/dagRuns")["dag_runs"]
+    run_id = run["dag_run_id"]
+    window.open(f"/dags/page_failing/runs/{quote(run_id)}/plugin/cloudindex-run")
+    window.page.locator("[data-cloudindex] tr[aria-current=true]", has_text=run_id).wait_for()
+    window.open("/dags/emptied/plugin/cloudindex-dag")
+    window.wait_for("This DAG has no sync")
+
+
+def test_it_works_below_a_base_path(stack: Stack, enter: Callable[..., Window], failing: str) -> None:
+    """Its files, its API and its links, where Airflow isn't at the root of its host."""
+    with stack.airflow.second_api_server("/airflow") as url:
+        window = enter("op", url=url)
+        window.open("/plugin/cloudindex")
+        window.click("link", f"s3://{FAILING}/documents/")
+        window.click("link", "All keys")
+        window.click("link", "documents/00000.txt")
+        window.wait_for("S3 and CloudIndex have the same.")
+        assert window.page.url.startswith(f"{url}/plugin/cloudindex?")
+        window.click("button", "Upload again")
+        window.wait_for("1 key is uploaded again by the next run.")
+
+
+def test_a_stranger_gets_nothing(stack: Stack, browser: Browser, failing: str) -> None:
+    """401 on every route of the real server; in a browser, Airflow's own sign-in."""
+    from cloudindex_provider.plugins.app import create_app
+
+    routes = [route for route in create_app().routes if isinstance(route, Route)]
+    asked = [(method, route.path) for route in routes for method in route.methods or ()]
+    assert len(asked) >= 10
+    for method, path in asked:
+        place = path.replace("{source}", "1").replace("{name}", "page.js")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            stack.airflow.request(method, f"/cloudindex{place}", {} if method == "POST" else None, login=False)
+        assert refused.value.code == 401, path
+    page = browser.new_page()
+    page.goto(f"{stack.airflow.url}{failing}")
+    page.wait_for_url("**/auth/login/**")
+    page.close()
