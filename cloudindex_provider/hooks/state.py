@@ -122,15 +122,19 @@ def open_state(
     state_conn_id: str | None = None,
     must_exist: bool = False,
     read_only: bool = False,
+    connect_timeout: int | None = None,
 ) -> Database:
     """The state, for the caller to close.
 
     :param must_exist: refuse to begin a new one
     :param read_only: only look: nothing is begun, brought up to date or written
+    :param connect_timeout: seconds to wait for a Postgres that doesn't answer, where its connection doesn't say
     :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
         never taken for an empty one
     """
     url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
+    if connect_timeout is not None and url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": str(connect_timeout)})
     if url.get_backend_name() == "sqlite" and not (must_exist or read_only):
         warn_of_passing_disk(Path(url.database or ""))
     try:

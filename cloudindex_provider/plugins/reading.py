@@ -1,7 +1,8 @@
 """The state as the api-server sees it: opened to read, kept open for a while, and counted no oftener than it is cheap.
 
 It is opened anew after half a minute, so that a changed configuration or connection is seen, and when its file is
-another one. What an action writes goes by an opening of its own, which begins no state.
+another one. A state that can't be opened is asked for again after seconds, and not waited for by every request of the
+api-server, which has others to serve. What an action writes goes by an opening of its own, which begins no state.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cloudindex_provider.errors import ProviderError
 from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.views.numbers import Numbers, read_numbers
 
 __all__ = ["StateReader"]
 
-_KEPT_OPEN = 30.0  # seconds
+_KEPT_OPEN, _KEPT_FAILED = 30.0, 3.0  # seconds
+_CONNECT_TIMEOUT = 5
 _SHARE = 25  # of the time that counting takes: so many times as long the numbers are kept
 _KEPT_NUMBERS = 2.0  # seconds, at least
 
@@ -31,6 +34,8 @@ class StateReader:
         self._db: Database | None = None
         self._file: tuple[int, int] | None = None
         self._opened_at = 0.0
+        self._failure: ProviderError | None = None
+        self._failed_at = 0.0
         self._numbers: Numbers | None = None
         self._numbers_until = 0.0
 
@@ -40,6 +45,8 @@ class StateReader:
         :raises StateError: when it can't be used
         """
         with self._lock:
+            if self._failure is not None and time.monotonic() - self._failed_at < _KEPT_FAILED:
+                raise self._failure
             db = self._db
             if db is None or time.monotonic() - self._opened_at > _KEPT_OPEN or _identity(db) != self._file:
                 return self._reopen()
@@ -49,7 +56,12 @@ class StateReader:
         before, self._db = self._db, None
         if before is not None:
             before.close()  # whoever reads from it goes on
-        self._db = db = open_state(read_only=True)
+        self._failure = None
+        try:
+            self._db = db = open_state(read_only=True, connect_timeout=_CONNECT_TIMEOUT)
+        except ProviderError as error:
+            self._failure, self._failed_at = error, time.monotonic()
+            raise
         if before is None or before.url != db.url or self._file != _identity(db):
             self._numbers = None
         self._file, self._opened_at = _identity(db), time.monotonic()
@@ -69,7 +81,7 @@ class StateReader:
     def writing(self) -> Iterator[Database]:
         """The state, for one action."""
         self.database()  # a schema that this version doesn't know is refused, and none is migrated from a page
-        db = open_state(must_exist=True)
+        db = open_state(must_exist=True, connect_timeout=_CONNECT_TIMEOUT)
         try:
             yield db
         finally:

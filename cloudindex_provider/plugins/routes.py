@@ -20,7 +20,7 @@ from cloudindex_provider.state.history import key_history
 from cloudindex_provider.state.views.keys import KeyFilter, KeyRow, read_held, read_key, read_keys
 from cloudindex_provider.state.views.overview import SyncRow, read_allowance, read_runs, read_syncs
 
-__all__ = ["Found", "reader", "router", "sync_of"]
+__all__ = ["Found", "reader", "router"]
 
 MAX_PAGE, MAX_EVENTS = 200, 200
 _PATIENCE = 0.1  # seconds in which rows without a match are passed over
@@ -60,12 +60,6 @@ class Found:
 FoundDep = Annotated[Found, Depends()]
 
 
-def sync_of(found: Found) -> models.Sync:
-    """The sync as an answer has it."""
-    [one] = syncs.judge_all(found.db, [found.row], found.state.numbers(), found.dags)
-    return syncs.show(one, found.dags, may_act=found.may_act)
-
-
 def known_dags(row: SyncRow, dags: dict[str, DagFacts] | object) -> list[str]:
     """Those of the sync's DAGs that Airflow has."""
     return [one for one in row.dag_ids if one in dags]  # type: ignore[operator]
@@ -82,13 +76,12 @@ def list_syncs(
     """Every sync, or those of one DAG; first those that need a person."""
     db, numbers = state.database(), state.numbers()
     rows, dags = who.visible(read_syncs(db))
-    judged = syncs.judge_all(db, [row for row in rows if dag_id is None or dag_id in row.dag_ids], numbers, dags)
+    wanted = [row for row in rows if dag_id is None or dag_id in row.dag_ids]
+    judged = syncs.judge_all(db, wanted, numbers, dags, counted=False)
+    page = syncs.judge_all(db, [one.row for one in judged[offset : offset + limit]], numbers, dags)
     allowed = read_allowance(db)
     return models.Syncs(
-        syncs=[
-            syncs.show(one, dags, may_act=who.may_act(known_dags(one.row, dags)))
-            for one in judged[offset : offset + limit]
-        ],
+        syncs=[syncs.show(one, dags, may_act=who.may_act(known_dags(one.row, dags))) for one in page],
         total=len(judged),
         need_person=sum(one.verdict.needs_person for one in judged),
         counted_at=numbers.at,
@@ -105,11 +98,12 @@ def list_syncs(
 def show_sync(found: FoundDep) -> models.SyncDetail:
     """One sync: what isn't in step and why, and what waits for a person."""
     numbers = found.state.numbers()
-    sync = sync_of(found)
+    [one] = syncs.judge_all(found.db, [found.row], numbers, found.dags)
+    sync = syncs.show(one, found.dags, may_act=found.may_act)
     drifted = [run.counts["drifted"] for run in reversed(sync.recent) if "drifted" in run.counts]
     return models.SyncDetail(
         sync=sync,
-        groups=syncs.groups(found.db, found.row.source.id, numbers.of(found.row.source.id)),
+        groups=syncs.groups(found.db, one),
         hold=syncs.hold(found.db, found.row),
         drifted=drifted[0] if drifted else None,
         audited_at=found.row.audited_at,

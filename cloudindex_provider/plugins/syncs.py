@@ -20,6 +20,7 @@ __all__ = ["SPARKLINE", "Judged", "group_name", "groups", "hold", "judge_all", "
 SPARKLINE = 30  # runs
 _GROUPED = (Status.FAILED, Status.QUARANTINED, Status.SKIPPED)
 _REQUEST = re.compile(r"\brequest [\w.:/+=-]+")  # its id
+_SKIPPED = "skipped:"
 _SETTLED = ("uploaded", "adopted", "same_bytes")
 
 
@@ -34,9 +35,14 @@ class Judged:
     states: Mapping[tuple[str, str], str]
 
 
-def judge_all(db: Database, rows: Sequence[SyncRow], numbers: Numbers, dags: Mapping[str, DagFacts]) -> list[Judged]:
-    """The syncs, first those that need a person."""
-    runs = read_runs(db, [row.source.id for row in rows], limit=SPARKLINE)
+def judge_all(
+    db: Database, rows: Sequence[SyncRow], numbers: Numbers, dags: Mapping[str, DagFacts], *, counted: bool = True
+) -> list[Judged]:
+    """The syncs, first those that need a person.
+
+    :param counted: with the counters of their runs, which the verdict doesn't need
+    """
+    runs = read_runs(db, [row.source.id for row in rows], limit=SPARKLINE, counted=counted)
     latest = [run for some in runs.values() for run in some[:1]]
     states = read_run_states({(run.dag_id, run.run_id) for run in latest})
     judged = [_judged(row, runs.get(row.source.id, []), numbers, dags, states) for row in rows]
@@ -117,9 +123,7 @@ def show_runs(runs: Sequence[RunRow], states: Mapping[tuple[str, str], str]) -> 
             seconds=None if run.finished_at is None else max(0.0, run.finished_at - run.started_at),
             complete=run.complete,
             deletes_blocked=run.deletes_blocked,
-            counts={
-                name: value for name, value in run.counts.items() if ":" not in name or name.startswith("skipped:")
-            },
+            counts={name: value for name, value in run.counts.items() if ":" not in name or name.startswith(_SKIPPED)},
         )
         for run in runs
     ]
@@ -141,21 +145,31 @@ def group_name(key: str, reason: str | None) -> str:
     return cause(_REQUEST.sub("request", text))
 
 
-def groups(db: Database, source_id: int, statuses: Mapping[str, int]) -> list[models.Group]:
+def groups(db: Database, one: Judged) -> list[models.Group]:
     """What isn't in step, by status and reason, with what to do; the largest first of each status."""
-    found = read_reasons(db, source_id, [one for one in _GROUPED if statuses.get(one)], group_name)
+    statuses = one.facts.statuses
+    skipped = _skipped(one)
+    read = [status for status in _GROUPED if statuses.get(status) and not (status == Status.SKIPPED and skipped)]
+    found = [*read_reasons(db, one.row.source.id, read, group_name), *skipped]
     found += [ReasonCount(status, "", "", statuses[status]) for status in UNDERWAY if statuses.get(status)]
     return [
         models.Group(
-            status=one.status,
-            reason=one.name,
-            example=one.example,
-            keys=one.keys,
-            at_least=one.status in _GROUPED and statuses.get(one.status, 0) > MOST_REASONS,
-            remedy=remedy(one.status, one.example),
+            status=group.status,
+            reason=group.name,
+            example=group.example,
+            keys=group.keys,
+            at_least=group.status in read and statuses.get(group.status, 0) > MOST_REASONS,
+            remedy=remedy(group.status, group.example),
         )
-        for one in sorted(found, key=lambda one: (_place(one.status), -one.keys))
+        for group in sorted(found, key=lambda group: (_place(group.status), -group.keys))
     ]
+
+
+def _skipped(one: Judged) -> list[ReasonCount]:
+    """What the last complete listing counted as skipped, by reason: it may be most of a bucket."""
+    counts = next((run.counts for run in one.runs if run.complete), {})
+    reasons = {name.removeprefix(_SKIPPED): keys for name, keys in counts.items() if name.startswith(_SKIPPED) and keys}
+    return [ReasonCount(str(Status.SKIPPED), reason, reason, keys) for reason, keys in reasons.items()]
 
 
 def _place(status: str) -> int:

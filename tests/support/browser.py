@@ -12,7 +12,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-__all__ = ["Window", "find_chromium", "running_chromium", "sign_in"]
+__all__ = ["Session", "Window", "find_chromium", "open_window", "running_chromium", "sign_in"]
 
 _PATIENCE = 20_000  # milliseconds
 
@@ -72,10 +72,12 @@ class Window:
         ]  # fmt: skip
 
 
-def sign_in(browser: Browser, url: str, user: str, password: str, *, theme: str = "light") -> Window:
-    """A window of this user, who has filled in Airflow's own form."""
-    context = browser.new_context(viewport={"width": 1500, "height": 950}, color_scheme=theme)  # type: ignore[arg-type]
-    context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+Session = Any  # Playwright's own shape of cookies
+
+
+def sign_in(browser: Browser, url: str, user: str, password: str) -> Session:
+    """Fill in Airflow's own form; gives what the browser keeps of it."""
+    context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(_PATIENCE)
     page.goto(f"{url}/auth/login/?next={url}/")
@@ -83,4 +85,13 @@ def sign_in(browser: Browser, url: str, user: str, password: str, *, theme: str 
     page.locator("input[name=password]").fill(password)
     page.locator("button[type=submit]").click()
     page.get_by_role("link", name="Dags").first.wait_for()
-    return Window(page, url)
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
+def open_window(browser: Browser, url: str, session: Session, *, theme: Any = "light") -> Window:
+    """A window that is signed in."""
+    context = browser.new_context(viewport={"width": 1500, "height": 950}, color_scheme=theme, storage_state=session)
+    context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    return Window(context.new_page(), url)

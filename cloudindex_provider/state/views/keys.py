@@ -15,7 +15,7 @@ from cloudindex_provider.state.records import Source
 
 __all__ = ["WINDOW", "HeldKey", "KeyFilter", "KeyRow", "Page", "read_held", "read_key", "read_keys"]
 
-WINDOW = 10_000  # rows that one call looks at
+WINDOW = 2_000  # rows that one call looks at
 _COLUMNS = (
     "key, status, reason, etag, size, last_modified, storage_class, document_id, document_version, file_name,"
     " indexed_etag, indexed_size, indexed_sha256, upload_document_id, intent_at, attempts, next_attempt_at,"
@@ -140,13 +140,18 @@ def read_held(db: Database, source: Source, run_id: int, wanted: KeyFilter, *, l
 
 
 def _range(base: str, wanted: KeyFilter) -> tuple[list[str], dict[str, Any]]:
-    """The range of keys: what the prefix begins, and what is behind the cursor."""
-    prefix, after = (_storable(one) for one in (max(base, wanted.prefix, key=len), wanted.after or ""))
+    """The range of keys: what the prefix begins, and what is behind the cursor. One bound a side: of two, SQLite finds
+    its way by the first and reads all up to the other."""
+    prefix = _storable(max(base, wanted.prefix, key=len))
+    after = None if wanted.after is None else _storable(wanted.after)
     end = prefix_end(prefix)
-    bounds = {"key >= :prefix": True, "key < :end": end is not None}
-    if wanted.after is not None:
-        bounds |= {"key < :after": wanted.descending, "key > :after": not wanted.descending}
-    return [term for term, is_one in bounds.items() if is_one], {"prefix": prefix, "end": end, "after": after}
+    low, high = ">= :prefix", "< :end" if end is not None else None
+    if after is not None and wanted.descending and (end is None or after < end):
+        high = "< :after"
+    elif after is not None and not wanted.descending and after >= prefix:
+        low = "> :after"
+    terms = [f"key {bound}" for bound in (low, high) if bound is not None]
+    return terms, {"prefix": prefix, "end": end, "after": after}
 
 
 def _storable(text: str) -> str:

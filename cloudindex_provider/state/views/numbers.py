@@ -17,7 +17,7 @@ from cloudindex_provider.state.db.database import Database
 
 __all__ = ["MOST_REASONS", "Numbers", "ReasonCount", "read_numbers", "read_reasons"]
 
-MOST_REASONS = 10_000  # rows of a status whose reasons are counted: each must be read
+MOST_REASONS = 2_000  # rows of a status whose reasons are counted: each must be read
 _ROWS = "SELECT source_id, count(*) FROM object GROUP BY source_id"
 _WORK = f"SELECT source_id, status, count(*) FROM object WHERE {WORK} GROUP BY source_id, status"
 _REASONS = f"SELECT key, reason FROM object WHERE source_id = :source AND {WORK} AND status = :status LIMIT :most"

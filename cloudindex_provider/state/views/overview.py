@@ -105,9 +105,13 @@ def read_syncs(db: Database, source_id: int | None = None) -> list[SyncRow]:
 
 
 def read_runs(
-    db: Database, source_ids: Sequence[int], *, limit: int, before: float | None = None
+    db: Database, source_ids: Sequence[int], *, limit: int, before: float | None = None, counted: bool = True
 ) -> dict[int, list[RunRow]]:
-    """The last runs of each of some syncs, newest first; ``before``: only those that began before that moment."""
+    """The last runs of each of some syncs, newest first.
+
+    :param before: only those that began before that moment
+    :param counted: with their counters
+    """
     if not source_ids:
         return {}
     statement = sa.text(_RUNS).bindparams(sa.bindparam("sources", expanding=True))
@@ -115,10 +119,10 @@ def read_runs(
     found: dict[int, list[RunRow]] = {}
     with db.read() as connection:
         rows = connection.execute(statement, values).all()
-        counts = _counts(connection, [row[0] for row in rows])
+        counts = _counts(connection, [row[0] for row in rows] if counted else [])
     for row in rows:
-        counted = _final(counts.get(row[0], {}), ended=row[8] is not None)
-        run = RunRow(**{**row._mapping, "complete": bool(row.complete), "counts": counted})
+        shown = _final(counts.get(row[0], {}), ended=row[8] is not None)
+        run = RunRow(**{**row._mapping, "complete": bool(row.complete), "counts": shown})
         found.setdefault(row[1], []).append(run)
     return found
 

@@ -33,6 +33,8 @@ from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, Run, RunName, SweepWrites
 from cloudindex_provider.state.tally import read_tally
 from cloudindex_provider.state.upload_queue import UploadQueue
+from cloudindex_provider.state.views.keys import KeyFilter, read_held, read_key, read_keys
+from cloudindex_provider.state.views.numbers import read_reasons
 
 LARGE = ("object", "run_key", "history")
 OWNER = Owner("o", 1)
@@ -140,6 +142,15 @@ def prune_all(db: Database, run: Run) -> None:
     pruning.prune(db, run.source, pruning.Extent(90, runs=1, block=3), after="0")
 
 
+def look(db: Database, run: Run) -> None:
+    """What a page asks, but for the count of all rows, which it keeps for a while."""
+    for wanted in (KeyFilter(), KeyFilter(after="00100"), KeyFilter(status="failed"), KeyFilter(status="indexed")):
+        read_keys(db, run.source, wanted, limit=50)
+    read_key(db, run.source, "00001")
+    read_held(db, run.source, run.id, KeyFilter(after="00100"), limit=50)
+    read_reasons(db, run.source.id, ["failed"], lambda key, _: key)
+
+
 WORK: dict[str, Callable[[Database, Run], Any]] = {
     "claim": claimed,
     "claim newest": claimed_newest,
@@ -151,6 +162,7 @@ WORK: dict[str, Callable[[Database, Run], Any]] = {
     "remove": remove_one,
     "found again": found_again,
     "history": prune_all,
+    "looking": look,
 }
 
 
@@ -234,6 +246,38 @@ def test_an_outcome_costs_the_same_however_many_runs_there_were(run: tuple[Datab
     old = steps_of_an_outcome(db, first, "00200")
     assert young > 0
     assert old <= young * 1.2
+
+
+def steps_of(db: Database, work: Callable[[], Any]) -> int:
+    """What SQLite's machine does for reading."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with db.read() as connection:  # the pool gives it out again
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+    driver.set_progress_handler(count, 1)
+    work()
+    driver.set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("status", [None, "pending"])
+def test_a_page_of_keys_costs_the_same_wherever_it_is(
+    run: tuple[Database, Run], descending: bool, status: str | None
+) -> None:
+    """The rows before the cursor aren't read again."""
+    db, one = run
+    pages = [
+        KeyFilter(status=status, descending=descending, after=after) for after in (None, "01500")
+    ]  # fmt: skip
+    first, middle = (steps_of(db, lambda page=page: read_keys(db, one.source, page, limit=10)) for page in pages)
+    assert 0 < middle <= first * 1.5
 
 
 def test_nothing_is_sorted_to_claim_or_to_read_a_block(run: tuple[Database, Run]) -> None:

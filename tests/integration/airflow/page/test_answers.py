@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from cloudindex_provider.errors import StateUnavailableError
 from cloudindex_provider.state import removals, runs
 from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.state.db.database import Database
@@ -292,6 +293,24 @@ def test_a_database_that_doesnt_answer_is_said_to_be_unreachable(
     assert answer.status_code == 503
     assert answer.json()["what"] == "state_unavailable"
     assert secret not in answer.text
+
+
+def test_a_state_that_cant_be_opened_isnt_waited_for_by_every_request(
+    viewer: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The api-server has others to serve: for seconds, the answer is the one that there was."""
+    tried: list[int] = []
+
+    def open_state(**_: Any) -> Database:
+        tried.append(1)
+        raise StateUnavailableError("nobody answers")
+
+    monkeypatch.setattr("cloudindex_provider.plugins.reading.open_state", open_state)
+    assert [problem(viewer)["message"] for _ in range(3)] == ["nobody answers"] * 3
+    assert len(tried) == 1
+    monkeypatch.setattr("cloudindex_provider.plugins.reading._KEPT_FAILED", 0.0)
+    problem(viewer)
+    assert len(tried) == 2
 
 
 def test_a_restored_file_is_seen_at_once(viewer: TestClient, known: Known, tmp_path: Path) -> None:
