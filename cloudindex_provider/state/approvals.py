@@ -2,7 +2,8 @@
 
 A hold has a random token, because its number is that of another hold in another state. An approval is a ceiling, for
 one run, with an end: the run that uses it plans anew and deletes at most that many. One that was given for a hold is
-good for that hold alone, and it is used up when the deletes begin, not before.
+good for that hold alone, and it is used up when the deletes begin, not before. The hold of a run of named keys and that
+of a whole listing are two questions, of which the latter is the greater one: a source has one open hold at a time.
 """
 
 from __future__ import annotations
@@ -49,6 +50,11 @@ _HOLDS = (
 # Two holds are one question only at one store; which it was isn't known of holds of older versions.
 _SAME_STORE = (
     "coalesce(CAST(:endpoint AS text), hold.endpoint, '') = coalesce(hold.endpoint, CAST(:endpoint AS text), '')"
+)
+# And about the same keys; what is empty is of named keys which aren't known.
+_SAME_KEYS = (
+    "CASE WHEN CAST(:of_keys AS text) IS NULL THEN hold.of_keys IS NULL"
+    " ELSE coalesce(hold.of_keys, '-') IN ('', CAST(:of_keys AS text)) END"
 )
 
 
@@ -205,13 +211,16 @@ def _allow(
     return Approval(int(made), ceiling, user, now + days * 86400)
 
 
-def find_approval(db: Database, run: Run | Source, removed: int, endpoint: str | None = None) -> Approval | None:
+def find_approval(
+    db: Database, run: Run | Source, removed: int, endpoint: str | None = None, *, of_keys: str | None = None
+) -> Approval | None:
     """An approval that covers this many removals in this run: this run's own, or a valid one that none has used.
 
     :param run: a source, where it is only asked what its next run may do
     :param endpoint: the store that lists the keys no more; what was allowed at another one doesn't count
+    :param of_keys: of a run of named keys, their hash; what was allowed of others, or of all, doesn't count
     """
-    waits = f"SELECT id FROM hold WHERE source_id = :source AND ended_at IS NULL AND {_SAME_STORE}"
+    waits = f"SELECT id FROM hold WHERE source_id = :source AND ended_at IS NULL AND {_SAME_STORE} AND {_SAME_KEYS}"
     source_id, run_id = (run.source.id, run.id) if isinstance(run, Run) else (run.id, None)
     with db.read() as connection:
         row = connection.execute(
@@ -224,26 +233,28 @@ def find_approval(db: Database, run: Run | Source, removed: int, endpoint: str |
             ),
             {
                 "source": source_id, "removed": removed, "now": db.now(connection), "run": run_id,
-                "endpoint": endpoint,
+                "endpoint": endpoint, "of_keys": of_keys,
             },
         ).one_or_none()  # fmt: skip
     return Approval(*row) if row else None
 
 
-def use_approval(db: Database, run: Run, endpoint: str | None = None) -> bool:
+def use_approval(db: Database, run: Run, endpoint: str | None = None, *, of_keys: str | None = None) -> bool:
     """Use up what the run's removals need, just before the first of them; false: another run has used it.
 
     The hold ends, and the documents that stay are those of the store that the person has decided about.
     """
     if run.approval_id is None:
         return True
-    values = {"id": run.approval_id, "run": run.id, "source": run.source.id, "endpoint": endpoint}
+    values = {
+        "id": run.approval_id, "run": run.id, "source": run.source.id, "endpoint": endpoint, "of_keys": of_keys,
+    }  # fmt: skip
     with db.write() as connection:
         used = connection.execute(
             sa.text("UPDATE approval SET run_id = :run WHERE id = :id AND (run_id IS NULL OR run_id = :run)"), values
         ).rowcount
         if used:
-            _end_hold(connection, {**values, "now": db.now(connection)})
+            _end_hold(connection, {**values, "now": db.now(connection)}, f" AND {_SAME_KEYS}")
             connection.execute(
                 sa.text("UPDATE source SET endpoint = coalesce(:endpoint, endpoint) WHERE id = :source"), values
             )
@@ -258,29 +269,29 @@ def record_verdict(
     removed: int,
     live: int,
     hold: Hold | None,
-    whole: bool = True,
+    of_keys: str | None = None,
 ) -> None:
     """Open or renew the hold of a source, also where an approval waits to be used; ``None`` ends it.
 
-    :param whole: the verdict is about all of the source; one about some keys leaves the hold of a source alone that is
-        listed whole, too: it is about others, and what was approved of it is good for it alone
+    :param of_keys: the verdict is about some keys, and this is their hash; then it leaves the hold of all of the source
+        alone, which is about others, too, and ends no other keys' hold unless it has a question of its own
     """
-    values: dict[str, Any] = {"source": run.source.id, "run": run.id, "now": now}
-    if not whole and run.source.fingerprint is not None and _has_hold(connection, values, hold):
+    values: dict[str, Any] = {"source": run.source.id, "run": run.id, "now": now, "of_keys": of_keys}
+    if of_keys is not None and _is_held_whole(connection, values, hold):
         return
     if hold is None:
-        _end_hold(connection, values)
+        _end_hold(connection, values, f" AND {_SAME_KEYS}" if of_keys is not None else "")
         return
     values |= {"endpoint": hold.endpoint, "from": hold.made_from}
-    _end_hold(connection, values, f" AND NOT ({_SAME_STORE})")
+    _end_hold(connection, values, f" AND NOT ({_SAME_STORE} AND {_SAME_KEYS})")
     connection.execute(
         sa.text(
-            "INSERT INTO hold (source_id, run_id, removed, live, reason, at, token, endpoint, made_from)"
-            " VALUES (:source, :run, :removed, :live, :reason, :now, :token, :endpoint, :from)"
+            "INSERT INTO hold (source_id, run_id, removed, live, reason, at, token, endpoint, made_from, of_keys)"
+            " VALUES (:source, :run, :removed, :live, :reason, :now, :token, :endpoint, :from, :of_keys)"
             " ON CONFLICT (source_id) WHERE ended_at IS NULL DO UPDATE SET run_id = excluded.run_id,"
             " removed = excluded.removed, live = excluded.live, reason = excluded.reason,"
             " token = coalesce(hold.token, excluded.token), endpoint = coalesce(excluded.endpoint, hold.endpoint),"
-            " made_from = excluded.made_from,"
+            " made_from = excluded.made_from, of_keys = excluded.of_keys,"
             # More than a person was asked about is a new question.
             " asked_at = CASE WHEN excluded.removed > hold.removed THEN NULL ELSE hold.asked_at END"
         ),
@@ -288,9 +299,11 @@ def record_verdict(
     )
 
 
-def _has_hold(connection: Connection, values: Mapping[str, Any], hold: Hold | None) -> bool:
-    """Whether a hold waits, at the same store as this one where there is one."""
-    statement = sa.text(f"SELECT 1 FROM hold WHERE source_id = :source AND ended_at IS NULL AND {_SAME_STORE}")
+def _is_held_whole(connection: Connection, values: Mapping[str, Any], hold: Hold | None) -> bool:
+    """Whether a hold of all of the source waits, at the same store as this one where there is one."""
+    statement = sa.text(
+        f"SELECT 1 FROM hold WHERE source_id = :source AND ended_at IS NULL AND of_keys IS NULL AND {_SAME_STORE}"
+    )
     found = connection.execute(statement, {**values, "endpoint": hold.endpoint if hold else None})
     return found.one_or_none() is not None
 

@@ -54,6 +54,7 @@ class Verdict:
 
     :param hold: why they may not
     :param approved: the hold that the approval lifts; it waits until the deletes begin
+    :param of_keys: where named keys were looked at, their hash
     """
 
     removed: int = 0
@@ -61,6 +62,7 @@ class Verdict:
     hold: Hold | None = None
     approved: Hold | None = None
     approval: Approval | None = None
+    of_keys: str | None = None
 
     @property
     def waits(self) -> Hold | None:
@@ -244,8 +246,9 @@ def finish(
     with db.write() as connection:
         now = db.now(connection)
         hold, waits = verdict.hold, verdict.waits
-        whole = fingerprint is not None
-        record_verdict(connection, run, now=now, removed=verdict.removed, live=verdict.live, hold=waits, whole=whole)
+        record_verdict(
+            connection, run, now=now, removed=verdict.removed, live=verdict.live, hold=waits, of_keys=verdict.of_keys
+        )
         connection.execute(
             sa.text(
                 "UPDATE run SET complete = 1, detected_at = :now, deletes_blocked = :why, mass_delete = :mass,"

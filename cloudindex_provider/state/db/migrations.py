@@ -349,5 +349,26 @@ CREATE INDEX step_item_by_age ON step_item (at);
         sqlite="ALTER TABLE selection ADD COLUMN rules TEXT;",
         postgresql="ALTER TABLE selection ADD COLUMN rules TEXT;",
     ),
+    Migration(
+        12,
+        # Of a source that was never listed whole, the hold is of named keys; which, isn't known.
+        sqlite="""
+ALTER TABLE hold ADD COLUMN of_keys TEXT;
+UPDATE hold SET of_keys = '' WHERE source_id IN (SELECT id FROM source WHERE fingerprint IS NULL);
+CREATE TABLE pause (
+    owner TEXT NOT NULL, attempt INTEGER NOT NULL, pauses INTEGER NOT NULL, paused_at DOUBLE NOT NULL, begun_at DOUBLE,
+    PRIMARY KEY (owner)
+);
+""",
+        postgresql="""
+ALTER TABLE hold ADD COLUMN of_keys TEXT;
+UPDATE hold SET of_keys = '' WHERE source_id IN (SELECT id FROM source WHERE fingerprint IS NULL);
+CREATE TABLE pause (
+    owner TEXT NOT NULL, attempt INTEGER NOT NULL, pauses INTEGER NOT NULL, paused_at DOUBLE PRECISION NOT NULL,
+    begun_at DOUBLE PRECISION,
+    PRIMARY KEY (owner)
+);
+""",
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -224,6 +224,7 @@ hold = Table(
     Column("token", Text),  # random: what names this hold and none of another state
     Column("endpoint", Text),  # the store that listed the removed keys no more
     Column("made_from", Text),  # the store that their documents were made from, where that is another one
+    Column("of_keys", Text),  # a hash of the keys that the run was about; none: all of the source; empty: not known
 )
 Index(
     "hold_open",
@@ -256,6 +257,15 @@ lease = Table(
     Column("until", Double, nullable=False),
 )
 
+
+# Tasks that have given their worker's slot back for a while, and go on in the same try.
+pause = Table(
+    "pause",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("begun_at", Double, nullable=False),  # when the try began: its time goes on meanwhile
+)
 
 # Keys at which the last complete listing of a prefix can be cut into ranges that are listed side by side.
 listing_bound = Table(

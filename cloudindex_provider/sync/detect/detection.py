@@ -262,19 +262,21 @@ def _head(ctx: SyncContext, key: str) -> ListedObject | S3IntegrationError | Non
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:
     """Whether the removals may be acted on. An approval lifts the guard, up to its ceiling."""
     removed, live, listed = found.counts["removed"], found.counts["live"], found.counts["listed"]
+    of_keys = ctx.settings.keys_hash()
     if ctx.settings.keeps_removed:
-        return sweep.Verdict(removed, live)  # nothing is to be deleted, so there is nothing to ask a person about
+        # Nothing is to be deleted, so there is nothing to ask a person about.
+        return sweep.Verdict(removed, live, of_keys=of_keys)
     if ctx.settings.keys is not None:
         listed = 1  # named keys say nothing about an emptied prefix
         live = claims.live_documents(ctx.db, ctx.source) if removed else 0  # reads every row
     hold, approved = _guarded(ctx, removed=removed, live=live, listed=listed), None
-    approval = find_approval(ctx.db, run or ctx.source, removed, hold.endpoint) if hold else None
+    approval = find_approval(ctx.db, run or ctx.source, removed, hold.endpoint, of_keys=of_keys) if hold else None
     if hold is not None and approval is not None:
         ctx.log.warning("%s, but %s has approved up to %d.", hold.reason, approval.approved_by, approval.ceiling)
         hold, approved = None, hold
     if hold is None and removed and _is_another_selection(ctx):
         hold = Hold("the selection has changed since the last run, so removals wait for the next one", mass=False)
-    return sweep.Verdict(removed, live, hold, approved, approval)
+    return sweep.Verdict(removed, live, hold, approved, approval, of_keys)
 
 
 def _guarded(ctx: SyncContext, *, removed: int, live: int, listed: int) -> Hold | None:

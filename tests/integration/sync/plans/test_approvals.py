@@ -96,6 +96,57 @@ def test_a_run_of_named_keys_leaves_the_hold_of_the_others_alone(emptied: Mirror
     emptied.assert_agreement()
 
 
+def keys_of(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"docs/{number:04d}.txt" for number in numbers)
+
+
+def test_a_run_of_named_keys_does_not_use_what_was_allowed_of_the_whole_prefix(emptied: Mirror) -> None:
+    """Three of the five that a person has looked at are another question, which waits for the whole one's answer."""
+    run(emptied)
+    approve_hold(emptied.db, name_of(waiting(emptied)), 5, "ada")
+    assert run(emptied, keys=keys_of(0, 1, 2)).counts["held"] == 3
+    assert (used(emptied), waiting(emptied).removed) == ([False], 5)
+    assert run(emptied).counts["deleted"] == 5
+    assert used(emptied) == [True]
+
+
+def test_an_approval_of_no_hold_serves_named_keys_and_leaves_the_hold_of_the_others(emptied: Mirror) -> None:
+    """What is allowed before anything is held is for whatever comes; the question about all stays open."""
+    approve(emptied.db, source_of(emptied), 3, "ada")
+    run(emptied)
+    assert run(emptied, keys=keys_of(0, 1, 2)).counts["deleted"] == 3
+    assert (used(emptied), waiting(emptied).removed) == ([True], 5)
+
+
+def test_what_was_allowed_of_some_keys_serves_neither_others_nor_all(mirror: Mirror) -> None:
+    """The hold of a run of named keys, before and after a whole listing; the greater question takes its place."""
+    mirror.put_many(10)
+    mirror.run()
+    mirror.remove(*(f"{i:04d}.txt" for i in range(5)))
+    run(mirror, keys=keys_of(0, 1, 2))
+    first = name_of(waiting(mirror))
+    approve_hold(mirror.db, first, 5, "ada")
+    run(mirror, keys=keys_of(7))  # nothing to ask: the others' question stays
+    assert waiting(mirror).token == first.token
+    assert run(mirror, keys=keys_of(0, 1, 2, 3)).counts["held"] == 4
+    assert waiting(mirror).token != first.token
+    assert run(mirror).counts["held"] == 5
+    assert used(mirror) == [False]
+    assert waiting(mirror).removed == 5
+    approve_hold(mirror.db, name_of(waiting(mirror)), 5, "ada")
+    assert run(mirror).counts["deleted"] == 5
+
+
+def test_what_was_allowed_of_some_keys_serves_them(mirror: Mirror) -> None:
+    mirror.put_many(10)
+    mirror.run()
+    mirror.remove(*(f"{i:04d}.txt" for i in range(5)))
+    run(mirror, keys=keys_of(0, 1, 2))
+    approve_hold(mirror.db, name_of(waiting(mirror)), 3, "ada")
+    assert run(mirror, keys=keys_of(2, 1, 0)).counts["deleted"] == 3
+    assert open_holds(mirror.db) == []
+
+
 def test_the_hold_of_a_sync_of_named_keys_alone_ends_when_they_are_back(mirror: Mirror) -> None:
     """No whole listing would ever end it."""
     keys = tuple(mirror.put_many(5))
