@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
-__all__ = ["AIRFLOW", "RetryAction", "RetryDecision", "RetryPolicy", "RetryingOperator", "attempt"]
+__all__ = ["AIRFLOW", "RetryAction", "RetryDecision", "RetryPolicy", "RetryingOperator", "attempt", "execution"]
 
 AIRFLOW = tuple(int(part) for part in re.findall(r"\d+", __version__)[:3])
 _HAS_POLICIES = AIRFLOW >= (3, 3, 0)
 _KEEPS_SIGNATURE_DEFAULTS = AIRFLOW >= (3, 3, 2)
+_RESCHEDULES = 10_000  # more than one try has; the state holds the number of an execution in 32 bits
 
 if TYPE_CHECKING or _HAS_POLICIES:
     from airflow.sdk import RetryAction, RetryDecision, RetryPolicy
@@ -100,6 +101,8 @@ class RetryingOperator(BaseOperator):
     becomes a reschedule: the try's number stays, ``retries`` count all the same.
     """
 
+    _pauses: int = 0  # those of this try's reschedules that were no retries: the task only waited
+
     def __init__(self, *, retry_policy: RetryPolicy | None = None, **kwargs: Any) -> None:
         if _HAS_POLICIES:
             super().__init__(retry_policy=retry_policy, **kwargs)
@@ -128,10 +131,19 @@ class RetryingOperator(BaseOperator):
         return partial
 
 
-def attempt(context: Context | Mapping[str, Any]) -> int:
-    """Which execution of its task this is, from 1 on; more than the try's number where tries were rescheduled."""
+def attempt(context: Context | Mapping[str, Any], pauses: int = 0) -> int:
+    """Which try of its task this is, from 1 on; more than Airflow's number where retries were reschedules.
+
+    :param pauses: reschedules that were none
+    """
     ti = context.get("ti")
-    return 1 if ti is None else int(ti.try_number) + int(context.get("task_reschedule_count") or 0)
+    return 1 if ti is None else int(ti.try_number) + max(0, int(context.get("task_reschedule_count") or 0) - pauses)
+
+
+def execution(context: Context | Mapping[str, Any]) -> int:
+    """A number that is greater for every later execution of a task, whatever it was tried or rescheduled for."""
+    ti = context.get("ti")
+    return 1 if ti is None else int(ti.try_number) * _RESCHEDULES + int(context.get("task_reschedule_count") or 0)
 
 
 # The policy, below 3.3
@@ -181,13 +193,14 @@ def _obey(task: RetryingOperator, context: Context | Mapping[str, Any], policy: 
         task.log.info("Retry policy decision: %s: %s", decision.action.value, decision.reason)
     if decision.action is RetryAction.FAIL:
         raise AirflowFailException(decision.reason) from error
+    attempts = attempt(context, task._pauses)
     rescheduled = bool(context.get("task_reschedule_count"))
     if getattr(task, "reschedule", False) or (decision.retry_delay is None and not rescheduled):
         return  # a sensor's reschedules are its looks
-    if attempt(context) <= ti.max_tries:
+    if attempts <= ti.max_tries:
         # Once rescheduled, always: a new try would forget how many there were.
         task.log.warning("The task will be tried again", exc_info=error)
-        delay = _own_delay(task, attempt(context)) if decision.retry_delay is None else decision.retry_delay
+        delay = _own_delay(task, attempts) if decision.retry_delay is None else decision.retry_delay
         raise _rescheduled(delay) from error
     if rescheduled:  # Airflow counts the try's number alone, and would try once more
         raise AirflowFailException(f"All {ti.max_tries} retries are used: {type(error).__name__}") from error

@@ -80,6 +80,17 @@ class Pace:
         """Seconds between requests just now; 0 while no limit is known."""
         return max(self.step, self._by_hour(now)) if now < self.window_ends else self.usual(now)
 
+    def within(self, now: float, seconds: float) -> float | None:
+        """About how many requests may go in the next ``seconds``; ``None`` while no limit is known."""
+        usual = self.usual(now)
+        if not usual:
+            return None
+        end = now + seconds
+        begins = max(now, self.closed_until)
+        turn = max(min(end, self.window_ends), begins)  # until then, what this window has left is spread
+        here = (turn - begins) / (self.spacing(now) or usual)
+        return here + max(0.0, end - turn) / usual
+
     def slots_at(self, now: float, slots: int) -> int:
         """How many of ``slots`` requests may be under way."""
         return min(slots, self.slots) if now < self.slots_until else slots

@@ -15,6 +15,7 @@
     cloudindex_approval    asks a person about a mass delete
     cloudindex_care        a state's sources, keys and holds: the command line's work, without a shell
     cloudindex_repair      the same of plans, audits and rebuilds
+    slots                  gives a worker's slot back for a long wait
 
 May import ``triggers``, ``hooks``, ``retry`` and what is below them. The task of a whole sync is in ``transfers``.
 """

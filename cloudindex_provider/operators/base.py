@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, XComArg
 from jinja2.nativetypes import NativeEnvironment
 
-from cloudindex_provider.airflow_compat import RetryingOperator, attempt
+from cloudindex_provider.airflow_compat import RetryingOperator, execution
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.state import open_state, preview_state
+from cloudindex_provider.operators.slots import gives_slot_back
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.arguments import NOT_GIVEN, NotGiven
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.pausing import pausing
 from cloudindex_provider.sync.settings import DEFAULT_LIMITS, SETTINGS, SyncSettings
 
 if TYPE_CHECKING:
@@ -207,13 +209,18 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
 
     @contextmanager
     def _session(self, context: Context | Mapping[str, Any]) -> Iterator[SyncContext]:
-        """Everything connected, for one step; closed, counted and its errors named at the end."""
+        """Everything connected, for one step; closed, counted and its errors named at the end.
+
+        :raises AirflowRescheduleException: the step waits for more than a minute: its worker's slot is given back
+        """
         conn_id = arguments.text("cloudindex_conn_id", self.cloudindex_conn_id)
         hook = CloudIndexHook(conn_id, project_id=arguments.optional(arguments.text, "project_id", self.project_id))
         settings = self._settings(hook)
         self._stop = threading.Event()
+        ti = context.get("ti")
         with (
             self._opened_state(looks=settings.dry_run) as db,
+            gives_slot_back(),
             sync_session(
                 settings,
                 db,
@@ -222,8 +229,11 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
                 name=self._run_name(context),
                 owner=self._owner(context),
                 stop=self._stop,
+                try_number=None if ti is None else ti.try_number,
             ) as ctx,
+            pausing(ctx),
         ):
+            self._pauses = ctx.pauses.count if ctx.pauses else 0
             yield ctx
 
     def on_kill(self) -> None:
@@ -258,4 +268,4 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
         ti = context.get("ti")
         if ti is None:
             return Owner(f"manual|{uuid.uuid4()}", 1)
-        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), attempt(context))
+        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), execution(context))

@@ -27,7 +27,8 @@ from cloudindex_provider.sync.report.messages import log_detection, log_report
 from cloudindex_provider.sync.report.progress import log_backlog
 from cloudindex_provider.sync.report.report import dry_report, judge, make_report
 from cloudindex_provider.sync.run import find_work, record_requests
-from cloudindex_provider.sync.upload.loop import upload, upload_side_by_side, upload_task_count
+from cloudindex_provider.sync.upload.loop import upload, upload_side_by_side
+from cloudindex_provider.sync.upload.task_count import upload_tasks_for
 from cloudindex_provider.sync.wait import Progress, poll
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
             if not ctx.settings.dry_run:
                 log_detection(self.log, ctx.settings, found)
                 log_backlog(ctx, found)
+            tasks = 0 if ctx.settings.dry_run else upload_tasks_for(ctx, found.requests)
         if ctx.settings.dry_run:
             report = dry_report(found, s3_requests)
             log_report(self.log, ctx.settings, report)
             context["ti"].xcom_push(COUNTS, report.as_dict())
             return []
         context["ti"].xcom_push(COUNTS, {**found.counts, "backlog": found.backlog})
-        return list(range(upload_task_count(found.requests, ctx.settings.limits.upload_tasks)))
+        return list(range(tasks))
 
 
 class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):

@@ -33,6 +33,7 @@
     approvals     mass deletes that wait for a person, and what was allowed
     budgets       the shared budget of requests: its rows
     pacer         the same as the client's pacer, which sleeps
+    pauses        tasks that have given their worker's slot back
     repairs       what people and an audit do to rows
     rebuilt       writing a state that was made again, or what a run finds to be there already
     citations     which S3 object a document was made from

@@ -30,12 +30,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class BookingLimits:
-    """How many requests may be under way, and how long one may wait and last; seconds."""
+    """How many requests may be under way, and how long one may wait and last; seconds.
+
+    :param in_line: a request may wait as long as those need that are booked before it, also beyond ``patience``
+    """
 
     slots: int
     max_wait: float  # while the service has closed the budget
     patience: float  # until its turn
     hold: float  # that a request may last, before its slot is taken to be left behind
+    in_line: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ def book(db: Database, name: str, ticket: str, limits: BookingLimits, operation:
         now = db.now(connection)
         pace.mend(now)
         slots = pace.slots_at(now, limits.slots)
-        pace.check(now, max_wait=limits.max_wait, patience=limits.patience, slots=slots, operation=operation)
+        before = slots if limits.in_line else -1
+        pace.check(now, max_wait=limits.max_wait, patience=limits.patience, slots=before, operation=operation)
         connection.execute(_HEAL, {"pace": name, "now": now, "longest": now + limits.hold + 2 * HOUR})
         if _flying(connection, name) >= slots:
             return Booking(pace, now, None)

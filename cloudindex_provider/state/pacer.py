@@ -40,6 +40,7 @@ class SharedPacer:
     :param max_wait: seconds; while the service has closed the budget for longer, ``before`` raises ``RateLimitedError``
     :param patience: seconds until a request's turn; beyond that ``before`` raises too. Even spacing under a low limit,
         shared by many tasks, makes longer waits than a worker should sleep for a closed budget
+    :param in_line: whoever stands in line waits as long as that takes, also beyond ``patience``
     :param request_timeout: seconds a request may take; some time after that, the slot of a dead process is free again
     :param stop: when it is set, no request's turn comes any more, and who waits for one gets a ``StoppedError``
     """
@@ -52,17 +53,19 @@ class SharedPacer:
         slots: int = 5,
         max_wait: float = 30.0,
         patience: float = 120.0,
+        in_line: bool = True,
         request_timeout: float = 120.0,
         sleep: Callable[[float], None] | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self._db = db
         self._name = name
-        self._limits = BookingLimits(slots, max_wait, patience, request_timeout + _HOLD_MARGIN)
+        self._limits = BookingLimits(slots, max_wait, patience, request_timeout + _HOLD_MARGIN, in_line)
         self._stop = stop or threading.Event()
         self._sleep = sleep or self._pause
         self._tickets = threading.local()
         self._spacing: float | None = None
+        self._answered = 0
 
     @property
     def spacing(self) -> float:
@@ -83,6 +86,18 @@ class SharedPacer:
         pace, now = budgets.peek(self._db, self._name)
         usual = pace.usual(now)
         return 60.0 / usual if usual else None
+
+    def requests_within(self, seconds: float) -> float | None:
+        """About how many requests the limits allow in the next ``seconds``; ``None`` while none is known.
+
+        :raises StateError: when the state can't be used
+        """
+        pace, now = budgets.peek(self._db, self._name)
+        return pace.within(now, seconds)
+
+    def answered(self) -> int:
+        """How many answers have come through this pacer that weren't refusals."""
+        return self._answered
 
     def before(self, operation: str) -> None:
         """Sleeps until this request's turn.
@@ -114,6 +129,8 @@ class SharedPacer:
 
         :raises StateError: when the state can't be used
         """
+        if status not in (0, 429):
+            self._answered += 1
         heard = Heard(status, limit, retry_after, code)
         pace, now = budgets.record_answer(self._db, self._name, self._tickets.mine, heard)
         self._spacing = pace.spacing(now)

@@ -16,6 +16,7 @@ __all__ = [
     "ENDED",
     "add_counts",
     "add_s3_calls",
+    "add_upload_time",
     "counts",
     "find_run",
     "finish_run",
@@ -23,9 +24,11 @@ __all__ = [
     "resume_run",
     "run_age",
     "start_run",
+    "upload_seconds",
 ]
 
 ENDED = "end:"  # what the names of the counters begin with that a run's report has closed it with
+_BUSY, _TIMED = "upload_busy_ms", "upload_busy_requests"
 _DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%')".format("', '".join(DETECTED))
 # What stays a verdict of the run when its detection is repeated: what it has set aside won't be tried again by it.
 _STILL_SET_ASIDE = (
@@ -156,6 +159,26 @@ def add_s3_calls(db: Database, run: Run, calls: Mapping[str, int]) -> None:
     """Add S3 requests, by operation, to the run's counters."""
     with db.write() as connection:
         add_counts(connection, run.id, {f"s3:{name}": number for name, number in calls.items()})
+
+
+def add_upload_time(db: Database, run: Run, *, seconds: float, requests: int) -> None:
+    """Add how long some upload requests kept their task busy."""
+    if requests:
+        with db.write() as connection:
+            add_counts(connection, run.id, {_BUSY: max(1, round(seconds * 1000)), _TIMED: requests})
+
+
+def upload_seconds(db: Database, source: Source) -> float | None:
+    """Seconds that an upload request of the source's last such run kept its task busy; ``None``: there was none."""
+    statement = sa.text(
+        "SELECT busy.value, timed.value FROM run"
+        f" JOIN run_count AS busy ON busy.run_id = run.id AND busy.name = '{_BUSY}'"
+        f" JOIN run_count AS timed ON timed.run_id = run.id AND timed.name = '{_TIMED}'"
+        " WHERE run.source_id = :source ORDER BY run.id DESC LIMIT 1"
+    )
+    with db.read() as connection:
+        row = connection.execute(statement, {"source": source.id}).first()
+    return None if row is None else float(row[0]) / 1000 / float(row[1])
 
 
 def counts(db: Database, run: Run) -> dict[str, int]:

@@ -20,6 +20,7 @@
     doubt          uploads whose outcome is unknown, looked up
     document_list  CloudIndex's list of all documents, one task at a time
     claim_keeper   keeps a task's claims alive while it works
+    pausing        giving the worker's slot back for a long wait
 
 May import ``state``, ``s3``, ``api`` and ``errors``, but neither SQLAlchemy nor httpx nor botocore. "The rooms of the
 engine" in pyproject.toml says which of these may import which.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from cloudindex_provider.api.models import Document, DocumentDetails, FilePart, 
 from cloudindex_provider.errors import StoppedError, SyncError
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.pauses import Pauses
 from cloudindex_provider.state.records import Owner, Run, RunName, Source
 from cloudindex_provider.state.runs import find_run
 from cloudindex_provider.sync.polling import POLL_INTERVAL
@@ -98,6 +100,10 @@ class SyncContext:
     stop: threading.Event = field(default_factory=threading.Event)  # set: begin no further request
     requests_per_minute: Callable[[], float | None] | None = None  # the service's quota as it is known now
     budgets: Database | None = None  # where requests are booked, when ``db`` is open for reading alone
+    requests_within: Callable[[float], float | None] | None = None  # seconds -> requests that the quota gives in them
+    answered: Callable[[], int] = lambda: 0  # requests of this task that the service didn't refuse for its rate limit
+    pauses: Pauses | None = None  # of the task's try, where it may give its worker's slot back and go on later
+    begun: float = field(default_factory=time.monotonic)  # when the try began, whatever pauses it has had
 
     def __post_init__(self) -> None:
         if self.sleep is time.sleep:
@@ -112,6 +118,22 @@ class SyncContext:
     def grace(self) -> float:
         """Seconds after the beginning of a request from which on it commits no more."""
         return self.request_timeout + self.doubt_grace
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the task comes back from a pause."""
+        return self.pauses is not None and self.pauses.elapsed is not None
+
+    @property
+    def worked(self) -> float:
+        """Seconds since the task's try began."""
+        return time.monotonic() - self.begun
+
+    @property
+    def time_left(self) -> float:
+        """Seconds of ``max_run_time`` that this try has left; negative when it is over."""
+        limit = self.settings.limits.max_run_time
+        return math.inf if limit is None else limit - self.worked
 
     def run(self) -> Run:
         """The run that the detection began.

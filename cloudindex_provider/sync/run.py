@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from cloudindex_provider.state import runs
 from cloudindex_provider.state.counts import is_detected
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.detect.detection import Detection, count_backlog, detect
+from cloudindex_provider.sync.detect.detection import Detection, count_backlog, detect, detected_before
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.repair.drift import heal_drift
-from cloudindex_provider.sync.repair.first_look import look_first, preview_first_look
+from cloudindex_provider.sync.repair.first_look import Looked, look_first, preview_first_look
 from cloudindex_provider.sync.report.progress import log_backlog
 from cloudindex_provider.sync.report.report import SyncReport, dry_report, make_report
-from cloudindex_provider.sync.upload.loop import upload_side_by_side, upload_task_count
+from cloudindex_provider.sync.upload.loop import upload_side_by_side
+from cloudindex_provider.sync.upload.task_count import upload_tasks_for
 from cloudindex_provider.sync.wait import wait
 
 __all__ = [
@@ -47,12 +48,14 @@ def find_work(ctx: SyncContext) -> Detection:
     """
     if ctx.settings.dry_run:
         return preview_first_look(ctx)
-    found = detect(ctx)
+    found = (detected_before(ctx) if ctx.resumed else None) or detect(ctx)
     run = ctx.run()
     looked = look_first(ctx, run, found.backlog)
-    if heal_drift(ctx, run) or looked:
+    if heal_drift(ctx, run) or looked is not Looked.BEFORE:
         found.counts |= {name: number for name, number in runs.counts(ctx.db, run).items() if is_detected(name)}
         count_backlog(ctx, run, found)
+    if looked is Looked.IN_PART:
+        found.requests = 0  # what nobody has looked for yet may be there already
     return found
 
 
@@ -70,6 +73,6 @@ def record_requests(ctx: SyncContext) -> Iterator[None]:
 
 
 def _work(ctx: SyncContext, found: Detection) -> None:
-    upload_side_by_side(ctx, upload_task_count(found.requests, ctx.settings.limits.upload_tasks))
+    upload_side_by_side(ctx, upload_tasks_for(ctx, found.requests))
     wait(ctx)
     remove(ctx)

@@ -15,6 +15,7 @@ from cloudindex_provider.state.outcomes import Failure, Live
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import look_once_more
+from cloudindex_provider.sync.pausing import rest
 from cloudindex_provider.sync.polling import Poller
 from cloudindex_provider.sync.processing import ALIKE, Look, Patience, Verdict, cause, is_outage, look_at
 
@@ -63,7 +64,7 @@ def wait(ctx: SyncContext) -> Progress:
     poller = Poller(ctx.poll_interval, timeout=_timeout(ctx))
     progress = poll(ctx)
     while pause := poller.after(waiting=progress.waiting, waited=progress.waited):
-        ctx.sleep(pause.seconds)
+        rest(ctx, pause.seconds)
         progress = poll(ctx)
     if progress.late:
         ctx.log.warning("%d documents have been processing since before this run began.", progress.late)

@@ -264,7 +264,9 @@ pause = Table(
     metadata,
     Column("owner", Text, primary_key=True),
     Column("attempt", Integer, nullable=False),
-    Column("begun_at", Double, nullable=False),  # when the try began: its time goes on meanwhile
+    Column("pauses", Integer, nullable=False),
+    Column("paused_at", Double, nullable=False),  # for the last time
+    Column("begun_at", Double),  # when the try began, as long as it is the same: its time goes on meanwhile
 )
 
 # Keys at which the last complete listing of a prefix can be cut into ranges that are listed side by side.

@@ -30,7 +30,7 @@ from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.detect.ways import Way, first_way, slower_ways
 from cloudindex_provider.sync.selection import SkipReason, block_selector, selector
 
-__all__ = ["Detection", "count_backlog", "detect", "preview"]
+__all__ = ["Detection", "count_backlog", "detect", "detected_before", "preview"]
 
 UNSEEN = "?"  # an ETag that no object has
 _DAY = 86400.0  # seconds over which removals of named keys are added up
@@ -116,19 +116,35 @@ def _resumed(ctx: SyncContext, run: Run) -> Detection:
     """The next try of a run that is bound to a plan goes on with what it has found then, and looks for nothing else:
     what it has done since isn't in a plan that could be made now."""
     runs.resume_run(ctx.db, run)
+    found = _found_before(ctx, run)
+    if run.deletes_blocked is not None and run.mass_delete:  # a person may have decided meanwhile
+        verdict = _verdict(ctx, found, run)
+        fingerprint, rules = _fingerprint(ctx), ctx.settings.selection.rules()
+        sweep.finish(ctx.db, run, fingerprint=fingerprint, rules=rules, verdict=verdict, plan_hash=run.plan_hash)
+        found.hold = verdict.hold
+    ctx.log.info("This run goes on with the plan %s, which it has begun.", run.plan_hash)
+    count_backlog(ctx, run, found)
+    return found
+
+
+def detected_before(ctx: SyncContext) -> Detection | None:
+    """What this run's detection has found, for a task that has given its slot back since and goes on; ``None`` where it
+    had not come to its end."""
+    run = runs.find_run(ctx.db, ctx.source, ctx.name)
+    if run is None or not run.complete:
+        return None
+    found = _found_before(ctx, run)
+    count_backlog(ctx, run, found)
+    return found
+
+
+def _found_before(ctx: SyncContext, run: Run) -> Detection:
     counted = runs.counts(ctx.db, run)
     found = Detection({name: number for name, number in counted.items() if is_detected(name)})
     for name in DETECTED:
         found.counts.setdefault(name, 0)
     if run.deletes_blocked is not None:
         found.hold = Hold(run.deletes_blocked, mass=run.mass_delete)
-        if run.mass_delete:  # a person may have decided meanwhile
-            verdict = _verdict(ctx, found, run)
-            fingerprint, rules = _fingerprint(ctx), ctx.settings.selection.rules()
-            sweep.finish(ctx.db, run, fingerprint=fingerprint, rules=rules, verdict=verdict, plan_hash=run.plan_hash)
-            found.hold = verdict.hold
-    ctx.log.info("This run goes on with the plan %s, which it has begun.", run.plan_hash)
-    count_backlog(ctx, run, found)
     return found
 
 

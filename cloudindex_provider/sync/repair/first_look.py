@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum
 
 from cloudindex_provider.errors import IncompleteListError
 from cloudindex_provider.state import rebuilt, repairs, runs
@@ -24,32 +25,40 @@ from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, index_
 from cloudindex_provider.sync.repair.rebuild import READERS, Digest, choose, listed_digest, reading_seconds
 from cloudindex_provider.sync.report.estimate import duration
 
-__all__ = ["look_first", "preview_first_look"]
+__all__ = ["Looked", "look_first", "preview_first_look"]
 
 _BLOCK = 256  # keys whose objects are read before what was found is written
 _PATIENCE = 600.0  # seconds that another run's look is waited for
 _EXAMPLES = 10
 
 
-def look_first(ctx: SyncContext, run: Run, backlog: int) -> bool:
-    """Adopt what the project has, if nobody has looked yet and there is something to upload; true where it looked.
+class Looked(Enum):
+    """Whether what may be uploaded has been looked for."""
+
+    BEFORE = "before"
+    NOW = "now"
+    IN_PART = "in part"  # the task's time was over: nothing may be uploaded
+
+
+def look_first(ctx: SyncContext, run: Run, backlog: int) -> Looked:
+    """Adopt what the project has, if nobody has looked yet and there is something to upload.
 
     :raises IncompleteListError: when the project's list isn't whole: nothing may be uploaded then
     :raises ProviderError: when the list can't be read, or S3 fails in a way that isn't about one object
     """
     if not backlog or read_looks(ctx.db, ctx.source).looked:
-        return False
+        return Looked.BEFORE
     owner = f"{ctx.owner.claim}#{ctx.owner.attempt}"
     name = f"first look:{ctx.source.id}"
     with lease(ctx.db, name, owner, seconds=ctx.lease, patience=_PATIENCE, sleep=ctx.sleep) as keep:
         if not read_looks(ctx.db, ctx.source).looked:  # another run may have, while it was waited for
             with index_copy() as copy:
                 try:
-                    _FirstLook(ctx, run, copy, keep).look()
+                    return Looked.NOW if _FirstLook(ctx, run, copy, keep).look() else Looked.IN_PART
                 except IncompleteListError as error:
                     what = "Nothing is uploaded before it is known what the project has already."
                     raise error.saying(f"{error.message} {what}") from None
-    return True
+    return Looked.NOW
 
 
 def preview_first_look(ctx: SyncContext, show: Callable[[PlanItem], None] | None = None) -> Detection:
@@ -108,8 +117,8 @@ class _FirstLook:
     keep: Callable[[], None]
     adopted: int = 0
 
-    def look(self) -> None:
-        """List, read what may be there already, and bind it; what was bound stays so where it is cut off."""
+    def look(self) -> bool:
+        """List, read what may be there already, and bind it; false where it is cut off, and what was bound stays so."""
         ctx = self.ctx
         where = f"s3://{ctx.settings.bucket}/{ctx.settings.prefix}"
         ctx.log.info("This state doesn't know yet what CloudIndex has of %s: its documents are listed once.", where)
@@ -128,6 +137,7 @@ class _FirstLook:
         finally:
             runs.add_s3_calls(ctx.db, self.run, ctx.s3.take_calls())
         self._end(whole, keys)
+        return whole
 
     def _stage_listed(self) -> None:
         """Of the keys without a document, those whose name the project has."""
@@ -154,8 +164,7 @@ class _FirstLook:
         return True
 
     def _must_stop(self) -> bool:
-        limit = self.ctx.settings.limits.max_run_time
-        return self.ctx.stop.is_set() or (limit is not None and runs.run_age(self.ctx.db, self.run) >= limit)
+        return self.ctx.stop.is_set() or self.ctx.time_left <= 0
 
     def _rows(self, pool: ThreadPoolExecutor, block: Sequence[Listed]) -> Iterator[RebuiltRow]:
         named = [self.copy.named(one.name, unknown=True) for one in block]

@@ -15,7 +15,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.estimate import Estimate, pace
 
-__all__ = ["UploadProgress", "estimate_left", "log_backlog"]
+__all__ = ["UploadProgress", "accepted_requests", "estimate_left", "log_backlog"]
 
 _EVERY = 60.0  # seconds between two messages of one loop
 _SENT = ("uploaded", "adopted")
@@ -27,15 +27,20 @@ def log_backlog(ctx: SyncContext, found: Detection) -> None:
     if found.backlog:
         left = _estimate(ctx, found.backlog, found.backlog_bytes, measured=None)
         ctx.log.info("Backlog: %s.", left.backlog())
-        _log_deferral(ctx, ctx.run(), left, ctx.settings.limits.max_documents_per_run)
+        _log_deferral(ctx, left, ctx.settings.limits.max_documents_per_run)
 
 
 def estimate_left(ctx: SyncContext, run: Run) -> Estimate:
     """What is still to upload after a run, at the quota, or else at the pace that the run's uploads had."""
-    requests = runs.counts(ctx.db, run).get(_counter(run), 0)
+    requests = accepted_requests(ctx, run)
     begun = run.started_at if run.detected_at is None else run.detected_at
     ended = run.wait_started_at or run.started_at + runs.run_age(ctx.db, run)
     return _estimate(ctx, *claims.backlog(ctx.db, ctx.source), measured=pace(requests, ended - begun))
+
+
+def accepted_requests(ctx: SyncContext, run: Run) -> int:
+    """How many upload requests of this detection the service has taken, of all tasks, as far as they have noted it."""
+    return runs.counts(ctx.db, run).get(_counter(run), 0)
 
 
 @dataclass(slots=True)
@@ -90,7 +95,7 @@ class UploadProgress:
             "Uploaded %s of %s documents%s.", f"{sent:,}", f"{sent + left.documents:,}", f" ({when})" if when else ""
         )
         most = ctx.settings.limits.max_documents_per_run
-        _log_deferral(ctx, run, left, None if most is None else most - settled)
+        _log_deferral(ctx, left, None if most is None else most - settled)
 
 
 def _estimate(ctx: SyncContext, documents: int, size: int, *, measured: float | None) -> Estimate:
@@ -104,10 +109,8 @@ def _estimate(ctx: SyncContext, documents: int, size: int, *, measured: float | 
     )
 
 
-def _log_deferral(ctx: SyncContext, run: Run, left: Estimate, max_documents: int | None) -> None:
-    limit = ctx.settings.limits.max_run_time
-    seconds = float("inf") if limit is None else limit - runs.run_age(ctx.db, run)
-    if text := left.deferral(seconds, max_documents):
+def _log_deferral(ctx: SyncContext, left: Estimate, max_documents: int | None) -> None:
+    if text := left.deferral(ctx.time_left, max_documents):
         ctx.log.info("%s", text)
 
 

@@ -16,28 +16,37 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cloudindex_provider.api.limits import fit_request
-from cloudindex_provider.errors import ClaimLostError, IncompleteListError, StateError, UnsettledUploadsError
+from cloudindex_provider.errors import (
+    ClaimLostError,
+    IncompleteListError,
+    RateLimitedError,
+    StateError,
+    UnsettledUploadsError,
+)
 from cloudindex_provider.state import claims, doubts, runs, sources
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.state.upload_queue import UploadQueue
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import resolve_doubts
-from cloudindex_provider.sync.report.progress import UploadProgress
-from cloudindex_provider.sync.settings import MAX_UPLOAD_TASKS
+from cloudindex_provider.sync.report.progress import UploadProgress, accepted_requests
 from cloudindex_provider.sync.upload.others import outlast_others
 from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
 from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
 
-__all__ = ["UploadSummary", "upload", "upload_side_by_side", "upload_task_count"]
+__all__ = ["UploadSummary", "upload", "upload_side_by_side"]
 
 _SHORT_WAIT = 10.0  # seconds of a doubt's grace that a worker sleeps rather than gives back its slot
 _ROUNDS = 3  # of doubts that arise, are waited for and sent again, in one try
 
 
 def upload(ctx: SyncContext) -> UploadSummary:
-    """Upload until nothing is left that this run may upload, or its time is up.
+    """Upload until nothing is left that this run may upload, or the task's time is up.
 
+    A task that finds something to do makes one request at least, also when the time is over by then: a run that does
+    nothing would be followed by others that do nothing.
+
+    :raises RateLimitedError: when the next request's turn is far, and there is time for it or nothing was uploaded yet
     :raises CloudIndexError: when the service refuses or fails as a whole; the claimed rows are given back
     :raises UnsettledUploadsError: when uploads remain in doubt, with the time after which they can be looked up
     """
@@ -48,6 +57,7 @@ def upload(ctx: SyncContext) -> UploadSummary:
             loop.run_until_done()
         finally:
             runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
+            loop.note_time()
     return loop.sender.summary
 
 
@@ -74,28 +84,65 @@ class _UploadLoop:
     _ahead: Reading | None = None  # the next request, claimed and being read
     _queue: UploadQueue = field(init=False)
     _progress: UploadProgress = field(default_factory=UploadProgress)
+    _begun: bool = False  # something was sent, or looked at and found to need no upload
+    _over: bool = False  # the time, and it was said
+    _worked: float = 0.0  # seconds
 
     def __post_init__(self) -> None:
         self._queue = UploadQueue(few=self.ctx.settings.keys is not None)
 
     def run_until_done(self) -> None:
-        deadline = self._deadline()
+        deadline = time.monotonic() + self.ctx.time_left
+        self._begun = self.ctx.resumed
         try:
-            for round_ in range(1, _ROUNDS + 1):
-                settled = self._settle_doubts(wait=round_ > 1)
-                if round_ > 1 and not settled:
-                    break
-                self._work(deadline)
-            while self._may_go_on(deadline) and outlast_others(self.ctx, self.run, deadline - time.monotonic()):
-                self._settle_doubts(wait=False)
-                self._work(deadline)
+            try:
+                self._rounds(deadline)
+            except RateLimitedError as error:
+                if not self._is_over_before(error):
+                    raise
             self._demand_another_try()
         finally:
             self.readers.close()
             self._give_back(self._again)
             self.sender.note_suspects()
 
+    def note_time(self) -> None:
+        """Write down how long a request keeps a task busy, for the next run's number of tasks."""
+        try:
+            requests = self.sender.summary.requests
+            runs.add_upload_time(self.ctx.db, self.run, seconds=self._worked - self.sender.waited, requests=requests)
+        except StateError as error:
+            self.ctx.log.warning("How long uploads take couldn't be noted: %s", error)
+
+    def _rounds(self, deadline: float) -> None:
+        for round_ in range(1, _ROUNDS + 1):
+            settled = self._settle_doubts(wait=round_ > 1)
+            if round_ > 1 and not settled:
+                break
+            self._work(deadline)
+        while self._may_go_on(deadline) and outlast_others(self.ctx, self.run, deadline - time.monotonic()):
+            self._settle_doubts(wait=False)
+            self._work(deadline)
+
+    def _is_over_before(self, error: RateLimitedError) -> bool:
+        """Whether the time ends before the next request's turn, which then is the next run's; where the service has
+        taken nothing of this run at all, it isn't only the time."""
+        wait = error.retry_after
+        if wait is None or wait <= self.ctx.time_left or not accepted_requests(self.ctx, self.run):
+            return False
+        self.ctx.log.info(
+            "The next upload's turn is in %.0f s, after max_run_time: what is left is deferred to the next run.", wait
+        )
+        return True
+
     def _work(self, deadline: float) -> None:
+        began = time.monotonic()
+        try:
+            self._send_all(deadline)
+        finally:
+            self._worked += time.monotonic() - began
+
+    def _send_all(self, deadline: float) -> None:
         try:
             while self._may_go_on(deadline):
                 reading, self._ahead = self._ahead or self._begin_next(), None
@@ -134,13 +181,15 @@ class _UploadLoop:
     def _may_go_on(self, deadline: float) -> bool:
         if self.ctx.stop.is_set():
             return False
-        if time.monotonic() < deadline:
+        if time.monotonic() < deadline or not self._begun:
             return True
-        self.ctx.log.info("max_run_time is over: what is left is deferred to the next run.")
+        if not self._over:
+            self.ctx.log.info("max_run_time is over: what is left is deferred to the next run.")
+            self._over = True
         return False
 
     def _send(self, reading: Reading, at_request: Callable[[], None] | None = None) -> None:
-        sent = False
+        sent, self._begun = False, True
         try:
             prepared = reading.result()
             if self.ctx.stop.is_set():
@@ -185,12 +234,6 @@ class _UploadLoop:
             claims.give_back(self.ctx.db, self.run, self.ctx.owner, rows)
         except StateError as error:
             self.ctx.log.warning("%d claims couldn't be given back; they end by themselves: %s", len(rows), error)
-
-    def _deadline(self) -> float:
-        limit = self.ctx.settings.limits.max_run_time
-        if limit is None:
-            return float("inf")
-        return time.monotonic() + limit - runs.run_age(self.ctx.db, self.run)
 
     def _claim(self) -> list[WorkRow]:
         limits = self.ctx.settings.limits
@@ -267,11 +310,6 @@ class _UploadLoop:
             )
 
 
-def upload_task_count(requests: int, upload_tasks: int) -> int:
-    """How many mapped tasks a backlog is worth; 0 for none."""
-    return min(upload_tasks, requests, MAX_UPLOAD_TASKS)
-
-
 def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:
     """Run upload loops in threads, each an owner of its own; the first error of any is raised when all have ended."""
     if loops <= 1:
@@ -287,8 +325,8 @@ def upload_side_by_side(ctx: SyncContext, loops: int) -> list[UploadSummary]:
         raise
     pool.shutdown()
     errors = [one for one in results if isinstance(one, Exception)]
-    # What can't be mended by another try says more than what can.
-    for error in sorted(errors, key=lambda one: getattr(one, "retryable", False)):
+    # What can't be mended by another try says more than what can, and a wait for the rate limit least.
+    for error in sorted(errors, key=lambda one: (getattr(one, "retryable", False), isinstance(one, RateLimitedError))):
         raise error
     return [one for one in results if isinstance(one, UploadSummary)]
 

@@ -72,12 +72,14 @@ class Sender:
     ctx: SyncContext
     run: Run
     summary: UploadSummary = field(default_factory=UploadSummary)
+    waited: float = 0.0  # seconds for the rate limit
     accepted: bool = False  # the service has taken something of this loop
     suspects: set[str] = field(default_factory=set)  # keys that got no answer when they were sent alone
     # key -> when (time.monotonic) its upload may be looked up, where the request was answered and says nothing of it
     due: dict[str, float] = field(default_factory=dict)
     _left_out: Counter[str] = field(default_factory=Counter)  # key -> answers of this loop that didn't name it
     _unknown: int = 0  # requests in a row whose outcome is unknown
+    _asked: float = 0.0  # time.monotonic() when the request under way began to wait for its turn
     _intended: float = 0.0  # just before the intent of the request under way, by the state's clock
     _refusals: list[tuple[WorkRow, CloudIndexError]] = field(default_factory=list)
     _unsent: Unsent = field(init=False)
@@ -125,12 +127,13 @@ class Sender:
     def _send(self, ready: list[Ready], resends: int = _RESENDS) -> None:
         if not ready:
             return
+        self._asked = time.monotonic()
         try:
             result = self.ctx.client.upload_documents(
                 [item.part() for item in ready],
                 metadata=self._metadata(ready),
                 options={"createVersion": True},
-                at_turn=partial(self._intend, ready, time.monotonic()),
+                at_turn=partial(self._intend, ready, self._asked),
             )
         except (ClaimLostError, StoppedError):  # before a POST, perhaps after one that was refused: nothing was taken
             self._nothing_done(ready)
@@ -151,7 +154,10 @@ class Sender:
 
     def _intend(self, ready: Sequence[Ready], began: float) -> None:
         """The wait for the rate limit may be long, and an intent is as young as its request."""
-        if time.monotonic() - began > _BODY_KEEPS:
+        now = time.monotonic()
+        self.waited += now - self._asked
+        self._asked = now  # a request that is refused for now waits once more
+        if now - began > _BODY_KEEPS:
             for item in ready:
                 item.open_anew()
         intent = [(item.row, item.name, item.sha256) for item in ready]

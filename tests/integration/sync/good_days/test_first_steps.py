@@ -164,15 +164,6 @@ def test_what_is_over_the_documents_of_a_run_is_left_to_the_next(mirror: Mirror)
     mirror.assert_agreement()
 
 
-def test_what_is_over_the_time_of_a_run_is_left_to_the_next(mirror: Mirror) -> None:
-    mirror.put_many(5)
-    first = mirror.run(max_run_time=0)
-    assert (first.counts["indexed"], first.counts["deferred"]) == (0, 5)
-    mirror.run()
-    mirror.assert_agreement()
-    assert mirror.uploads == 5
-
-
 def test_named_keys_are_synced_alone(mirror: Mirror) -> None:
     mirror.put_many(4)
     report = mirror.run(keys=("docs/0001.txt", "docs/0002.txt"))

@@ -7,7 +7,7 @@ import pytest
 from cloudindex_provider.api.limits import fit_request, request_estimate
 from cloudindex_provider.sync.detect.guard import delete_guard
 from cloudindex_provider.sync.settings import Limits
-from cloudindex_provider.sync.upload.loop import upload_task_count
+from cloudindex_provider.sync.upload.task_count import upload_task_count
 
 
 @pytest.mark.parametrize(
