@@ -34,7 +34,7 @@ def test_no_secret_is_in_logs_xcom_rendered_fields_or_the_state(stack: Stack) ->
     )
     run = stack.trigger("secrets", BUCKET)
     assert run.wait() == "failed"
-    log = run.log("upload_documents", attempt=2, map_index=0)
+    log = run.log("upload_documents", map_index=0)
     assert "refused the API key" in log
 
     files = dict(written(stack.airflow.home))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,12 +25,28 @@ def one_api_for_all_tasks() -> None:
         supervisor.in_process_api_server = functools.lru_cache(maxsize=1)(supervisor.in_process_api_server)
 
 
-def without_waits(monkeypatch: pytest.MonkeyPatch, on_wait: Callable[[float | None], None]) -> None:
-    """Retries under ``dag.test()`` begin at once; it really waits otherwise.
+def without_waits(
+    monkeypatch: pytest.MonkeyPatch,
+    on_wait: Callable[[float | None], None],
+    on_pause: Callable[[float], None] = lambda seconds: None,
+) -> None:
+    """Retries and rescheduled tasks begin at once under ``dag.test()``; it really waits otherwise.
 
     :param on_wait: told before each retry how many seconds the policy asked for; ``None``: the task's own delay
+    :param on_pause: told before a task goes on that was rescheduled and isn't retried, in how many seconds it should
     """
     from airflow.models.taskinstance import TaskInstance
+    from airflow.models.taskreschedule import TaskReschedule
+    from airflow.ti_deps.deps.ready_to_reschedule import ReadyToRescheduleDep
+    from airflow.utils.state import TaskInstanceState
+
+    def ready(dep: ReadyToRescheduleDep, ti: TaskInstance, *_: Any, session: Any, **__: Any) -> Iterator[Any]:
+        if ti.state == TaskInstanceState.UP_FOR_RESCHEDULE:
+            rows = TaskReschedule.stmt_for_task_instance(ti, descending=True)
+            date = session.scalars(rows.with_only_columns(TaskReschedule.reschedule_date)).first()
+            if date != _LONG_AGO:
+                on_pause(round((date - datetime.now(UTC)).total_seconds()))
+        yield dep._passing_status(reason="time has passed")
 
     def at_once(ti: TaskInstance) -> datetime:
         on_wait(getattr(ti, "retry_delay_override", None))
@@ -41,6 +57,7 @@ def without_waits(monkeypatch: pytest.MonkeyPatch, on_wait: Callable[[float | No
         return airflow_compat.AirflowRescheduleException(_LONG_AGO)
 
     monkeypatch.setattr(TaskInstance, "next_retry_datetime", at_once)
+    monkeypatch.setattr(ReadyToRescheduleDep, "_get_dep_statuses", ready)
     if AIRFLOW < (3, 3):
         monkeypatch.setattr(airflow_compat, "_rescheduled", rescheduled)
 
@@ -52,5 +69,6 @@ def tries_of(ti: Any) -> int:
     from sqlalchemy import func, select
 
     with create_session() as session:
-        rescheduled = session.scalar(select(func.count(TaskReschedule.id)).where(TaskReschedule.ti_id == ti.id))
+        retried = (TaskReschedule.ti_id == ti.id, TaskReschedule.reschedule_date == _LONG_AGO)
+        rescheduled = session.scalar(select(func.count(TaskReschedule.id)).where(*retried))
     return int(ti.try_number) + int(rescheduled or 0)

@@ -82,6 +82,7 @@ class Ran:
     stored: str  # every XCom and rendered field, as text
     log: str
     waits: list[float | None] = field(default_factory=list)  # seconds that the retry policy asked for
+    pauses: list[float] = field(default_factory=list)  # seconds for which tasks gave their slots back
 
     def states(self, task: str) -> list[str]:
         return [state for state, _ in self.tasks[task]]
@@ -137,21 +138,27 @@ def shipped_dag(name: str) -> DAG:
 
 @pytest.fixture
 def run(airflow_db: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """Runs a DAG in this process, retries and deferrals without delay."""
+    """Runs a DAG in this process, retries, deferrals and rescheduled tasks without delay."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 
     waits: list[float | None] = []
+    pauses: list[float] = []
 
     def on_wait(seconds: float | None) -> None:
         waits.append(seconds)
         _time_passes(seconds or 0.0)
 
-    without_waits(monkeypatch, on_wait)
+    def on_pause(seconds: float) -> None:
+        pauses.append(seconds)
+        _time_passes(seconds)
+
+    without_waits(monkeypatch, on_wait, on_pause)
     folder = airflow_db / "dags"
 
     def run(dag: DAG, **params: Any) -> Ran:
         waits.clear()
+        pauses.clear()
         DagBundlesManager().sync_bundles_to_db()
         bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
         bag.bag_dag(dag)
@@ -159,7 +166,9 @@ def run(airflow_db: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         capfd.readouterr()
         dag_run = dag.test(run_conf=params or None)
         out, err = capfd.readouterr()
-        return _ran(dag_run, out + err, list(waits))
+        ran = _ran(dag_run, out + err, list(waits))
+        ran.pauses = list(pauses)
+        return ran
 
     return run
 
@@ -170,6 +179,7 @@ def _time_passes(seconds: float) -> None:
     if seconds and state.exists():
         with sqlite3.connect(state) as connection:
             connection.execute("UPDATE pace SET next_at = next_at - ?, closed_until = closed_until - ?", [seconds] * 2)
+            connection.execute("UPDATE pause SET begun_at = begun_at - ?", [seconds])
         connection.close()
 
 

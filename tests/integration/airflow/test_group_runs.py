@@ -131,12 +131,12 @@ def test_one_upload_task_that_fails_for_good_makes_the_run_red_and_is_named(run,
     assert ran.waits == []
 
 
-def test_a_hiccup_of_an_upload_task_is_retried_after_the_servers_own_time(run, world):
+def test_an_outage_of_an_upload_task_is_retried_after_the_servers_own_time(run, world):
     world.put(*keys(3))
-    world.ci.faults.add(Fault(operation="upload", kind="429", retry_after=77))
+    world.ci.faults.add(Fault(operation="list", kind="status", status=503, retry_after=77, times=3))
     ran = run(group(world))
-    assert (ran.state, ran.tasks["upload_documents"]) == ("success", [("success", 2)])
-    assert set(ran.waits) == {77}
+    assert (ran.state, ran.tasks["detect_changes"]) == ("success", [("success", 2)])
+    assert (set(ran.waits), ran.pauses) == ({77}, [])
 
 
 def test_a_document_that_cannot_be_processed_makes_the_run_red_and_is_named_with_its_reason(run, world):
