@@ -18,7 +18,8 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.report.report import SyncReport, make_report
 from cloudindex_provider.sync.run import find_work, record_requests
-from cloudindex_provider.sync.upload.loop import upload_side_by_side, upload_task_count
+from cloudindex_provider.sync.upload.loop import upload_side_by_side
+from cloudindex_provider.sync.upload.task_count import upload_tasks_for
 
 __all__ = ["RUN_MARK", "Batch", "begin_batch"]
 
@@ -38,6 +39,7 @@ def begin_batch(ctx: SyncContext, keys: Sequence[str]) -> Batch:
         source=sources.get_source(ctx.db, ctx.source.id),  # of which another run may have learned something
         settings=replace(ctx.settings, keys=tuple(keys)),
         name=replace(ctx.name, task_id=f"{ctx.name.task_id}{RUN_MARK}{secrets.token_hex(6)}"),
+        begun=time.monotonic(),  # max_run_time is the batch's, not that of a consumer which works for hours
     )
     with record_requests(ctx):
         found = find_work(ctx)
@@ -85,7 +87,7 @@ class Batch:
 
     def _upload(self) -> None:
         if self.uploads:
-            upload_side_by_side(self.ctx, upload_task_count(self.uploads, self.ctx.settings.limits.upload_tasks))
+            upload_side_by_side(self.ctx, upload_tasks_for(self.ctx, self.uploads))
             self.uploads = 0
 
     def _remove(self, *, once: bool = False) -> None:
