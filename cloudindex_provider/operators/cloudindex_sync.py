@@ -207,7 +207,7 @@ class CloudIndexWaitForSyncOperator(_SkippedWithDetection, _NamesTriggerer):
         return Poller(self.poll_interval, timeout=timeout, deferrable=deferrable, quick_looks=quick_looks)
 
     def _log_end(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
-        self.log.info("CloudIndex has processed %d documents; %d failed.", indexed + failed, failed)
+        self.log.info("CloudIndex: %d processed, %d failed.", indexed, failed)
         if seen.late:
             self.log.warning("%d documents have been processing since before this run began.", seen.late)
         if seen.waiting and ctx.settings.wait_for_processing:

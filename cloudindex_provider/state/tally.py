@@ -64,7 +64,7 @@ class Tally:
     kept_keys: list[tuple[str, str, str | None]] = field(default_factory=list)
     unsettled: list[tuple[str, str, str | None]] = field(default_factory=list)  # deferred, elsewhere and gone ones
     skips: list[tuple[str, str, str | None]] = field(default_factory=list)
-    quarantined: list[tuple[str, str, str | None]] = field(default_factory=list)
+    quarantined: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # key, reason, when again
 
 
 def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
@@ -94,12 +94,7 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
                 f" WHERE source_id = :source AND status = '{Status.SKIPPED}' AND {WORK} ORDER BY key LIMIT :limit",
                 values,
             ),
-            quarantined=_rows(
-                connection,
-                "SELECT key, status, reason FROM object"
-                f" WHERE source_id = :source AND status = '{Status.QUARANTINED}' AND {WORK} ORDER BY key LIMIT :limit",
-                values,
-            ),
+            quarantined=_quarantined(connection, values),
         )
 
 
@@ -121,7 +116,22 @@ def _rows(connection: Connection, sql: str, values: dict[str, Any]) -> list[tupl
 
 
 def _dated(reason: str | None, since: float | None = None) -> str | None:
-    return reason if since is None else f"{reason}, since {datetime.fromtimestamp(since, UTC):%Y-%m-%d %H:%M} UTC"
+    return reason if since is None else f"{reason}, since {_moment(since)}"
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _quarantined(connection: Connection, values: dict[str, Any]) -> list[tuple[str, str | None, str | None]]:
+    """Examples in key order, with when a run looks at them again."""
+    statement = sa.text(
+        "SELECT key, reason, next_attempt_at FROM object"
+        f" WHERE source_id = :source AND status = '{Status.QUARANTINED}' AND {WORK} ORDER BY key LIMIT :limit"
+    )
+    return [
+        (key, reason, None if at is None else _moment(at)) for key, reason, at in connection.execute(statement, values)
+    ]
 
 
 def _outcomes(connection: Connection, values: dict[str, Any]) -> dict[tuple[str, str], int]:

@@ -27,6 +27,7 @@ from cloudindex_provider.state.removals import Removal
 from cloudindex_provider.sync.claim_keeper import ClaimKeeper
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.guard import moved_reason
+from cloudindex_provider.sync.detect.held import held_remedy
 from cloudindex_provider.sync.document_list import Copies, find_copies
 from cloudindex_provider.sync.naming import file_name
 
@@ -66,7 +67,7 @@ def remove(ctx: SyncContext) -> RemovalSummary:
         runs.add_s3_calls(ctx.db, run, ctx.s3.take_calls())
     if hold is not None:
         summary.held = removals.record_held(ctx.db, run, hold.reason)
-        _say_held(ctx, hold, summary.held)
+        _say_held(ctx, run, hold, summary.held)
     return summary
 
 
@@ -108,16 +109,12 @@ def _begin(ctx: SyncContext, run: Run) -> Hold | None:
     return Hold("another run has used the approval that they need")
 
 
-def _say_held(ctx: SyncContext, hold: Hold, held: int) -> None:
+def _say_held(ctx: SyncContext, run: Run, hold: Hold, held: int) -> None:
     if not held:
         return
     message = f"{held} documents of s3://{ctx.settings.bucket}/{ctx.settings.prefix} are not deleted: {hold.reason}."
     if ctx.settings.on_mass_delete == "fail" and hold.mass:
-        raise DeletesHeldError(
-            message,
-            hint="Look at the bucket first. If they are really to go, let the next run delete them:"
-            f" `airflow cloudindex approve --source {ctx.source.id} --ceiling {held}`.",
-        )
+        raise DeletesHeldError(message, hint=held_remedy(ctx, run, held))
     ctx.log.warning("%s", message)
 
 

@@ -34,7 +34,8 @@ def synchronize(ctx: SyncContext) -> SyncReport:
         found = find_work(ctx)
     if ctx.settings.dry_run:
         return dry_report(found, ctx.s3.take_calls())
-    ctx.log.info("Found %s.", ", ".join(f"{name} {number}" for name, number in found.counts.items() if number))
+    counts = ", ".join(f"{name} {number:,}" for name, number in found.counts.items() if number)
+    ctx.log.info("Found %s.", counts or "nothing")
     log_backlog(ctx, found)
     with record_requests(ctx):
         _work(ctx, found)

@@ -6,6 +6,7 @@
     lines       unchanged blocks, told by one comparison of text
     comparison  two sequences in key order to what must be written; pure
     guard       whether removals may be acted on; pure
+    held        what a person can do about those that are held
     plan        what a run would do with each key, and its hash; pure
     collector   Python's garbage collector while rows pass by the million
 

@@ -60,16 +60,20 @@ def _log_leftovers(log: Log, report: SyncReport) -> None:
         log.warning("%d documents are still served in an older version, because the new one failed.", counts["stale"])
     if report.held_reason and (counts.get("held") or report.dry_run):
         number = counts.get("held") or counts.get("removed")
-        log.warning("%s removals are held, nothing of them is deleted: %s.", number, report.held_reason)
+        remedy = f" {report.held_remedy}" if report.held_remedy else ""
+        log.warning("%s removals are held, nothing of them is deleted: %s.%s", number, report.held_reason, remedy)
     if report.kept:
         shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.kept[:_SHOWN])
         log.warning("%d removed keys keep their documents, the first of them %s", counts.get("kept", 0), shown)
     if report.quarantined:
+        first = report.quarantined[0]
+        when = f", this one from {first['again']} on" if first.get("again") else ""
         log.warning(
-            "Some keys are quarantined until they change in S3; a few a day are looked at again, and"
-            " `airflow cloudindex retry` does so at once%s.",
-            _first(report.quarantined),
-        )
+            "Some keys are quarantined, the first of them %r: %s It is tried again when it changes in S3; without that"
+            " a run tries a few a day%s. At once: Retry on the page CloudIndex in Airflow's UI, or"
+            " `airflow cloudindex retry --source %s --all-quarantined`.",
+            first["key"], first["reason"], when, report.source_id,
+        )  # fmt: skip
 
 
 def _first(rows: Sequence[Mapping[str, str | None]]) -> str:

@@ -16,6 +16,7 @@ from cloudindex_provider.state.counts import FATES, PARTS_OF_LISTED, REPORTED, W
 from cloudindex_provider.state.tally import DEFERRED, EXAMPLES, Tally, read_tally
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
+from cloudindex_provider.sync.detect.held import held_remedy
 from cloudindex_provider.sync.report.estimate import Estimate
 from cloudindex_provider.sync.report.progress import estimate_left
 
@@ -40,6 +41,8 @@ class SyncReport:
     gone: list[Row] = field(default_factory=list)
     elsewhere: list[Row] = field(default_factory=list)
     held_reason: str | None = None
+    held_remedy: str | None = None  # where it is a person's to decide
+    source_id: int | None = None  # as the command line names the source
     imbalance: str | None = None
     dry_run: bool = False
     plan: dict[str, list[str]] = field(default_factory=dict)  # the first keys, of a dry run
@@ -82,11 +85,13 @@ def make_report(ctx: SyncContext) -> SyncReport:
     """Account for the run and close it."""
     run = ctx.run()
     counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run)
-    report = SyncReport(counts=_counts(counted, tally), held_reason=run.deletes_blocked)
+    report = SyncReport(counts=_counts(counted, tally), held_reason=run.deletes_blocked, source_id=ctx.source.id)
+    if run.mass_delete and report.counts["held"]:
+        report.held_remedy = held_remedy(ctx, run, report.counts["held"])
     report.skipped_by_reason = _named(counted, "skipped:")
     report.s3_requests = _named(counted, "s3:")
     report.failures = [{"key": key, "outcome": what, "reason": why} for key, what, why in tally.failures]
-    report.quarantined = [{"key": key, "reason": why} for key, _, why in tally.quarantined]
+    report.quarantined = [{"key": key, "reason": why, "again": when} for key, why, when in tally.quarantined]
     report.kept = [{"key": key, "reason": why} for key, _, why in tally.kept_keys]
     report.skips = [{"key": key, "reason": why} for key, _, why in tally.skips]
     bad = (Outcome.FAILED, Outcome.QUARANTINED)
@@ -154,8 +159,10 @@ def judge(report: SyncReport, *, max_failed_documents: int) -> None:
     """
     if report.failed_now > max_failed_documents:
         shown = "; ".join(f"{row['key']}: {row['reason']}" for row in report.failures[:5])
+        failed = f"{report.failed_now:,} document{'' if report.failed_now == 1 else 's'} failed"
         raise SyncFailedError(
-            f"{report.failed_now} documents failed, {max_failed_documents} are allowed: {shown}",
+            f"{failed}, and max_failed_documents is {max_failed_documents}: {shown}",
             report=report.as_dict(),
-            hint="They are tried again by the next runs, and set aside when their strikes are used up.",
+            hint="The next runs try again, and quarantine what goes on failing. Raise max_failed_documents to let such"
+            " a run pass.",
         )

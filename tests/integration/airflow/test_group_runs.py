@@ -133,7 +133,7 @@ def test_one_upload_task_that_fails_for_good_makes_the_run_red_and_is_named(run,
 
 def test_an_outage_of_an_upload_task_is_retried_after_the_servers_own_time(run, world):
     world.put(*keys(3))
-    world.ci.faults.add(Fault(operation="list", kind="status", status=503, retry_after=77, times=3))
+    world.ci.faults.add(Fault(operation="list", kind="status", status=503, retry_after=77))
     ran = run(group(world))
     assert (ran.state, ran.tasks["detect_changes"]) == ("success", [("success", 2)])
     assert (set(ran.waits), ran.pauses) == ({77}, [])
@@ -145,7 +145,8 @@ def test_a_document_that_cannot_be_processed_makes_the_run_red_and_is_named_with
     ran = run(group(world))
     assert (ran.state, ran.states("report")) == ("failed", ["failed"])
     assert "documents/broken.txt" in ran.log
-    assert "1 documents failed, 0 are allowed" in ran.log
+    assert "1 document failed, and max_failed_documents is 0" in ran.log
+    assert "CloudIndex: 1 processed, 1 failed." in ran.log
     assert world.has("documents/good.txt")
 
 
