@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import threading
@@ -118,6 +119,12 @@ class SyncContext:
     def grace(self) -> float:
         """Seconds after the beginning of a request from which on it commits no more."""
         return self.request_timeout + self.doubt_grace
+
+    @property
+    def keys_hash(self) -> str | None:
+        """What tells a run of named keys from one of others; ``None``: it is about the whole prefix."""
+        keys = self.settings.keys
+        return None if keys is None else hashlib.sha256("\0".join(sorted(set(keys))).encode()).hexdigest()[:32]
 
     @property
     def resumed(self) -> bool:

@@ -104,7 +104,7 @@ def _begin(ctx: SyncContext, run: Run) -> Hold | None:
     if run.approval_id is None:
         moved = moved_reason(endpoint, sources.get_source(ctx.db, ctx.source.id).endpoint)
         return Hold(moved) if moved else None
-    if approvals.use_approval(ctx.db, run, endpoint, of_keys=ctx.settings.keys_hash()):
+    if approvals.use_approval(ctx.db, run, endpoint, of_keys=ctx.keys_hash):
         return None
     return Hold("another run has used the approval that they need")
 

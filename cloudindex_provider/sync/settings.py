@@ -256,12 +256,6 @@ class SyncSettings:
         """Whether the documents of keys that S3 has no more stay."""
         return self.on_removed == "keep"
 
-    def keys_hash(self) -> str | None:
-        """What tells a run of named keys from one of others; ``None``: it is about the whole prefix."""
-        if self.keys is None:
-            return None
-        return hashlib.sha256("\0".join(sorted(set(self.keys))).encode()).hexdigest()[:32]
-
     def validate(self) -> SyncSettings:
         """Itself, or a ``SettingsError`` naming the first setting that can't work."""
         _check_bucket(self.bucket)

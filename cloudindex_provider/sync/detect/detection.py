@@ -278,7 +278,7 @@ def _head(ctx: SyncContext, key: str) -> ListedObject | S3IntegrationError | Non
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:
     """Whether the removals may be acted on. An approval lifts the guard, up to its ceiling."""
     removed, live, listed = found.counts["removed"], found.counts["live"], found.counts["listed"]
-    of_keys = ctx.settings.keys_hash()
+    of_keys = ctx.keys_hash
     if ctx.settings.keeps_removed:
         # Nothing is to be deleted, so there is nothing to ask a person about.
         return sweep.Verdict(removed, live, of_keys=of_keys)
