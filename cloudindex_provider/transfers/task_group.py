@@ -164,25 +164,26 @@ def s3_to_cloudindex(
     :param on_skipped_callback: called when the sync was skipped, or was a dry run
     :param task_arguments: every other argument of Airflow's BaseOperator (``queue``, ``owner``, ``execution_timeout``
         ...), for each task
-    :raises SettingsError: in a DAG with ``fail_fast``
+    :raises SettingsError: in a DAG with ``fail_fast``; for an argument that the group decides itself
     """
     given = _given(locals())
+    _refuse_the_groups_own(task_arguments)
     shared = {name: value for name, value in given.items() if name not in _OWN}
     with TaskGroup(group_id, tooltip="S3 prefix to CloudIndex project") as group:
         _refuse_fail_fast(group)
         shared["run_scope"] = group.group_id
-        found = CloudIndexDetectChangesOperator(task_id="detect_changes", **shared)
+        found = CloudIndexDetectChangesOperator(task_id="detect_changes", **_AFTER_SUCCESS, **shared)
         if wait_for_documents:
             sensed = _some(given, _SENSED) | task_arguments | _renamed(given, _SENSORS)
-            S3DocumentsSensor(task_id="wait_for_documents", **sensed).set_downstream(found)
-        uploads = _uploads(found, {**shared, **_some(given, _UPLOADS)})
+            S3DocumentsSensor(task_id="wait_for_documents", **_AFTER_SUCCESS, **sensed).set_downstream(found)
+        uploads = _uploads(found, {**_AFTER_SUCCESS, **shared, **_some(given, _UPLOADS)})
         processed = CloudIndexWaitForSyncOperator(
             task_id="wait_until_processed",
             trigger_rule=_AFTER_NO_UPLOADS[_is_mapped(found)],
             **shared,
             **_some(given, _WAITS),
         )
-        deleted = CloudIndexDeleteRemovedOperator(task_id="delete_removed", **shared)
+        deleted = CloudIndexDeleteRemovedOperator(task_id="delete_removed", **_AFTER_SUCCESS, **shared)
         report = CloudIndexSyncReportOperator(
             task_id="report", trigger_rule=TriggerRule.ALL_DONE, **shared, **_some(given, _REPORTS)
         )
@@ -191,6 +192,8 @@ def s3_to_cloudindex(
         uploads >> report  # one that has failed doesn't end those that still upload
     return group
 
+
+_AFTER_SUCCESS: dict[str, Any] = {"trigger_rule": TriggerRule.ALL_SUCCESS}  # said, so that no default_args say another
 
 # By whether the group is mapped, where the first fails for all instances when one has failed (apache/airflow#34023).
 _AFTER_NO_UPLOADS = {False: TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, True: TriggerRule.NONE_FAILED}
@@ -205,6 +208,16 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
         del given["pool"]
     more: dict[str, Any] = given.pop("task_arguments")
     return given | more
+
+
+def _refuse_the_groups_own(arguments: Mapping[str, Any]) -> None:
+    for name in ("task_id", "trigger_rule", "run_scope"):
+        if name in arguments:
+            raise SettingsError(
+                f"{name} is what s3_to_cloudindex decides for each of its tasks.",
+                field=name,
+                hint="Leave it out. Give group_id for their names; put a task with a trigger_rule before the group.",
+            )
 
 
 def _some(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -323,6 +323,19 @@ def test_outlets_and_callbacks_of_the_group_are_its_reports(run, world):
     assert a_run(dry_run=True) == ("success", [], [("skipped", "report")])
 
 
+def test_which_task_follows_which_end_of_another_is_the_groups_own(world):
+    """``default_args`` of a DAG that tolerates failures let no delete follow one; given to the group, it is refused."""
+    with a_dag() as plain:
+        a_group(world, wait_for_documents=True)
+    with a_dag(default_args={"trigger_rule": "all_done"}) as tolerant:
+        a_group(world, wait_for_documents=True)
+    rules = [{task.task_id: str(task.trigger_rule) for task in dag.tasks} for dag in (plain, tolerant)]
+    assert rules[0] == rules[1]
+    for name in ("task_id", "trigger_rule", "run_scope"):
+        with a_dag(), pytest.raises(SettingsError, match=f"{name} is what s3_to_cloudindex decides"):
+            a_group(world, **{name: "all_done"})
+
+
 def test_other_arguments_of_airflow_are_for_every_task(world):
     with a_dag() as dag:
         a_group(world, wait_for_documents=True, queue="q", execution_timeout=timedelta(hours=2), pool="uploads")
