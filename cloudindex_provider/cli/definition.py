@@ -197,7 +197,8 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
         GroupCommand(
             name="cloudindex",
             help="Look after syncs from S3 to CloudIndex",
-            description="Exit codes: 0 done, 1 findings of an audit, 2 an error.",
+            description="Exit codes: 0 done; 1 findings of an audit, or another plan than that of --plan-hash;"
+            " 2 an error; 130 stopped by Ctrl-C; 141 whoever reads the output has seen enough.",
             subcommands=(
                 GroupCommand(name="sources", help="What the state knows of", subcommands=_SOURCES),
                 GroupCommand(name="notifications", help="How S3's events get to a queue", subcommands=_NOTIFICATIONS),

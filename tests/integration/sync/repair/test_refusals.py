@@ -245,6 +245,23 @@ def test_wrong_arguments_are_named(cli: Cli, mirror: Mirror) -> None:
     assert "Set LC_ALL=C.UTF-8" in cli("history", "--source", 1, "--key", "docs/\udcc3.txt").error
 
 
+def test_a_source_that_is_not_there_is_named_and_nothing_is_done(cli: Cli, mirror: Mirror) -> None:
+    """With the command that shows those that are."""
+    mirror.put("a.txt")
+    mirror.run()
+    rows = mirror.rows()
+    for command in COMMANDS:
+        if "--source" in command:
+            words = [
+                99 if before == "--source" else word for before, word in zip(("", *command), command, strict=False)
+            ]
+            error = cli(*words).error
+            assert "has no source 99" in error
+            assert command[0] == "approve" or "`airflow cloudindex sources list`" in error
+    assert mirror.rows() == rows
+    assert len(mirror.of("docs/a.txt")) == 1
+
+
 def test_a_surprise_is_one_sentence_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug shows neither a traceback nor its values."""
     from cloudindex_provider.state import sources
