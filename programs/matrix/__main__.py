@@ -70,7 +70,7 @@ def resolve(releases: Sequence[Release], constraints: Constraints, wheel: Path, 
     return rows
 
 
-def run_tests(environment: Environment, wheel: Path, constraints: Constraints, tests: Sequence[str]) -> Row:
+def run_tests(environment: Environment, wheel: Path, constraints: Constraints, *pytest: str) -> Row:
     """The tests on one release and Python."""
     who = (environment.release.version, environment.python)
     say(f"\n=== Airflow {who[0]}, Python {who[1]}")
@@ -82,7 +82,7 @@ def run_tests(environment: Environment, wheel: Path, constraints: Constraints, t
         return Row(*who, f"can't be installed: {error}", good=False)
     began, results = time.monotonic(), environment.folder / "results.xml"
     results.unlink(missing_ok=True)
-    code = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", *tests)
+    code = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={results}", *pytest)
     seconds = time.monotonic() - began
     return Row(*who, f"{_counts(results)} in {seconds:.0f} s", good=code == 0)
 
@@ -128,8 +128,8 @@ def run(options: argparse.Namespace) -> int:
         run_demo((chosen or [OLDEST])[0], wheel, constraints, keep=options.keep)
     rows = resolve(chosen or RELEASES, constraints, wheel, HERE)
     for environment in _environments(options, chosen):
-        tests = options.tests or (QUICK if options.quick else FACING_AIRFLOW)
-        rows.append(run_tests(environment, wheel, constraints, tests))
+        tests = QUICK if options.quick else ("-n", "2", "--dist", "loadfile", *FACING_AIRFLOW)
+        rows.append(run_tests(environment, wheel, constraints, *(options.tests or tests)))
     print_table(rows)
     if version := newer_than_ours():
         say(f"\nThe index has Airflow {version}, which programs/matrix/releases.py doesn't name.")

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".matrix"
 PROVIDERS = ("amazon", "standard", "postgres")
 EXTRAS = "local,postgres"
-STAGED = ("tests", "programs", "dags")
+STAGED = ("tests", "programs", "dags", "docs")
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,12 @@ class Environment:
         self._stage()
 
     def _stage(self) -> None:
-        """Copy what runs against the wheel: tests, programs and DAGs, and not the package beside them."""
+        """Copy what runs against the wheel: tests, programs, DAGs and guides, and not the package beside them."""
         shutil.rmtree(self.staged, ignore_errors=True)
         for name in STAGED:
             shutil.copytree(ROOT / name, self.staged / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", self.staged)
+        for file in (ROOT / "pyproject.toml", *ROOT.glob("*.md")):
+            shutil.copy(file, self.staged)
 
     def run(self, *arguments: str | Path) -> int:
         """Run this environment's Python among the staged files, where the wheel is the only copy of the package."""
