@@ -209,8 +209,8 @@ def _obey(task: RetryingOperator, context: Context | Mapping[str, Any], policy: 
 def _own_delay(task: RetryingOperator, attempts: int) -> timedelta:
     """The task's ``retry_delay``, growing as Airflow lets it grow between tries."""
     growth = max(1.0, float(task.retry_exponential_backoff)) ** (attempts - 1)
-    longest = task.max_retry_delay or timedelta(days=1)
-    return min(_timedelta(task.retry_delay) * growth, _timedelta(longest))
+    longest = _timedelta(task.max_retry_delay or timedelta(days=1)).total_seconds()
+    return timedelta(seconds=min(_timedelta(task.retry_delay).total_seconds() * growth, longest))
 
 
 def _rescheduled(delay: timedelta) -> AirflowRescheduleException:

@@ -96,11 +96,19 @@ class Environment:
         target = ("pip", "install", "--python", self.interpreter)
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
             uv("venv", "--clear", "--seed", "--python", interpreter, self.folder)
-            wanted = (f"apache-airflow=={self.release.version}", _ours(wheel), "--group", f"{ROOT}/pyproject.toml:dev")
-            uv(*target, "--exclude-newer", self.release.cutoff, "--constraint", file, *wanted)
+            as_of, frozen = ("--exclude-newer", self.release.cutoff), self.folder / "frozen.txt"
+            uv(*target, *as_of, "--constraint", file, f"apache-airflow=={self.release.version}", _ours(wheel))
+            frozen.write_text(self._versions(), encoding="utf-8")
+            uv(
+                *target, *as_of, "--constraint", frozen, "--group", f"{ROOT}/pyproject.toml:dev"
+            )  # moves nothing of that
             stamp.write_text(made_from, encoding="utf-8")
         uv(*target, "--no-deps", "--reinstall", wheel)
         self._stage()
+
+    def _versions(self) -> str:
+        lines = uv("pip", "freeze", "--python", self.interpreter).splitlines()
+        return "".join(f"{line}\n" for line in lines if "==" in line)
 
     def _stage(self) -> None:
         """Copy what runs against the wheel: tests, programs, DAGs and guides, and not the package beside them."""
