@@ -49,8 +49,9 @@ class NotGiven(Enum):
 
     __repr__ = __str__
 
-    def serialize(self) -> None:
-        """For Airflow's copy of the DAG, where nobody must take it for a value."""
+    def serialize(self) -> list[str]:
+        """For Airflow's copy of the DAG, where nobody must take it for a value; before 3.2.2 that needs a length."""
+        return []
 
 
 NOT_GIVEN = NotGiven.NOT_GIVEN

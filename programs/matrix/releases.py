@@ -33,7 +33,7 @@ class Release:
 
 RELEASES = (
     Release("3.2.0", "2026-04-07"),
-    Release("3.2.1", "2026-04-22"),
+    Release("3.2.1", "2026-04-22", tested=True),  # what Amazon MWAA has of 3.2
     Release("3.2.2", "2026-05-29", tested=True),
     Release("3.3.0", "2026-07-06"),
     Release("3.3.1", "2026-08-12", tested=True),

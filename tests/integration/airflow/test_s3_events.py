@@ -122,7 +122,7 @@ def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue
         ({"syncs": "x"}, "syncs is no list"),
         ({"syncs": [{"bucket": "b", "prefx": ""}]}, r"syncs\[0\] has 'prefx'"),
         ({"syncs": [{"bucket": "b", "keys": ["k"]}]}, r"syncs\[0\] has 'keys'"),
-        ({"syncs": [{"prefix": "documents/"}]}, r"syncs\[0\]: None is no bucket name"),
+        ({"syncs": [{"prefix": "documents/"}]}, r"syncs\[0\]: bucket is None"),
         ({"syncs": [{"bucket": "bucket", "prefix": "None"}]}, r"syncs\[0\]: prefix is a template"),
     ],
 )

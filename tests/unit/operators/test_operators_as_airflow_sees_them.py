@@ -154,7 +154,7 @@ def test_what_nobody_has_given_is_no_value_in_airflows_copy_of_the_dag():
         S3ToCloudIndexOperator(task_id="t", bucket="b-1")
         S3ToCloudIndexOperator.partial(task_id="m").expand(bucket=["b-1"])
     stored = DagSerialization.to_dict(dag)
-    assert DagSerialization.from_dict(stored).get_task("t").prefix is None
+    assert DagSerialization.from_dict(stored).get_task("t").prefix == []
     assert "not given" not in str(stored).lower()
     assert pickle.loads(pickle.dumps(NOT_GIVEN)) is copy.deepcopy(NOT_GIVEN) is NOT_GIVEN  # noqa: S301 - our own bytes
 
