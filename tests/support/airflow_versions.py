@@ -12,7 +12,7 @@ import pytest
 from cloudindex_provider import airflow_compat
 from cloudindex_provider.airflow_compat import AIRFLOW
 
-__all__ = ["one_api_for_all_tasks", "tries_of", "without_waits"]
+__all__ = ["one_api_for_all_tasks", "rendered_fields_of", "tries_of", "without_waits"]
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -72,3 +72,18 @@ def tries_of(ti: Any) -> int:
         retried = (TaskReschedule.ti_id == ti.id, TaskReschedule.reschedule_date == _LONG_AGO)
         rescheduled = session.scalar(select(func.count(TaskReschedule.id)).where(*retried))
     return int(ti.try_number) + int(rescheduled or 0)
+
+
+def rendered_fields_of(dag_run: Any) -> list[dict[str, Any]]:
+    """The rendered templates of a run's tasks; from 3.4 on stored by the try's id."""
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Rendered
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    rows = select(Rendered)
+    if AIRFLOW < (3, 4):
+        rows = rows.where(Rendered.dag_id == dag_run.dag_id, Rendered.run_id == dag_run.run_id)
+    else:
+        rows = rows.where(Rendered.task_instance_id.in_([ti.id for ti in dag_run.get_task_instances()]))
+    with create_session() as session:
+        return [row.rendered_fields for row in session.scalars(rows)]

@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
-from tests.support.airflow_versions import tries_of, without_waits
+from tests.support.airflow_versions import rendered_fields_of, tries_of, without_waits
 
 API_KEY = "api-key-that-must-never-be-seen"
 SECRET = "aws-secret-that-must-never-be-seen"
@@ -184,7 +184,6 @@ def _time_passes(seconds: float) -> None:
 
 
 def _ran(dag_run: Any, log: str, waits: list[float | None]) -> Ran:
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -202,12 +201,7 @@ def _ran(dag_run: Any, log: str, waits: list[float | None]) -> Ran:
             value = XComModel.deserialize_value(row)
             xcoms.setdefault((_short(row.task_id), row.key), []).append(value)
             stored.append(json.dumps(value, default=str))
-        fields = session.scalars(
-            select(RenderedTaskInstanceFields).where(
-                RenderedTaskInstanceFields.dag_id == dag_run.dag_id, RenderedTaskInstanceFields.run_id == dag_run.run_id
-            )
-        )
-        stored += [json.dumps(row.rendered_fields, default=str) for row in fields]
+    stored += [json.dumps(fields, default=str) for fields in rendered_fields_of(dag_run)]
     return Ran(str(dag_run.state), tasks, xcoms, "\n".join(stored), log, waits)
 
 
