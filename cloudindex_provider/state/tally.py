@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.conditions import CLAIMED, IDLE, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
@@ -67,18 +69,23 @@ class Tally:
     quarantined: list[tuple[str, str | None, str | None]] = field(default_factory=list)  # key, reason, when again
 
 
-def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
-    """Everything that the report needs, in one snapshot."""
+def read_tally(db: Database, run: Run, *, keys: Collection[str] | None = None, examples: int = EXAMPLES) -> Tally:
+    """Everything that the report needs, in one snapshot.
+
+    :param keys: of a run of named keys: those of others aren't its report's
+    """
     with db.read() as connection:
         values = {
             "run": run.id, "source": run.source.id, "scope": run.source.scope_id, "now": db.now(connection),
             "limit": examples,
         }  # fmt: skip
+        one_of, bound = among(connection, sorted(keys)) if keys is not None else ("", None)
+        of_run, named = (f" AND key {one_of}", {"keys": bound}) if one_of else ("", {})
         return Tally(
             outcomes=_outcomes(connection, values),
             kept=int(connection.execute(sa.text(f"SELECT count(*) {_KEPT}"), values).scalar_one()),
             open=_open(connection, values),
-            stale=_stale(connection, values),
+            stale=_stale(connection, {**values, **named}, of_run),
             failures=_rows(
                 connection,
                 "SELECT key, outcome, reason FROM run_key WHERE run_id = :run"
@@ -91,10 +98,11 @@ def read_tally(db: Database, run: Run, *, examples: int = EXAMPLES) -> Tally:
             skips=_rows(
                 connection,
                 "SELECT key, status, reason FROM object"
-                f" WHERE source_id = :source AND status = '{Status.SKIPPED}' AND {WORK} ORDER BY key LIMIT :limit",
-                values,
+                f" WHERE source_id = :source AND status = '{Status.SKIPPED}' AND {WORK}{of_run}"
+                " ORDER BY key LIMIT :limit",
+                {**values, **named},
             ),
-            quarantined=_quarantined(connection, values),
+            quarantined=_quarantined(connection, {**values, **named}, of_run),
         )
 
 
@@ -123,11 +131,13 @@ def _moment(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _quarantined(connection: Connection, values: dict[str, Any]) -> list[tuple[str, str | None, str | None]]:
+def _quarantined(
+    connection: Connection, values: dict[str, Any], of_run: str
+) -> list[tuple[str, str | None, str | None]]:
     """Examples in key order, with when a run looks at them again."""
     statement = sa.text(
         "SELECT key, reason, next_attempt_at FROM object"
-        f" WHERE source_id = :source AND status = '{Status.QUARANTINED}' AND {WORK} ORDER BY key LIMIT :limit"
+        f" WHERE source_id = :source AND status = '{Status.QUARANTINED}' AND {WORK}{of_run} ORDER BY key LIMIT :limit"
     )
     return [
         (key, reason, None if at is None else _moment(at)) for key, reason, at in connection.execute(statement, values)
@@ -170,12 +180,12 @@ def _unsettled(connection: Connection, values: dict[str, Any]) -> list[tuple[str
     return sorted(rows, key=lambda row: row[0])
 
 
-def _stale(connection: Connection, values: dict[str, Any]) -> int:
+def _stale(connection: Connection, values: dict[str, Any], of_run: str) -> int:
     statement = sa.text(
         f"SELECT count(*) FROM object WHERE source_id = :source AND {WORK}"
         f" AND status <> '{Status.DELETING}' AND document_id IS NOT NULL"
         " AND (indexed_etag IS NULL OR indexed_etag <> etag)"
         # Of a skipped key nothing may be known, after the loss of a state, and nobody looks.
-        f" AND NOT (status = '{Status.SKIPPED}' AND coalesce(indexed_etag, '') = '')"
+        f" AND NOT (status = '{Status.SKIPPED}' AND coalesce(indexed_etag, '') = ''){of_run}"
     )
     return int(connection.execute(statement, values).scalar_one())

@@ -80,10 +80,12 @@ def _is_last(ctx: SyncContext, progress: Progress) -> bool:
 
 
 def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
+    """Everything of the source; in a run of named keys those alone, which waits for nothing of others."""
     found: list[WorkRow] = []
     while block := outcomes.processing_rows(ctx.db, ctx.source, after=found[-1].key if found else None, limit=_BLOCK):
         found += block
-    return found
+    keys = ctx.settings.keys
+    return found if keys is None else [row for row in found if row.key in keys]
 
 
 @dataclass(slots=True)

@@ -35,7 +35,8 @@ def estimate_left(ctx: SyncContext, run: Run) -> Estimate:
     requests = accepted_requests(ctx, run)
     begun = run.started_at if run.detected_at is None else run.detected_at
     ended = run.wait_started_at or run.started_at + runs.run_age(ctx.db, run)
-    return _estimate(ctx, *claims.backlog(ctx.db, ctx.source), measured=pace(requests, ended - begun))
+    of = run if ctx.settings.keys is not None else None  # what waits beside named keys is another run's
+    return _estimate(ctx, *claims.backlog(ctx.db, ctx.source, of), measured=pace(requests, ended - begun))
 
 
 def accepted_requests(ctx: SyncContext, run: Run) -> int:

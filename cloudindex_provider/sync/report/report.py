@@ -84,7 +84,7 @@ class SyncReport:
 def make_report(ctx: SyncContext) -> SyncReport:
     """Account for the run and close it."""
     run = ctx.run()
-    counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run)
+    counted, tally = runs.counts(ctx.db, run), read_tally(ctx.db, run, keys=ctx.settings.keys)
     report = SyncReport(counts=_counts(counted, tally), held_reason=run.deletes_blocked, source_id=ctx.source.id)
     if run.mass_delete and report.counts["held"]:
         report.held_remedy = held_remedy(ctx, run, report.counts["held"])

@@ -264,3 +264,27 @@ def test_what_the_last_uploads_took_decides_how_many_tasks_use_up_the_rate_limit
     assert upload_tasks_for(ctx, 1000) == 3  # a second at least, and half as much again
     in_memory.execute("UPDATE run_count SET value = 16000 WHERE name = 'upload_busy_ms'")
     assert upload_tasks_for(ctx, 1000) == 24  # 2 requests of 8 s: 120 a minute keep 16 busy
+
+
+# Named keys
+
+
+def test_a_run_of_named_keys_waits_for_them_and_reports_them_alone(in_memory: Mirror) -> None:
+    """What others have processing, quarantined, stale or waiting is neither waited for nor told."""
+    keys = in_memory.put_many(6)
+    in_memory.run()
+    in_memory.put("0000.txt", "newer")
+    in_memory.put("0005.txt", "newer, too")
+    detect(in_memory.context("other"))
+    in_memory.execute("UPDATE object SET status = 'quarantined' WHERE key = :key", key=keys[0])
+    in_memory.execute(
+        "UPDATE object SET status = 'processing', upload_document_id = 'gone', intent_at = 1 WHERE key = :key",
+        key=keys[1],
+    )
+    in_memory.put("0002.txt", "also newer")
+    report = in_memory.run(keys=(keys[2], keys[3]))
+    assert (report.counts["indexed"], report.counts["unchanged"], report.counts["stale"]) == (1, 1, 0)
+    assert (report.quarantined, report.left.documents) == ([], 0)
+    assert {key: in_memory.rows()[key].status for key in (keys[0], keys[1], keys[5])} == {
+        keys[0]: "quarantined", keys[1]: "processing", keys[5]: "pending",
+    }  # fmt: skip
