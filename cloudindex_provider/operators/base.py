@@ -103,9 +103,10 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
     :param processing_timeout: seconds or timedelta; what still processes then is left to the next run
     :param stuck_after: seconds or timedelta of processing after which a document is given up and uploaded anew;
         ``None``: never
-    :param max_run_time: seconds or timedelta after which no upload is begun; ``None``: no limit
+    :param max_run_time: seconds or timedelta from a task's own start, after which it begins no further upload;
+        ``None``: no limit
     :param max_documents_per_run: uploads of one run; ``None``: no limit
-    :param upload_tasks: uploads at the same time, as mapped tasks or threads
+    :param upload_tasks: uploads at the same time, as mapped tasks or threads; fewer where the rate limit feeds no more
     :param upload_order: ``key``, or ``newest`` or ``smallest`` first
     :param listing_ranges: parts of the prefix that are listed side by side, 1 to 64, once it has been listed whole
     :param audit_interval: seconds or timedelta after which a run also compares the state with the project's list; 0:

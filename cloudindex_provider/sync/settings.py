@@ -39,7 +39,6 @@ __all__ = [
 MAX_UPLOAD_TASKS = 64  # a task costs about 0.3 CPU-seconds of Airflow, and each pulls the whole XCom
 
 AUDIT_INTERVAL = 86400.0  # seconds, where nobody has said another
-
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]\Z")
 _ARN = re.compile(r"arn:[^:]+:s3[^:]*:[^:]*:[^:]*:.+\Z")
 _THE_CONNECTIONS = "the CloudIndex connection's"
@@ -144,7 +143,9 @@ class Limits:
     max_run_time: float | None = field(
         default=50 * 60.0,
         metadata=_declare(
-            "seconds or timedelta after which no upload is begun; ``None``: no limit", seconds, optional=True
+            "seconds or timedelta from a task's own start, after which it begins no further upload; ``None``: no limit",
+            seconds,
+            optional=True,
         ),
     )
     processing_timeout: float = field(  # from the first wait
@@ -163,7 +164,7 @@ class Limits:
     upload_tasks: int = field(
         default=4,
         metadata=_declare(
-            "uploads at the same time, as mapped tasks or threads",
+            "uploads at the same time, as mapped tasks or threads; fewer where the rate limit feeds no more",
             whole,
             low=1,
             high=MAX_UPLOAD_TASKS,
