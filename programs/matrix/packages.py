@@ -56,7 +56,7 @@ def find_python(version: str) -> str:
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     try:
-        return uv("python", "find", "--no-project", version).strip()
+        return uv("python", "find", "--no-project", version, quiet=False).strip()
     except NotResolvedError as error:
         raise NoInterpreterError(f"no Python {version} on this machine") from error
 

@@ -40,7 +40,8 @@ def without_waits(
     from airflow.ti_deps.deps.ready_to_reschedule import ReadyToRescheduleDep
     from airflow.utils.state import TaskInstanceState
 
-    def ready(dep: ReadyToRescheduleDep, ti: TaskInstance, *_: Any, session: Any, **__: Any) -> Iterator[Any]:
+    def ready(dep: ReadyToRescheduleDep, ti: TaskInstance, *positional: Any, **named: Any) -> Iterator[Any]:
+        session = named["session"] if "session" in named else positional[0]  # by position up to 3.2
         if ti.state == TaskInstanceState.UP_FOR_RESCHEDULE:
             rows = TaskReschedule.stmt_for_task_instance(ti, descending=True)
             date = session.scalars(rows.with_only_columns(TaskReschedule.reschedule_date)).first()
