@@ -27,6 +27,7 @@ from cloudindex_provider.sync.events.consumer import EventConsumer
 from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL
 from cloudindex_provider.sync.settings import SETTINGS
 from cloudindex_provider.triggers.cloudindex import error_from_event
+from cloudindex_provider.triggers.missing import NamesTriggerer
 from cloudindex_provider.triggers.s3_events import CloudIndexS3EventsTrigger
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _NOT_OF_EVENTS = ("keys", "dry_run", "plan_hash", "max_run_time", "listing_range
 _TRIGGER_MARGIN = 60.0  # seconds past its end after which a trigger is taken to be dead
 
 
-class CloudIndexSyncS3EventsOperator(RetryingOperator):
+class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
     """Keeps CloudIndex in step with S3 by the events that S3 sends to an SQS queue, seconds after each change.
 
     Events say which keys to look at and nothing else: S3 is asked for each key, and the rest is done as by a run of

@@ -12,11 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
-from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferralTimeout
+from airflow.sdk.exceptions import AirflowSkipException
 
-from cloudindex_provider.errors import ConfigurationError, SyncFailedError
+from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.operators.steps import Steps, steps_before
@@ -30,6 +29,7 @@ from cloudindex_provider.sync.run import find_work, record_requests
 from cloudindex_provider.sync.upload.loop import upload, upload_side_by_side
 from cloudindex_provider.sync.upload.task_count import upload_tasks_for
 from cloudindex_provider.sync.wait import Progress, poll
+from cloudindex_provider.triggers.missing import NamesTriggerer
 
 if TYPE_CHECKING:
     import jinja2
@@ -129,25 +129,7 @@ class _SkippedWithDetection(BaseS3ToCloudIndexOperator):
         return steps
 
 
-class _NamesTriggerer(BaseOperator):
-    """Below all other bases, so that a retry policy judges what it raises."""
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """As Airflow does; a trigger that nobody has fired is an error that says who should have.
-
-        :raises ConfigurationError: the time is over that the trigger was given
-        """
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralTimeout as error:
-            raise ConfigurationError(
-                "No triggerer has woken this task, which has given its slot back to wait for CloudIndex.",
-                hint="Run `airflow triggerer` and look at its log, or set deferrable=False to wait in the worker."
-                " What was uploaded is there; the next run looks at it.",
-            ) from error
-
-
-class CloudIndexWaitForSyncOperator(_SkippedWithDetection, _NamesTriggerer):
+class CloudIndexWaitForSyncOperator(_SkippedWithDetection, NamesTriggerer):
     """Waits until CloudIndex has processed what was uploaded, or ``processing_timeout`` is over.
 
     Looks a few times by itself, because most documents take seconds; then gives its slot back between looks. No key,

@@ -16,6 +16,7 @@ from cloudindex_provider.hooks.rendered import Flag, Text, Texts, document_ids
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.state.step_memory import Memory
 from cloudindex_provider.sync.arguments import flag, is_unset
+from cloudindex_provider.triggers.missing import NamesTriggerer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,7 +31,7 @@ _SHORTEST_DEFERRAL = 5.0  # seconds; a trigger that fires at once meets Airflow'
 _MARGIN = timedelta(minutes=10)  # past a deferral's end, after which there is no triggerer
 
 
-class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator):
+class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator, NamesTriggerer):
     """Deletes documents for good, with their version history.
 
     Returns ``{"deleted": [ids], "missing": [ids]}``, each in the order given.

@@ -10,8 +10,13 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.definitions import dag as airflows_dag
+from airflow.sdk.exceptions import AirflowFailException
 
+from cloudindex_provider.errors import ConfigurationError
 from cloudindex_provider.operators import cloudindex_sync
+from cloudindex_provider.operators.cloudindex import CloudIndexDeleteDocumentOperator
+from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
+from cloudindex_provider.operators.cloudindex_sync import CloudIndexWaitForSyncOperator
 from cloudindex_provider.sync import polling
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
@@ -94,3 +99,18 @@ def test_whether_to_defer_is_what_the_task_its_default_args_and_airflow_say(
     ran = run(a_group(slow, default_args=default_args, **given))
     assert (ran.state, ran.value("report")["indexed"]) == ("success", 1)
     assert ("looking again in" in ran.log) == deferred
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        lambda: CloudIndexSyncS3EventsOperator(task_id="follow", queue_url="q", syncs=[{"bucket": "bucket"}]),
+        lambda: CloudIndexDeleteDocumentOperator(task_id="delete", document_ids=["id"]),
+        lambda: CloudIndexWaitForSyncOperator(task_id="wait", bucket="bucket"),
+    ],
+)
+def test_every_task_that_defers_names_a_missing_triggerer(task):
+    """Airflow resumes it by a method of its own when nobody has fired its trigger in time."""
+    with pytest.raises(Exception, match="No triggerer has woken this task") as caught:
+        task().resume_execution("__fail__", {"error": "Trigger timeout"}, {})
+    assert isinstance(caught.value, ConfigurationError | AirflowFailException)
