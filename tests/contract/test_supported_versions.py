@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -92,3 +93,15 @@ def test_packages_come_from_where_pip_takes_them(monkeypatch: pytest.MonkeyPatch
 def test_a_python_that_is_not_here_is_said() -> None:
     with pytest.raises(packages.NoInterpreterError, match=r"no Python 3\.99"):
         packages.find_python("3.99")
+
+
+def test_every_python_that_is_found_is_of_the_version_asked_for() -> None:
+    """With uv's quiet option nothing was found, and its default taken: 3.13 for 3.12."""
+    found = {}
+    for version in PYTHONS:
+        with contextlib.suppress(packages.NoInterpreterError):
+            found[version] = packages.find_python(version)
+    ask = "import sys; print('{}.{}'.format(*sys.version_info))"
+    told = {name: subprocess.run([python, "-c", ask], capture_output=True, text=True) for name, python in found.items()}
+    assert {name: done.stdout.strip() for name, done in told.items()} == {name: name for name in found}
+    assert found
