@@ -4,9 +4,9 @@ const { useCallback, useEffect, useRef, useState } = globalThis.React;
 
 export class Problem extends Error {
   constructor(status, body) {
-    super(body?.message ?? (typeof body?.detail === "string" ? body.detail : `The api-server answered ${status}.`));
+    super(body?.message ?? (typeof body?.detail === "string" ? body.detail : status === 422 ? "The address asks for something that can't be: too long a key, say." : `The api-server answered ${status}.`));
     this.status = status;
-    this.what = body?.what ?? (status === 401 ? "signed_out" : status === 403 ? "refused" : "unknown");
+    this.what = body?.what ?? (status === 401 ? "signed_out" : status === 403 ? "refused" : status === 422 ? "not_found" : "unknown");
     this.hint = body?.hint ?? "";
   }
 }

@@ -13,7 +13,8 @@ const { Box, Button, HStack, Stack, Text } = globalThis.ChakraUI;
 export function Sync({ id, runId, home }) {
   const { link, params } = usePlace();
   const { data, error, reload } = usePoll(`syncs/${id}`, {}, (found) => (found.sync.level === "busy" ? 3 : 15));
-  if (!data) return error ? h(Failure, { error, reload }) : h(Loading, { what: "the sync" });
+  const back = home ? h(Box, null, h(To, { to: home }, "All syncs")) : null;
+  if (!data) return h(Stack, { gap: 4 }, back, error ? h(Failure, { error, reload }) : h(Loading, { what: "the sync" }));
   const { sync, hold, now } = data;
   const view = params.get("view") ?? (hold ? "held" : runId ? "runs" : "groups");
   const at = (name) => link({ after: undefined, key: undefined, prefix: undefined, reason: undefined, status: undefined, view: name });
@@ -21,7 +22,7 @@ export function Sync({ id, runId, home }) {
     ["groups", "Not in step"], ["keys", "All keys"], ["runs", "Runs"], ...(hold ? [["held", `Held deletes (${number(hold.removed)})`]] : []),
   ].map(([name, words]) => ({ current: view === name, name: words, to: at(name) }));
   return h(Stack, { gap: 5 },
-    home ? h(Box, null, h(To, { to: home }, "All syncs")) : null,
+    back,
     h(Stack, { gap: 1 },
       h(HStack, { gap: 3, wrap: "wrap" },
         h(Title, { place: `sync ${id}` }, h(Foreign, { text: `s3://${sync.bucket}/${sync.prefix}` })),

@@ -21,12 +21,14 @@ _COLUMNS = (
     " indexed_etag, indexed_size, indexed_sha256, upload_document_id, intent_at, attempts, next_attempt_at,"
     " claim_owner, claim_until, doubtful, revision"
 )
-# Of a hold's keys: what its run found removed and nobody has deleted or found again.
+# Of a hold's keys: what its run found removed and nobody has deleted or found again. Cut to a page, and then joined:
+# Postgres would join all of them and cut last.
 _HELD = (
-    "SELECT run_key.key, object.indexed_size, object.document_id, object.size, run_key.reason FROM run_key"
-    " LEFT JOIN object ON object.scope_id = :scope AND object.key = run_key.key AND object.source_id = :source"
-    " WHERE run_key.run_id = :run AND {range} AND class = '" + KeyClass.REMOVED + "'"
-    f" AND (outcome IS NULL OR outcome = '{Outcome.HELD}') ORDER BY run_key.key LIMIT :limit"
+    "SELECT held.key, object.indexed_size, object.document_id, object.size, held.reason FROM (SELECT key, reason"
+    " FROM run_key WHERE run_id = :run AND {range}"
+    f" AND class = '{KeyClass.REMOVED}' AND (outcome IS NULL OR outcome = '{Outcome.HELD}') ORDER BY key LIMIT :limit"
+    ") AS held LEFT JOIN object"
+    " ON object.scope_id = :scope AND object.key = held.key AND object.source_id = :source ORDER BY held.key"
 )
 
 
@@ -132,7 +134,7 @@ def read_key(db: Database, source: Source, key: str) -> KeyRow | None:
 def read_held(db: Database, source: Source, run_id: int, wanted: KeyFilter, *, limit: int) -> Page[HeldKey]:
     """A page of the keys whose documents the held run would have deleted."""
     range_, values = _range("", wanted)
-    where = " AND ".join(f"run_key.{term}" for term in range_)
+    where = " AND ".join(range_)
     values |= {"scope": source.scope_id, "source": source.id, "run": run_id, "limit": limit + 1}
     with db.read() as connection:
         rows = [HeldKey(*row) for row in connection.execute(sa.text(_HELD.format(range=where)), values)]
