@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 __all__ = ["Session", "Window", "find_chromium", "open_window", "running_chromium", "sign_in"]
 
@@ -41,9 +41,13 @@ class Window:
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(_PATIENCE)
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append(f"a dialog: {dialog.message}"))
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.complaints.append(f"{said.text} ({said.location.get('url')})")
 
     def open(self, path: str) -> None:
         """Go to a place below Airflow's address, and wait for the page."""
