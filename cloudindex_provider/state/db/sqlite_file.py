@@ -27,9 +27,6 @@ _NETWORK_FILE_SYSTEMS = {
 }  # fmt: skip
 _MOUNTS = Path("/proc/self/mounts")
 _log = logging.getLogger("cloudindex_provider.state")
-_MAGIC = b"SQLite format 3\0"
-_MODE = slice(18, 19)  # of the header: how the file was last written
-_ROLLBACK = b"\1"  # no WAL mode, in which a state always is
 _FIRST_OPENING = 60.0  # seconds; whoever opens a new file first has written its header long before
 
 
@@ -122,17 +119,24 @@ def _is_emptied(path: Path) -> bool:
 
 
 def _foreign(path: Path) -> str | None:
-    """What the file is, where it can't be a state's: opening it as one would already change its header."""
-    with path.open("rb") as file:
-        header = file.read(_MODE.stop)
-    if header and not header.startswith(_MAGIC[: len(header)]):
-        return "the file is no SQLite database"
-    if header[_MODE] != _ROLLBACK:
-        return None
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    """What the file is, where it can't be a state's: opening it for writing would already change its header.
+
+    Asked through SQLite alone. Whoever closes a file that this process has open elsewhere ends its locks (POSIX), and
+    SQLite, which knows that, is the only one that doesn't: without them another process, when it closes the state,
+    deletes the log that this one still writes to (sqlite.org, "How To Corrupt An SQLite Database File", 2.2).
+    """
+    path.stat()
     try:
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
+        return None  # whoever opens it finds out
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":  # as a state's always is
+            return None
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            return "the file is no SQLite database"
         return None  # locked by another first opening, or damaged: whoever opens it finds out
     finally:
         connection.close()

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,25 @@ def statement(url: sa.URL, *sqls: str) -> list[Any]:
         rows = [tuple(row) for row in results[-1]] if results[-1].returns_rows else []
     engine.dispose()
     return rows
+
+
+def test_a_second_opening_in_a_process_leaves_the_first_its_locks(tmp_path: Path) -> None:
+    """Without them another process that closes the state deletes the log to which the first still writes: what that
+    commits is seen by nobody, and lost when it is killed."""
+    url = f"sqlite:///{tmp_path}/state.db"
+    first = Database(url)
+    insert = "INSERT INTO meta VALUES (:name, '')"
+    with first.write() as connection:
+        connection.execute(sa.text(insert), {"name": "one"})
+    Database(url).close()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(open_and_write, url).result()
+    with first.write() as connection:
+        connection.execute(sa.text(insert), {"name": "two"})
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found = pool.submit(statement, sa.make_url(url), "SELECT name FROM meta").result()
+    first.close()
+    assert {("one",), ("two",)} <= set(found)
 
 
 def test_an_empty_database_gets_every_table(empty_url: sa.URL) -> None:
