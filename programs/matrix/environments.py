@@ -92,7 +92,8 @@ class Environment:
         :raises NoInterpreterError: this machine has no such Python
         """
         interpreter, file = find_python(self.python), constraints.file(self.release, self.python)
-        made_from, stamp = _digest(ROOT / "pyproject.toml", file), self.folder / ".made-from"
+        made_from = f"{_digest(ROOT / 'pyproject.toml', file)} {interpreter}"
+        stamp = self.folder / ".made-from"
         target = ("pip", "install", "--python", self.interpreter)
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_from:
             uv("venv", "--clear", "--seed", "--python", interpreter, self.folder)

@@ -266,8 +266,7 @@ def _sqlite_reader(url: URL) -> Engine:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(place, uri=True, timeout=_BUSY_TIMEOUT, check_same_thread=False, isolation_level=None)
 
-    # Each for one use. In a loaded Airflow a kept one was once seen to answer from before the last run; opening takes a
-    # fraction of a millisecond, and a file that this process closes elsewhere ends the locks of those that are kept.
+    # Each for one use: opening takes a fraction of a millisecond, and a server that only looks need not hold a lock.
     engine = sa.create_engine(url, creator=connect, poolclass=sa.NullPool)
     sa.event.listen(engine, "begin", _begin)
     return engine
