@@ -25,7 +25,7 @@ def test_a_failure_of_the_first_try_still_counts_after_the_second(mirror: Mirror
     report = mirror.run("one")
     assert [(row["key"], row["outcome"]) for row in report.failures] == [(bad, "failed")]
     assert (report.counts["new"], report.counts["unchanged"]) == (1, 1)
-    with pytest.raises(SyncFailedError, match="1 documents failed"):
+    with pytest.raises(SyncFailedError, match="1 document failed"):
         judge(report, max_failed_documents=0)
 
 
