@@ -19,6 +19,7 @@ from cloudindex_provider.hooks.step import step_session
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL
 from cloudindex_provider.triggers.cloudindex import CloudIndexProcessingTrigger, error_from_event, still_processing
+from cloudindex_provider.triggers.missing import NamesSensorsTriggerer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
@@ -28,7 +29,7 @@ __all__ = ["CloudIndexProcessingSensor"]
 MAX_DOCUMENTS = 20  # each costs a request per look, and a plan may allow 60 a minute
 
 
-class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator):
+class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator, NamesSensorsTriggerer):
     """Waits until all given documents are processed, and can be searched.
 
     Fails at once, without another try, when one of them failed or is gone; the message names it and the service's

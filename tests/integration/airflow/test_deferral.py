@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.definitions import dag as airflows_dag
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from cloudindex_provider.errors import ConfigurationError
 from cloudindex_provider.operators import cloudindex_sync
 from cloudindex_provider.operators.cloudindex import CloudIndexDeleteDocumentOperator
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
 from cloudindex_provider.operators.cloudindex_sync import CloudIndexWaitForSyncOperator
+from cloudindex_provider.sensors.cloudindex import CloudIndexProcessingSensor
 from cloudindex_provider.sync import polling
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
@@ -114,3 +115,13 @@ def test_every_task_that_defers_names_a_missing_triggerer(task):
     with pytest.raises(Exception, match="No triggerer has woken this task") as caught:
         task().resume_execution("__fail__", {"error": "Trigger timeout"}, {})
     assert isinstance(caught.value, ConfigurationError | AirflowFailException)
+
+
+@pytest.mark.parametrize(("more", "kind"), [({}, AirflowSensorTimeout), ({"soft_fail": True}, AirflowSkipException)])
+def test_a_sensor_that_nobody_wakes_says_what_that_may_mean(more, kind):
+    """Its own time-out looks the same to Airflow, so both are said, and soft_fail holds."""
+    sensor = CloudIndexProcessingSensor(task_id="processed", document_ids=["id"], **more)
+    with pytest.raises(kind) as caught:
+        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {})
+    said = caught.value if kind is AirflowSensorTimeout else caught.value.__cause__
+    assert "airflow triggerer" in str(said)
