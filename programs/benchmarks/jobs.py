@@ -228,16 +228,17 @@ def bare_copy(began: float, url: str, state: str) -> dict[str, Any]:
 
 
 class Listed:
-    """An S3 whose pages are there already."""
+    """A source whose pages are there already; all else is the source's."""
 
-    def __init__(self, pages: list[Any]) -> None:
-        self._pages = pages
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._pages = list(source.pages())
 
     def pages(self, *_: Any, **__: Any) -> Iterator[Any]:
         return iter(self._pages)
 
-    def take_calls(self) -> dict[str, int]:
-        return {}
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
 
 
 @job
@@ -246,8 +247,7 @@ def load_only(began: float, url: str, state: str) -> dict[str, Any]:
     from cloudindex_provider.sync.detect.detection import detect
 
     ctx = context(url, state, "load")
-    pages = list(ctx.s3.pages())
-    ctx.s3 = Listed(pages)
+    ctx.s3 = Listed(ctx.s3)
     clock = Clock(began)
     return clock.result(counts=detect(ctx).counts)
 
