@@ -221,6 +221,8 @@ def test_the_lines_for_containers_run_the_same_sql() -> None:
 def test_the_install_works_in_a_new_virtualenv(tmp_path: Path) -> None:
     """Beside the constraints of this Airflow, with pip, from an index that has the wheel and what is installed here."""
     pytest.importorskip("pip")
+    if not (ROOT / "cloudindex_provider").is_dir():
+        pytest.skip("the matrix tests the wheel without the source that it is built from")
     wheels = tmp_path / "wheels"
     build("wheel", ROOT, wheels)
     constraints = tmp_path / "constraints.txt"
