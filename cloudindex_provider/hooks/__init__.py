@@ -3,7 +3,8 @@
     connections    an Airflow connection, or the sentence why there is none
     extras         the extras of a connection, read one by one
     cloudindex     the CloudIndex connection: its fields, their checks, and the client made from it
-    s3             the AWS connection: a boto3 client, and S3's errors with the connection's name
+    aws            the AWS connection: a boto3 client of any service, and what messages call it
+    s3             the same for S3: a client made at its first use, and S3's errors with the connection's name
     sqs            the same for a queue of S3 events
     notifications  whom a bucket tells of its changes: looked at and changed
     state          where the state is, as configuration and arguments say

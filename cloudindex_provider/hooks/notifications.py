@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cloudindex_provider.errors import EventQueueError, SettingsError
+from cloudindex_provider.hooks.aws import aws_client
 from cloudindex_provider.hooks.s3 import named_s3_errors
 from cloudindex_provider.s3.aws_policies import with_statement
 from cloudindex_provider.s3.error_mapping import redacted, s3_errors
@@ -65,15 +64,7 @@ class BucketNotifications:
     def client(self, service: str) -> Any:
         """A boto3 client of a service."""
         if service not in self._clients:
-            name = repr(self.aws_conn_id) if self.aws_conn_id else "none (boto3's own credentials)"
-            try:
-                hook = AwsBaseHook(aws_conn_id=self.aws_conn_id, client_type=service)
-                self._clients[service] = hook.get_client_type(region_name=hook.region_name)
-            except (AirflowException, BotoCoreError, ValueError) as error:
-                raise SettingsError(
-                    f"AWS connection {name}: no client for {service} can be made of it: {redacted(error)}.",
-                    field="aws_conn_id",
-                ) from None
+            self._clients[service] = aws_client(service, self.aws_conn_id)
         return self._clients[service]
 
     def links(self, *, prefix: str, queue_url: str) -> list[Link]:

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cloudindex_provider.errors import AccessDeniedError, S3IntegrationError, SettingsError
+from cloudindex_provider.hooks.aws import connection_name
 from cloudindex_provider.hooks.connections import check_aws_connection
 from cloudindex_provider.s3.error_mapping import redacted, s3_errors
 
@@ -66,7 +67,7 @@ def _make_client(aws_conn_id: str | None, bucket: str) -> Any:
                 raise _refused_login(error) from None
     except ValueError as error:  # botocore's word for an endpoint that is no URL
         raise SettingsError(
-            f"AWS connection {_name(aws_conn_id)}: no S3 client can be made of it: {str(error).rstrip('.')}.",
+            f"AWS connection {connection_name(aws_conn_id)}: no S3 client can be made of it: {str(error).rstrip('.')}.",
             field="aws_conn_id",
             hint="Correct the connection's extras, such as endpoint_url (http://host:port).",
         ) from None
@@ -111,8 +112,4 @@ def named_s3_errors(aws_conn_id: str | None) -> Iterator[None]:
     try:
         yield
     except S3IntegrationError as error:
-        raise error.saying(f"AWS connection {_name(aws_conn_id)}: {error.message}") from None
-
-
-def _name(aws_conn_id: str | None) -> str:
-    return repr(aws_conn_id) if aws_conn_id else "none (boto3's own credentials)"
+        raise error.saying(f"AWS connection {connection_name(aws_conn_id)}: {error.message}") from None

@@ -1,6 +1,7 @@
 """Airflow's tasks. Each only translates: arguments in, counts out, errors up.
 
     base                   the arguments of a sync and its session: what every operator of a sync shares
+    identity               what a task is called in the state
     cloudindex_sync        the five steps of a sync, for the task group
     steps                  how the other steps of a group ended
     cloudindex             single steps, by the path that DAGs import; a module each:

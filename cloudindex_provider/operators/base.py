@@ -6,7 +6,6 @@ Nothing is connected before ``execute``: task workers are forked, and neither HT
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, XComArg
 from jinja2.nativetypes import NativeEnvironment
 
-from cloudindex_provider.airflow_compat import RetryingOperator, execution
+from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.state import open_state, preview_state
+from cloudindex_provider.operators.identity import instance_scope, run_name, task_owner
 from cloudindex_provider.operators.slots import gives_slot_back
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.state.db.database import Database
@@ -252,21 +252,12 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
                 self.log.warning(what, db.name)
             yield db
 
-    # Who is running. Outside a run (execute({})) every call is a run of its own.
-
     def _run_name(self, context: Context | Mapping[str, Any]) -> RunName:
-        ti = context.get("ti")
-        if ti is None:
-            return RunName("", f"manual__{uuid.uuid4()}", self.task_id)
         scope = self.run_scope or self.task_id
         # A group's mapped uploads are one run; of a mapped group, each instance is.
-        one_each = self.run_scope is None or self.get_closest_mapped_task_group() is not None
-        if one_each and ti.map_index is not None and ti.map_index >= 0:
-            scope = f"{scope}[{ti.map_index}]"
-        return RunName(ti.dag_id, ti.run_id, scope)
+        if self.run_scope is None or self.get_closest_mapped_task_group() is not None:
+            scope = instance_scope(context, scope)
+        return run_name(context, scope)
 
     def _owner(self, context: Context | Mapping[str, Any]) -> Owner:
-        ti = context.get("ti")
-        if ti is None:
-            return Owner(f"manual|{uuid.uuid4()}", 1)
-        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), execution(context))
+        return task_owner(context, self.task_id)

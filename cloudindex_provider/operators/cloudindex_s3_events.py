@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.configuration import conf
 
-from cloudindex_provider.airflow_compat import RetryingOperator, attempt
+from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.errors import DeletesHeldError, SettingsError, SyncFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.sqs import event_queue
 from cloudindex_provider.hooks.state import open_state
+from cloudindex_provider.operators.identity import instance_scope, run_name, task_owner
 from cloudindex_provider.retry import CloudIndexRetryPolicy
-from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.events.consumer import EventConsumer
@@ -126,7 +125,8 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
     def _consume(self, context: Context, *, until: float, so_far: dict[str, Any]) -> dict[str, Any]:
         self._stop = threading.Event()
         visibility = arguments.seconds("visibility_timeout", self.visibility_timeout)
-        queue = event_queue(self.queue_url, self.aws_conn_id, region_name=self.region_name, visibility=visibility)
+        url, region_name = self._queue_place()
+        queue = event_queue(url, self.aws_conn_id, region_name=region_name, visibility=visibility)
         with self._contexts(context) as syncs:
             consumer = EventConsumer(queue, syncs, idle=self.idle_time)
             _restore(consumer, so_far)
@@ -139,10 +139,10 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
             self.log.info("The queue is empty: waiting in the triggerer until it has a message.")
             self.defer(
                 trigger=CloudIndexS3EventsTrigger(
-                    queue_url=self.queue_url,
+                    queue_url=url,
                     until=until,
                     aws_conn_id=self.aws_conn_id,
-                    region_name=self.region_name,
+                    region_name=region_name,
                     poll_interval=self.poll_interval,
                     so_far=so_far,
                 ),
@@ -151,59 +151,55 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
             )
         return _judged(so_far, limits)
 
+    def _queue_place(self) -> tuple[str, str | None]:
+        """The queue's URL and region.
+
+        :raises SettingsError: where none is named, as by a template without a value
+        """
+        url = arguments.string("queue_url", self.queue_url)
+        if not url:
+            raise SettingsError("queue_url is empty.", field="queue_url", hint="Give the URL of the SQS queue.")
+        return url, arguments.optional(arguments.text, "region_name", self.region_name)
+
     # Syncs
 
     @contextmanager
     def _contexts(self, context: Context) -> Iterator[list[SyncContext]]:
         """A context for each sync, all of them on one state."""
         rows = _rows(self.syncs)
+        name = run_name(context, instance_scope(context, self.task_id))
+        owner = task_owner(context, self.task_id)
         with ExitStack() as stack:
             db = open_state(state_url=self.state_url, state_conn_id=self.state_conn_id)
             stack.callback(db.close)
             opened = []
             for number, row in enumerate(rows):
                 with _naming(number):
-                    hook = CloudIndexHook(
-                        row.get("cloudindex_conn_id") or CloudIndexHook.default_conn_name,
-                        project_id=row.get("project_id"),
-                    )
+                    hook = _hook(row)
                     settings = connection_settings({k: v for k, v in row.items() if k not in _CONNECTIONS}, hook)
-                opened.append(
-                    stack.enter_context(
-                        sync_session(
-                            settings,
-                            db,
-                            hook=hook,
-                            aws_conn_id=row.get("aws_conn_id", "aws_default"),
-                            name=self._run_name(context),
-                            owner=self._owner(context),
-                            stop=self._stop,
-                        )
-                    )
+                aws_conn_id = row.get("aws_conn_id", "aws_default")
+                session = sync_session(
+                    settings, db, hook=hook, aws_conn_id=aws_conn_id, name=name, owner=owner, stop=self._stop
                 )
+                opened.append(stack.enter_context(session))
             yield opened
 
-    def _run_name(self, context: Context) -> RunName:
-        ti = context.get("ti")
-        if ti is None:
-            return RunName("", f"manual__{uuid.uuid4()}", self.task_id)
-        return RunName(ti.dag_id, ti.run_id, self.task_id)
 
-    def _owner(self, context: Context) -> Owner:
-        ti = context.get("ti")
-        if ti is None:
-            return Owner(f"manual|{uuid.uuid4()}", 1)
-        return Owner("|".join((ti.dag_id, ti.run_id, self.task_id, str(ti.map_index))), attempt(context))
+def _hook(row: Mapping[str, Any]) -> CloudIndexHook:
+    conn_id = arguments.optional(arguments.text, "cloudindex_conn_id", row.get("cloudindex_conn_id"))
+    project_id = arguments.optional(arguments.text, "project_id", row.get("project_id"))
+    return CloudIndexHook(conn_id or CloudIndexHook.default_conn_name, project_id=project_id)
 
 
 def _rows(syncs: object) -> list[Mapping[str, Any]]:
-    """The syncs' arguments, with names that a consumer can use."""
-    if not isinstance(syncs, list | tuple) or not syncs or not all(isinstance(row, Mapping) for row in syncs):
+    """The syncs' arguments, with names that a consumer can use; also the text of the list, as a template gives it."""
+    found = arguments.parsed_list("syncs", syncs) if isinstance(syncs, str) else syncs
+    if not isinstance(found, list | tuple) or not found or not all(isinstance(row, Mapping) for row in found):
         raise SettingsError(
             "syncs is no list of syncs.", field="syncs", hint='Write [{"bucket": ..., "prefix": ...}, ...].'
         )
     known = [name for name in (*SETTINGS, *_CONNECTIONS) if name not in _NOT_OF_EVENTS]
-    for number, row in enumerate(syncs):
+    for number, row in enumerate(found):
         for name in row:
             if name not in known:
                 raise SettingsError(
@@ -211,7 +207,7 @@ def _rows(syncs: object) -> list[Mapping[str, Any]]:
                     field="syncs",
                     hint=f"It may have {', '.join(known)}.",
                 )
-    return list(syncs)
+    return list(found)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ __all__ = [
     "keys",
     "number",
     "optional",
+    "parsed_list",
     "plain",
     "prefix",
     "seconds",
@@ -146,7 +147,7 @@ def strings(field: str, value: Any) -> tuple[str, ...]:
         return _texts(field, value)
     text = value.strip()
     if _is_list(text):
-        return _texts(field, _parsed_list(field, text))
+        return _texts(field, parsed_list(field, text))
     return tuple(item.strip() for item in text.replace("\n", ",").split(",") if item.strip())
 
 
@@ -173,15 +174,18 @@ def keys(value: Any) -> tuple[str, ...] | None:
         )
     if not isinstance(value, str):
         return _texts("keys", value)
-    return _texts("keys", _parsed_list("keys", value)) if _is_list(value.strip()) else (value,)
+    return _texts("keys", parsed_list("keys", value)) if _is_list(value.strip()) else (value,)
 
 
 def _is_list(text: str) -> bool:
     return text.startswith("[") and text.endswith("]")  # [a-z]*.md is a glob
 
 
-def _parsed_list(field: str, text: str) -> list[Any]:
-    """A JSON list, or a Python list as a template renders one."""
+def parsed_list(field: str, text: str) -> list[Any]:
+    """A JSON list, or a Python list as a template renders one.
+
+    :raises SettingsError: for every other text
+    """
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)

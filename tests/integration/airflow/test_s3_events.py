@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from cloudindex_provider.errors import EventQueueError, SettingsError, SyncFailedError
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
+from cloudindex_provider.operators.identity import instance_scope
 from tests.integration.airflow.conftest import Ran, World
 
 
@@ -93,11 +95,16 @@ def test_an_idle_task_waits_in_the_triggerer_and_is_woken(world: World, queue: Q
     assert queue.left == 0
 
 
-def test_templates_work_in_the_queue_and_the_syncs(world: World, queue: Queue) -> None:
+@pytest.mark.parametrize(
+    "syncs",
+    [[{"bucket": "{{ params.bucket }}", "prefix": "documents/"}], "{{ params.syncs | tojson }}", "{{ params.syncs }}"],
+)
+def test_templates_work_in_the_queue_and_the_syncs(world: World, queue: Queue, syncs: Any) -> None:
+    """In a value of a sync, and for all of them, whose text is read as JSON or as Jinja writes a list."""
     world.put("documents/a.txt")
-    syncs = [{"bucket": "{{ params.bucket }}", "prefix": "documents/"}]
     task = operator(world, queue, queue_url="{{ params.queue }}", syncs=syncs)
-    task.render_template_fields({"params": {"queue": queue.url, "bucket": world.bucket}})
+    whole = [{"bucket": world.bucket, "prefix": "documents/"}]
+    task.render_template_fields({"params": {"queue": queue.url, "bucket": world.bucket, "syncs": whole}})
     assert settle(task)["indexed"] == 1
 
 
@@ -118,7 +125,13 @@ def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"queue_url": ""}, "queue_url is empty"),
+        ({"queue_url": None}, "queue_url is empty"),
+        ({"queue_url": "None"}, "queue_url is empty"),  # what a template without a value renders to
+        ({"queue_url": 7}, "queue_url is"),
         ({"syncs": []}, "syncs is no list"),
+        ({"syncs": None}, "syncs is no list"),
+        ({"syncs": '{"bucket": "b"}'}, "syncs is no list"),
         ({"syncs": "x"}, "syncs is no list"),
         ({"syncs": [{"bucket": "b", "prefx": ""}]}, r"syncs\[0\] has 'prefx'"),
         ({"syncs": [{"bucket": "b", "keys": ["k"]}]}, r"syncs\[0\] has 'keys'"),
@@ -143,6 +156,25 @@ def test_a_queue_that_is_not_there_is_named(world: World, queue: Queue) -> None:
 def test_a_connection_that_is_not_there_is_named(world: World, queue: Queue) -> None:
     with pytest.raises(EventQueueError, match="AWS connection 'nowhere'"):
         operator(world, queue, aws_conn_id="nowhere").execute({})
+
+
+def test_a_default_connection_that_is_not_there_is_no_other_identity(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow's own hook would go on with the machine's credentials, where it is aws_default that is missing."""
+    monkeypatch.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+    with pytest.raises(EventQueueError, match="'aws_default' is not defined"):
+        operator(world, queue).execute({})
+
+
+def test_instances_of_a_mapped_task_have_runs_of_their_own(world: World, queue: Queue) -> None:
+    """Each takes up what its own earlier tries have left, and not what a living sibling works on."""
+    task = operator(world, queue)
+    names = [
+        instance_scope({"ti": SimpleNamespace(map_index=index)}, task.task_id)
+        for index in (-1, 0, 1)  # type: ignore[arg-type]
+    ]
+    assert names == ["follow", "follow[0]", "follow[1]"]
 
 
 def test_no_secret_is_in_what_a_deferral_stores(world: World, queue: Queue) -> None:
