@@ -16,7 +16,6 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from cloudindex_provider.errors import EventQueueError, SettingsError, SyncFailedError
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
-from cloudindex_provider.operators.identity import instance_scope
 from tests.integration.airflow.conftest import Ran, World
 
 
@@ -169,11 +168,11 @@ def test_a_default_connection_that_is_not_there_is_no_other_identity(
 
 def test_instances_of_a_mapped_task_have_runs_of_their_own(world: World, queue: Queue) -> None:
     """Each takes up what its own earlier tries have left, and not what a living sibling works on."""
-    task = operator(world, queue)
-    names = [
-        instance_scope({"ti": SimpleNamespace(map_index=index)}, task.task_id)
-        for index in (-1, 0, 1)  # type: ignore[arg-type]
-    ]
+    task, names = operator(world, queue), []
+    for index in (-1, 0, 1):
+        ti = SimpleNamespace(dag_id="dag", run_id="run", map_index=index, try_number=1)
+        with task._contexts({"ti": ti}) as (ctx,):  # type: ignore[typeddict-item]
+            names.append(ctx.name.task_id)
     assert names == ["follow", "follow[0]", "follow[1]"]
 
 
