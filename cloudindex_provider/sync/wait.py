@@ -84,8 +84,10 @@ def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
     found: list[WorkRow] = []
     while block := outcomes.processing_rows(ctx.db, ctx.source, after=found[-1].key if found else None, limit=_BLOCK):
         found += block
-    keys = ctx.settings.keys
-    return found if keys is None else [row for row in found if row.key in keys]
+    if ctx.settings.keys is None:
+        return found
+    wanted = frozenset(ctx.settings.keys)
+    return [row for row in found if row.key in wanted]
 
 
 @dataclass(slots=True)

@@ -197,14 +197,16 @@ class EventConsumer:
         one.batches = [batch for batch in one.batches if batch.report is None]
 
     def _look_at_processing(self, one: _Follower) -> None:
-        ctx = one.batches[-1].ctx
-        try:
-            with record_requests(ctx):
-                poll(ctx)
-        except ProviderError as error:
-            if not error.retryable:
-                raise
-            ctx.log.warning("%s Looking again later.", error)
+        """Ask about every open batch: a run of named keys follows its own alone."""
+        for batch in one.batches:
+            try:
+                with record_requests(batch.ctx):
+                    poll(batch.ctx)
+            except ProviderError as error:
+                if not error.retryable:
+                    raise
+                one.ctx.log.warning("%s Looking again later.", error)
+                break  # the service, not the batch
         pause = Poller(self.first_look, LONGEST_EVENT_LOOK).after(waiting=1, waited=self.clock() - one.waited_since)
         one.look_at = self.clock() + (pause.seconds if pause else LONGEST_EVENT_LOOK)
 

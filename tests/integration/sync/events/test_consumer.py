@@ -9,6 +9,7 @@ import pytest
 from cloudindex_provider.errors import AuthenticationError, CredentialsError, DeletesHeldError, EventQueueError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.s3.event_queue import EventQueue
+from cloudindex_provider.sync.events.consumer import EventConsumer
 from cloudindex_provider.sync.settings import Selection
 from tests.integration.sync.events.conftest import Followed
 from tests.support.faulty_s3 import FaultyS3
@@ -306,3 +307,22 @@ def test_an_event_queue_tells_how_much_waits() -> None:
     sqs = MemorySqs()
     sqs.send("a", "b")
     assert EventQueue(sqs, "q").depth() == 2
+
+
+def test_one_look_follows_every_open_batch(followed: Followed) -> None:
+    """Batches that were begun one after the other are closed by the first look after CloudIndex is done with them."""
+    now = 0.0
+
+    def on_call(name: str) -> None:
+        """A second passes with every receive."""
+        nonlocal now
+        now += name == "receive"
+
+    keys = [followed.put(f"{number:02d}.txt", f"text {number}") for number in range(30)]
+    followed.sqs.on_call = on_call
+    contexts = [followed.mirror.context(dag="events")]
+    queue = EventQueue(followed.sqs, "https://queue")
+    consumer = EventConsumer(queue, contexts, idle=0.0, first_look=10.0, gather_seconds=0.0, clock=lambda: now)
+    assert consumer.run(300.0)
+    assert consumer.counts["indexed"] == len(keys)
+    assert now < 3 + 10 + 3  # three batches of ten messages, one look, and the rest
