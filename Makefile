@@ -45,6 +45,7 @@ $(CELERY_STAMP): $(STAMP)
 
 soak: install
 	$(BIN)/python -m programs.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300)
+	$(BIN)/python -m programs.soak.airflow_events
 	if command -v redis-server >/dev/null; then $(MAKE) test-celery; else echo 'No redis-server, so no test-celery.'; fi
 
 # make bench SIZE=full takes most of an hour. The programs that we are compared with go into .bench.

@@ -154,7 +154,7 @@ class EventsInAirflow:
     def _processes(self) -> list[tuple[int, str]]:
         shown = subprocess.run(["ps", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True).stdout
         rows = [line.split(None, 2) for line in shown.splitlines()[1:]]
-        return [(int(pid), title) for pid, sid, title in rows if int(sid) == self.airflow.session]
+        return [(int(pid), title) for pid, sid, title in rows if int(sid) in self.airflow.sessions]
 
     @staticmethod
     def _kill(pids: list[int]) -> int:

@@ -56,7 +56,7 @@ class AirflowServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home / "standalone.log"
         self._environment = self._make_environment(dags, environment or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._token = ""
 
     def _make_environment(self, dags: Path, more: dict[str, str]) -> dict[str, str]:
@@ -92,19 +92,11 @@ class AirflowServer:
         :raises RuntimeError: with the end of the log, when it doesn't come up
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "standalone"],
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # its own group, so that all of it can be ended
-            )
+        self._processes = [self._start("standalone", "wb")]
         end = time.monotonic() + _START_SECONDS
         while time.monotonic() < end:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"Airflow ended with {self._process.returncode}:\n{self.tail()}")
+            if self._processes[0].poll() is not None:
+                raise RuntimeError(f"Airflow ended with {self._processes[0].returncode}:\n{self.tail()}")
             if self._healthy():
                 return
             time.sleep(0.5)
@@ -112,48 +104,30 @@ class AirflowServer:
         raise RuntimeError(f"Airflow wasn't healthy after {_START_SECONDS:.0f} s:\n{self.tail()}")
 
     @property
-    def session(self) -> int:
-        """The process group and session of all its processes."""
-        if self._process is None:
-            raise RuntimeError("Airflow isn't running")
-        return self._process.pid
+    def sessions(self) -> list[int]:
+        """What all its processes belong to."""
+        return [process.pid for process in self._processes]
 
     def start_component(self, name: str) -> None:
         """Start one more process of it, such as a ``triggerer`` for one that was killed; ends with the others."""
-        with self.log.open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", "airflow", name],
+        self._processes.append(self._start(name, "ab"))
+
+    def _start(self, component: str, mode: str) -> subprocess.Popen[bytes]:
+        with self.log.open(mode) as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "airflow", component],
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                process_group=self.session,
+                start_new_session=True,  # so that all of it can be found and ended
             )
 
     def stop(self) -> None:
         """End every process of it."""
-        if self._process is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                break
-            if number == signal.SIGTERM:
-                self._await_end()
-        self._process.wait()
-        self._process = None
-
-    def _await_end(self) -> None:
-        end = time.monotonic() + _STOP_SECONDS
-        while time.monotonic() < end:
-            assert self._process is not None
-            self._process.poll()  # reaps the leader, so that the group can be seen to be empty
-            try:
-                os.killpg(self._process.pid, 0)
-            except ProcessLookupError:
-                return
-            time.sleep(0.1)
+        for process in self._processes:
+            _end_group(process)
+        self._processes = []
 
     def __enter__(self) -> AirflowServer:
         self.start()
@@ -298,3 +272,36 @@ class AirflowServer:
         path = f"{self.run_path(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}?deserialize=true"
         value = self.request("GET", path)["value"]
         return json.loads(value) if isinstance(value, str) else value
+
+
+def _end_group(leader: subprocess.Popen[bytes]) -> None:
+    """End the whole session: a running task has a process group of its own, which its supervisor may not live to end."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in _session(leader):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        if number == signal.SIGTERM:
+            _await_end(leader)
+    leader.wait()
+
+
+def _await_end(leader: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < end and _session(leader):
+        time.sleep(0.1)
+
+
+def _session(leader: subprocess.Popen[bytes]) -> list[int]:
+    """The living processes of the session that ``leader`` has begun."""
+    leader.poll()  # reaps it, so that the session can be seen to be empty
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(session) == leader.pid and state != "Z":
+            found.append(int(process.name))
+    return found
