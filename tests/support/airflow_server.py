@@ -275,7 +275,7 @@ class AirflowServer:
 
 
 def _end_group(leader: subprocess.Popen[bytes]) -> None:
-    """End the whole session: a running task has a process group of its own, which its supervisor may not live to end."""
+    """End the whole session: a task has a process group of its own, which its supervisor may not live to end."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in _session(leader):
             try:
