@@ -8,6 +8,7 @@ from typing import Any
 
 from cloudindex_provider.cli.common import FINDINGS, OK, command
 from cloudindex_provider.cli.output import emit
+from cloudindex_provider.cli.session import aws_conn_id
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.notifications import BucketNotifications, Change, target_of
 from cloudindex_provider.s3.aws_policies import iam_policy
@@ -51,8 +52,7 @@ def policy(args: Namespace) -> int:
 
 
 def _bucket(args: Namespace) -> BucketNotifications:
-    conn_id = "aws_default" if args.aws_conn_id is None else args.aws_conn_id or None
-    return BucketNotifications(args.bucket, conn_id)
+    return BucketNotifications(args.bucket, aws_conn_id(args))
 
 
 def _say(change: Change, args: Namespace) -> int:

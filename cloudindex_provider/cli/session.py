@@ -16,9 +16,12 @@ from cloudindex_provider.sync.arguments import is_unset
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.settings import SETTINGS, SyncSettings
 
-__all__ = ["command_session", "command_settings"]
+__all__ = ["aws_conn_id", "command_session", "command_settings"]
 
-_AWS = "aws_default"
+
+def aws_conn_id(args: Namespace) -> str | None:
+    """The AWS connection that a command was told; ``''`` on the command line is none."""
+    return "aws_default" if args.aws_conn_id is None else args.aws_conn_id or None
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def command_session(
         settings_of(hook),
         db,
         hook=hook,
-        aws_conn_id=_AWS if args.aws_conn_id is None else args.aws_conn_id or None,
+        aws_conn_id=aws_conn_id(args),
         name=RunName(*_task(args, run)),
         owner=Owner(f"{user()}|{run}", 1),
     ) as ctx:

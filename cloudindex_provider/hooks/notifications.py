@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from cloudindex_provider.errors import EventQueueError, SettingsError
+from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.aws import aws_client
 from cloudindex_provider.hooks.s3 import named_s3_errors
 from cloudindex_provider.s3.aws_policies import with_statement
-from cloudindex_provider.s3.error_mapping import redacted, s3_errors
+from cloudindex_provider.s3.error_mapping import s3_errors
 from cloudindex_provider.s3.event_chain import Chain, Link
+from cloudindex_provider.s3.event_queue import queue_errors
 from cloudindex_provider.s3.notifications import Target, queue_statement, with_target, without_ours
 
 __all__ = ["BucketNotifications", "Change", "target_of"]
 
-_KINDS = {"sqs": "sqs", "sns": "sns", "lambda": "lambda"}  # the service in an ARN -> the kind of target
+_KINDS = ("sqs", "sns", "lambda")  # of targets, as their ARNs call the service
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def target_of(arn: str, *, prefix: str = "", suffix: str = "") -> Target:
             field="target",
             hint="Give the ARN of an SQS queue, an SNS topic or a Lambda function, or the word eventbridge.",
         )
-    return Target(_KINDS[parts[2]], arn, prefix, suffix)
+    return Target(parts[2], arn, prefix, suffix)
 
 
 @dataclass(slots=True)
@@ -86,7 +84,7 @@ class BucketNotifications:
             change = self._with_policy(change, target, account)
         if write:
             if change.policy != change.policy_before:
-                with _queue_errors("SetQueueAttributes", target.arn):
+                with queue_errors("SetQueueAttributes", target.arn):
                     url = self._queue_url(target.arn)
                     self.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": change.policy})
             self._write(change)
@@ -114,7 +112,7 @@ class BucketNotifications:
             )
 
     def _with_policy(self, change: Change, target: Target, account: str | None) -> Change:
-        with _queue_errors("GetQueueAttributes", target.arn):
+        with queue_errors("GetQueueAttributes", target.arn):
             answer = self.client("sqs").get_queue_attributes(
                 QueueUrl=self._queue_url(target.arn), AttributeNames=["Policy"]
             )
@@ -126,11 +124,3 @@ class BucketNotifications:
         account, name = arn.split(":")[4:6]
         found = self.client("sqs").get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)
         return str(found["QueueUrl"])
-
-
-@contextmanager
-def _queue_errors(operation: str, arn: str) -> Iterator[None]:
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        raise EventQueueError(f"{operation} on {arn}: {redacted(error)}.", code=operation) from None

@@ -18,7 +18,7 @@ from botocore import exceptions as boto
 from cloudindex_provider.errors import EventQueueError, EventQueueUnavailableError
 from cloudindex_provider.s3.error_mapping import redacted
 
-__all__ = ["Delivery", "EventQueue", "Hidden", "SqsClient", "queue_region"]
+__all__ = ["Delivery", "EventQueue", "Hidden", "SqsClient", "queue_errors", "queue_region"]
 
 _BATCH = 10  # messages of one call: SQS's own bound
 _LONGEST_WAIT = 20  # seconds of a receive, SQS's own bound
@@ -29,8 +29,6 @@ _FOR_NOW = {"ServiceUnavailable", "InternalError", "InternalFailure", "RequestTh
 _HINTS = {
     "NonExistentQueue": "Check queue_url, and the region and account of the AWS connection.",
     "QueueDoesNotExist": "Check queue_url, and the region and account of the AWS connection.",
-    "AccessDenied": "Give the AWS connection's identity sqs:ReceiveMessage, sqs:DeleteMessage,"
-    " sqs:ChangeMessageVisibility and sqs:GetQueueAttributes on the queue.",
     "KmsAccessDenied": "Give the AWS connection's identity kms:Decrypt on the queue's key.",
 }
 _CREDENTIALS = "Check the AWS connection's credentials: SQS doesn't accept them."
@@ -71,7 +69,7 @@ class EventQueue:
 
         :raises EventQueueError: when SQS refuses; ``EventQueueUnavailableError`` when another try may help
         """
-        with _queue_errors("ReceiveMessage", self.url):
+        with queue_errors("ReceiveMessage", self.url):
             answer = self.client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=_BATCH,
@@ -86,7 +84,7 @@ class EventQueue:
         failed = 0
         for some in _tens(deliveries):
             entries = [{"Id": str(n), "ReceiptHandle": one.receipt} for n, one in enumerate(some)]
-            with _queue_errors("DeleteMessage", self.url):
+            with queue_errors("DeleteMessage", self.url):
                 answer = self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
             failed += len(answer.get("Failed") or ())
         return failed
@@ -98,13 +96,13 @@ class EventQueue:
             entries = [
                 {"Id": str(n), "ReceiptHandle": one.receipt, "VisibilityTimeout": timeout} for n, one in enumerate(some)
             ]
-            with _queue_errors("ChangeMessageVisibility", self.url):
+            with queue_errors("ChangeMessageVisibility", self.url):
                 self.client.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
 
     def depth(self) -> int:
         """About how many messages can be received now. Takes none of them."""
         name = "ApproximateNumberOfMessages"
-        with _queue_errors("GetQueueAttributes", self.url):
+        with queue_errors("GetQueueAttributes", self.url):
             answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
         return int(answer.get("Attributes", {}).get(name, 0))
 
@@ -172,8 +170,12 @@ def _tens(deliveries: Sequence[Delivery]) -> Iterator[Sequence[Delivery]]:
 
 
 @contextmanager
-def _queue_errors(operation: str, url: str) -> Iterator[None]:
-    """Raise botocore's errors of the block as ``EventQueueError``, without the request that they hold."""
+def queue_errors(operation: str, url: str) -> Iterator[None]:
+    """Raise botocore's errors of the block as ``EventQueueError``, without the request that they hold.
+
+    :param operation: as IAM names it, such as ``ReceiveMessage``
+    :param url: of the queue, or its ARN
+    """
     try:
         yield
     except boto.ClientError as error:
@@ -193,5 +195,10 @@ def _refused(error: boto.ClientError, operation: str, url: str) -> EventQueueErr
     message = f"SQS refuses {operation} on {url} ({code}: {redacted(said.get('Message', '')).rstrip('.')})."
     if status >= 500 or status == 429 or code in _FOR_NOW:
         return EventQueueUnavailableError(message, code=code)
+    if code.startswith("AccessDenied"):
+        more = "`airflow cloudindex iam-policy` prints all that it needs."
+        return EventQueueError(
+            message, code=code, hint=f"Give the AWS connection's identity sqs:{operation} on the queue; {more}"
+        )
     credentials = "Token" in code or "Signature" in code or "AccessKey" in code
     return EventQueueError(message, code=code, hint=_HINTS.get(code) or (_CREDENTIALS if credentials else None))

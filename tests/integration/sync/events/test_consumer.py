@@ -221,15 +221,33 @@ def test_a_wrong_key_of_the_service_ends_the_task_and_loses_nothing(followed: Fo
     followed.mirror.assert_agreement()
 
 
-def test_a_queue_that_refuses_is_named(followed: Followed) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "retryable", "hint"),
+    [
+        (400, "AWS.SimpleQueueService.NonExistentQueue", False, "queue_url"),
+        (400, "QueueDoesNotExist", False, "queue_url"),
+        (403, "AccessDenied", False, "sqs:ReceiveMessage"),
+        (400, "AccessDeniedException", False, "sqs:ReceiveMessage"),
+        (400, "KmsAccessDenied", False, "kms:Decrypt"),
+        (403, "InvalidClientTokenId", False, "credentials"),
+        (403, "SignatureDoesNotMatch", False, "credentials"),
+        (400, "ThrottlingException", True, ""),
+        (503, "ServiceUnavailable", True, ""),
+        (500, "Anything", True, ""),
+    ],
+)
+def test_a_queue_that_refuses_is_named(followed: Followed, status: int, code: str, retryable: bool, hint: str) -> None:
+    """With what to do, and tried again only where another try may help."""
+
     class Refusing(MemorySqs):
         def receive_message(self, **_: object) -> dict[str, object]:
-            raise client_error("ReceiveMessage", 400, "AWS.SimpleQueueService.NonExistentQueue")
+            raise client_error("ReceiveMessage", status, code)
 
     followed.sqs = Refusing()
-    with pytest.raises(EventQueueError, match="NonExistentQueue") as caught:
+    with pytest.raises(EventQueueError, match=code.rpartition(".")[2]) as caught:
         followed.follow()
-    assert (caught.value.retryable, "queue_url" in caught.value.hint) == (False, True)
+    assert caught.value.retryable is retryable
+    assert hint in caught.value.hint
 
 
 # Deletes
