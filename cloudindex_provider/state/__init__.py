@@ -28,6 +28,7 @@
     tally         what the report reads
     views         what a person looks at, a page at a time
     abandoned     what runs have found whose process died
+    folding       many short runs made into one
 
   Beside it
     approvals     mass deletes that wait for a person, and what was allowed

@@ -143,7 +143,7 @@ def removed_by_name(db: Database, source: Source, *, seconds: float) -> int:
     """How many keys were removed lately by runs that look at named keys: each of them sees a few, and no run all."""
     statement = sa.text(
         "SELECT coalesce(sum(value), 0) FROM run JOIN run_count ON run_count.run_id = run.id"
-        " WHERE source_id = :source AND started_at >= :since AND name = 'removed_by_name'"
+        " WHERE source_id = :source AND coalesce(finished_at, started_at) >= :since AND name = 'removed_by_name'"
     )
     with db.read() as connection:
         since = db.now(connection) - seconds

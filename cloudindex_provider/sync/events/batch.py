@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from cloudindex_provider.errors import DeletesHeldError, ProviderError
 from cloudindex_provider.state import sources
+from cloudindex_provider.state.folding import fold_run
 from cloudindex_provider.state.tally import count_underway
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.remove import remove
@@ -78,6 +79,7 @@ class Batch:
                 with record_requests(self.ctx):
                     self._remove()  # what the new documents have replaced
                 self.report = make_report(self.ctx)
+                self._fold()
         except ProviderError as error:
             if not error.retryable:
                 raise
@@ -98,6 +100,12 @@ class Batch:
         except DeletesHeldError as error:
             self.held = error
         self._removed = True
+
+    def _fold(self) -> None:
+        """One run for all batches of a task: nobody looks for the one of a moment."""
+        settings, name = self.ctx.settings, self.ctx.name
+        whole = name.task_id[: name.task_id.rindex(RUN_MARK) + len(RUN_MARK)]
+        fold_run(self.ctx.db, self.ctx.run(), into=whole, keys=settings.keys or ())
 
     def _is_done(self) -> bool:
         settings = self.ctx.settings

@@ -265,7 +265,7 @@ def test_deletes_by_event_are_guarded_over_a_day(followed: Followed) -> None:
     assert isinstance(consumer.held, DeletesHeldError)
     left = sum(len(followed.mirror.of(key)) for key in keys)
     assert left == 20
-    followed.mirror.execute("UPDATE run SET started_at = started_at - 90000")
+    followed.mirror.execute("UPDATE run SET started_at = started_at - 90000, finished_at = finished_at - 90000")
     followed.tell(*keys[10:12], name="ObjectRemoved:Delete")
     assert followed.follow().held is None
     assert sum(len(followed.mirror.of(key)) for key in keys) == 18
@@ -280,6 +280,44 @@ def test_an_emptied_bucket_is_held(followed: Followed) -> None:
     assert consumer.held is not None
     assert sum(len(followed.mirror.of(key)) for key in keys) == 20
     assert followed.sqs.left == []
+
+
+# One run of many batches
+
+
+def test_the_batches_of_a_task_are_one_run(followed: Followed) -> None:
+    """For whoever looks: the page, the guard and pruning see a run a task, with all that its batches did."""
+    for number in range(5):
+        followed.put(f"{number}.txt")
+        followed.follow("events-1")
+    followed.remove("0.txt")
+    followed.follow("events-1")
+    followed.put("late.txt")
+    followed.follow("events-2")
+    runs = followed.mirror.execute("SELECT id, run_id, finished_at FROM run ORDER BY id")
+    assert [run_id for _, run_id, _ in runs] == ["events-1", "events-2"]
+    assert all(finished for *_, finished in runs)
+    counts = followed.mirror.execute("SELECT name, value FROM run_count WHERE run_id = :run", run=runs[0][0])
+    assert {name: value for name, value in counts if name in ("new", "deleted", "removed_by_name", "end:indexed")} == {
+        "new": 5, "deleted": 1, "removed_by_name": 1, "end:indexed": 5,
+    }  # fmt: skip
+    told = followed.mirror.execute("SELECT DISTINCT run.run_id FROM history LEFT JOIN run ON run.id = history.run_id")
+    assert {name for (name,) in told} == {"events-1", "events-2"}
+
+
+def test_a_batch_whose_deletes_are_held_stays_by_itself(followed: Followed) -> None:
+    """A person may still decide about it."""
+    for number in range(20):
+        followed.put(f"{number:02d}.txt", f"text {number}")
+    followed.follow("events-1")
+    for number in range(20):
+        followed.remove(f"{number:02d}.txt")
+    followed.follow("events-1")
+    followed.put("more.txt")
+    followed.follow("events-1")
+    held = followed.mirror.execute("SELECT hold.id FROM hold JOIN run ON run.id = hold.run_id")
+    assert len(held) == 1
+    assert len(followed.mirror.execute("SELECT id FROM run")) == 2
 
 
 # Beside full runs
