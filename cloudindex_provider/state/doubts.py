@@ -6,12 +6,13 @@ a cut request may commit late.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.claims import take
 from cloudindex_provider.state.conditions import FREE, MINE, NO_UPLOAD, WORK, KeyClass, Status, claim_values, row_values
 from cloudindex_provider.state.db.database import Database
@@ -52,19 +53,24 @@ class Doubtful(NamedTuple):
     revision: int
 
 
-def doubtful_indexed(db: Database, run: Run, *, before: float | None = None) -> list[Doubtful]:
+def doubtful_indexed(
+    db: Database, run: Run, *, before: float | None = None, keys: Collection[str] | None = None
+) -> list[Doubtful]:
     """Keys to be looked at once more: indexed, with an upload of theirs that may have been committed late.
 
     :param before: only those whose last upload began before that moment
+    :param keys: only these
     """
     with db.read() as connection:
+        one_of, bound = among(connection, keys) if keys is not None else ("", None)
+        of_run = f" AND scope_id = :scope AND key {one_of}" if one_of else ""
         rows = connection.execute(
             sa.text(
                 "SELECT key, file_name, document_id, indexed_sha256, revision FROM object"
-                f" WHERE source_id = :source AND doubtful = 1 AND status = '{Status.INDEXED}'"
+                f" WHERE source_id = :source AND doubtful = 1 AND status = '{Status.INDEXED}'{of_run}"
                 f"{'' if before is None else ' AND intent_at < :before'} ORDER BY key"
             ),
-            {"source": run.source.id, "before": before},
+            {"source": run.source.id, "scope": run.source.scope_id, "before": before, "keys": bound},
         )
         return [Doubtful(*row) for row in rows]
 

@@ -147,8 +147,10 @@ def look_once_more(ctx: SyncContext, run: Run) -> int:
     Gives how many copies were found; they are removed with the superseded documents. Where the late one took the place
     of the live document, or gave it other bytes, the key is put right. What a list that isn't whole doesn't show is
     looked for again by the next run. So is what a run that doesn't wait has just sent: that look would come too early.
+    A run of named keys looks for theirs: other keys' copies may take a list of the whole project to find.
     """
-    rows = doubts.doubtful_indexed(ctx.db, run, before=None if ctx.settings.wait_for_processing else run.started_at)
+    before = None if ctx.settings.wait_for_processing else run.started_at
+    rows = doubts.doubtful_indexed(ctx.db, run, before=before, keys=ctx.settings.keys)
     if not rows:
         return 0
     copies = find_copies(ctx, {row.file_name for row in rows})
