@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CELERY_STAMP := $(VENV)/.celery
 
-.PHONY: install demo test test-matrix test-celery lint soak bench clean
+.PHONY: install demo test test-matrix test-celery lint docs soak bench clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,postgres]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local,postgres]' --group dev --group docs
 	touch $@
 
 # make demo KEEP=1 leaves Airflow's UI up until Ctrl-C; AIRFLOW=3.2.2 runs it on that version, in an environment of its own.
@@ -25,6 +25,10 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m programs.lint_exports
+
+# The pages of docs/ with the reference, as a web site in site/. A link that leads nowhere is an error.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: lint
 	$(BIN)/python -m pytest $(or $(PYTEST_ARGS),-n 2 --dist loadfile)
@@ -53,4 +57,4 @@ bench: install
 	SIZE=$(or $(SIZE),quick) $(BIN)/python -m programs.benchmarks
 
 clean:
-	rm -rf $(VENV) .bench .demo .matrix .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) site .bench .demo .matrix .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -28,6 +28,7 @@ def get_provider_info() -> dict[str, object]:
                     "cloudindex_provider.operators.cloudindex_approval",
                     "cloudindex_provider.operators.cloudindex_care",
                     "cloudindex_provider.operators.cloudindex_repair",
+                    "cloudindex_provider.operators.cloudindex_s3_events",
                 ],
             }
         ],

@@ -114,6 +114,10 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
     :param request_payer: agree to pay for requests and transfer, where the bucket is Requester Pays
     :param dry_run: compare and report, write nothing
     :param plan_hash: do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing
+    :param retries: tries after the first one
+    :param retry_delay: seconds or timedelta between two tries, where the service asks for no other
+    :param retry_policy: Airflow's; ``CloudIndexRetryPolicy`` fails permanent errors at once and obeys ``Retry-After``
+    :param run_scope: the task group's own word to its tasks, which run they are part of
     """
 
     template_fields: Sequence[str] = (*SETTINGS, "aws_conn_id", "cloudindex_conn_id")

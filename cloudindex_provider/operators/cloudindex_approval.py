@@ -50,6 +50,10 @@ class CloudIndexApproveDeletesOperator(RetryingOperator, ApprovalOperator):
     :param days: how long the approval is valid
     :param state_conn_id: the sync's own ``state_conn_id``, where it has one (templated)
     :param state_url: the sync's own ``state_url``, where it has one (templated)
+    :param response_timeout: how long a person may take to answer
+    :param retries: tries after the first one
+    :param retry_delay: seconds or timedelta between two tries, where the service asks for no other
+    :param retry_policy: Airflow's; ``CloudIndexRetryPolicy`` fails permanent errors at once and obeys ``Retry-After``
     """
 
     template_fields: Sequence[str] = (

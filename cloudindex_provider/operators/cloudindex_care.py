@@ -45,6 +45,9 @@ class BaseCloudIndexStateOperator(RetryingOperator):
 
     :param state_conn_id: a Postgres connection for the state, instead of ``[cloudindex] state_conn_id`` (templated)
     :param state_url: a database URL for the state, without a password (templated)
+    :param retries: tries after the first one
+    :param retry_delay: seconds or timedelta between two tries, where the service asks for no other
+    :param retry_policy: Airflow's; ``CloudIndexRetryPolicy`` fails permanent errors at once and obeys ``Retry-After``
     """
 
     template_fields: Sequence[str] = ("state_conn_id", "state_url")

@@ -62,6 +62,9 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
     :param idle_time: seconds without a message after which a deferrable task gives its worker back
     :param poll_interval: seconds between the trigger's looks at the queue
     :param deferrable: wait in the triggerer while there is nothing to do; default: ``[operators] default_deferrable``
+    :param retries: tries after the first one
+    :param retry_delay: seconds or timedelta between two tries, where the service asks for no other
+    :param retry_policy: Airflow's; ``CloudIndexRetryPolicy`` fails permanent errors at once and obeys ``Retry-After``
     """
 
     template_fields: Sequence[str] = ("queue_url", "syncs", "aws_conn_id", "region_name")

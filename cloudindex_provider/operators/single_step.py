@@ -31,6 +31,9 @@ class CloudIndexStepOperator(RetryingOperator):
     """What all of them share. The defaults stand in the signature: set in the body, they are lost on mapped operators.
 
     :param cloudindex_conn_id: id of the CloudIndex connection (templated)
+    :param retries: tries after the first one
+    :param retry_delay: seconds or timedelta between two tries, where the service asks for no other
+    :param retry_policy: Airflow's; ``CloudIndexRetryPolicy`` fails permanent errors at once and obeys ``Retry-After``
     """
 
     ui_color = "#e8f0fe"

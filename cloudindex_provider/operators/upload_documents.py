@@ -61,6 +61,7 @@ class CloudIndexUploadDocumentsOperator(CloudIndexStepOperator):
     :param metadata: sent with every file, also as JSON text (templated); servers that don't know metadata ignore it
     :param options: upload options, such as ``{"createVersion": True}``, also as JSON text (templated)
     :param allow_file_errors: succeed even if single files were refused, and return their errors (templated)
+    :param multiple_outputs: push each part of the result as an XCom of its own, too
     """
 
     template_fields: Sequence[str] = (

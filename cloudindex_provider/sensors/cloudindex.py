@@ -42,6 +42,9 @@ class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator, NamesSens
         ``[operators] default_deferrable``
     :param poke_interval: seconds between looks; deferred at least 5, growing by half up to ``max_wait`` (default 120)
     :param timeout: seconds after which the task fails without another try. Deferred, it counts from the deferral
+    :param retries: tries after the first one
+    :param retry_delay: seconds or timedelta between two tries, where the service asks for no other
+    :param retry_policy: Airflow's; ``CloudIndexRetryPolicy`` fails permanent errors at once and obeys ``Retry-After``
     """
 
     template_fields: Sequence[str] = ("document_ids", "project_id", "cloudindex_conn_id")

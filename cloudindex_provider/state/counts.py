@@ -1,7 +1,7 @@
 """The counts of a run's report: each declared once, with the group that it belongs to and what it means.
 
 From this follow what a repeated detection counts anew (``state.runs``), what must add up and the order in which logs
-name them (``sync.report``), the documentation of the operator and the table in the README.
+name them (``sync.report``), the documentation of the operator and the table in docs/how-it-works.md.
 
 listed                = unchanged + new + changed + skipped
 new + changed         = indexed + failed + quarantined + deferred + gone + elsewhere

@@ -277,9 +277,9 @@ def _proven_gone(ctx: SyncContext, run: Run, block: Sequence[Removal], summary: 
 def _check_bucket(ctx: SyncContext) -> None:
     """A HEAD's 404 doesn't tell a missing key from a missing bucket, so the bucket is proven to be there first.
 
-    By a listing of nothing, below the prefix: it needs no more than s3:ListBucket with README's condition (HeadBucket
-    has no prefix that could fulfil one), and an answer without keys has no token, which some stores make of a key that
-    no XML can hold.
+    By a listing of nothing, below the prefix: it needs no more than s3:ListBucket with a condition on the prefix
+    (HeadBucket has none that could fulfil it), and an answer without keys has no token, which some stores make of a key
+    that no XML can hold.
     """
     nothing = f"{ctx.settings.prefix}.cloudindex-{secrets.token_hex(8)}"
     prefix, size = (nothing, 1000) if len(nothing.encode()) <= _LONGEST_KEY else (ctx.settings.prefix, 1)

@@ -9,7 +9,7 @@ from cloudindex_provider.state.counts import COUNTS, DETECTED, FATES, PARTS_OF_L
 from cloudindex_provider.sync.report.report import SyncReport
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
 
-ROOT = Path(__file__).parents[2]
+GUIDE = Path(__file__).parents[2] / "docs" / "how-it-works.md"
 
 
 def test_a_count_is_declared_once() -> None:
@@ -20,18 +20,18 @@ def test_a_count_is_declared_once() -> None:
 
 
 def test_the_sums_are_those_that_users_are_told() -> None:
-    """What must add up is what the README says."""
+    """What must add up is what docs/how-it-works.md says."""
     assert set(PARTS_OF_LISTED) == {"unchanged", "new", "changed", "skipped"}
     assert set(FATES) == {"indexed", "failed", "quarantined", "deferred", "gone", "elsewhere"}
     assert set(WORK_FOUND) < set(PARTS_OF_LISTED) < set(DETECTED)
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    text = " ".join(GUIDE.read_text(encoding="utf-8").split())
     assert f"`new + changed = {' + '.join(FATES)}`" in text
 
 
-def test_the_readme_s_table_is_the_declaration() -> None:
+def test_the_guide_s_table_is_the_declaration() -> None:
     """A row a count that the report shows, in its order, with its meaning."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("### Counts of the report")[2]
-    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", section.partition("\n## ")[0].partition("\n### ")[0], re.MULTILINE)
+    section = GUIDE.read_text(encoding="utf-8").partition("## Counts of the report")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
     assert rows == [(one.name, one.meaning) for one in COUNTS if one.reported]
 
 

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NOT_OURS = (
     ".git", ".venv", ".bench", ".demo", ".matrix", ".hypothesis", "*_cache", "__pycache__", "*.egg-info", "build",
-    "dist",
+    "dist", "site",
 )  # fmt: skip
 
 # The build backend's own functions, as pip would call them, without the network that an isolated build needs.

@@ -108,10 +108,10 @@ def test_the_form_shows_exactly_the_settings_of_the_hook():
         assert f"Default {round(getattr(CloudIndexSettings('x'), name)):,}." in fields[name]["description"]
 
 
-def test_the_readme_has_the_extras_of_the_form_in_its_words():
+def test_the_guide_has_the_extras_of_the_form_in_its_words():
     """One row an extra, with its default; what max_concurrency bounds is said in the same words."""
-    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
-    table = readme.partition("### The two connections")[2].partition("```")[0]
+    guide = Path(__file__).parents[2].joinpath("docs/connections.md").read_text(encoding="utf-8")
+    table = guide.partition("\n## CloudIndex\n")[2].partition("```")[0]
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines() if row.startswith("| `")]
     fields = CONNECTION["conn-fields"]
     assert [name for names, *_ in rows for name in re.findall(r"`(\w+)`", names)] == [*fields]

@@ -1,4 +1,4 @@
-"""A setting is declared once; signatures, template fields, docstrings and README's tables say the same of it.
+"""A setting is declared once; signatures, template fields, docstrings and docs/settings.md say the same of it.
 
 Of the operators and of the task group alike.
 """
@@ -18,7 +18,7 @@ from cloudindex_provider.sync.arguments import NOT_GIVEN
 from cloudindex_provider.sync.settings import SETTINGS, SyncSettings, build_settings, default_text, description
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 # The operator's arguments that are no settings of a sync.
 CONNECTIONS = {"aws_conn_id", "cloudindex_conn_id"}
@@ -53,15 +53,14 @@ def documented(of: Callable[..., Any] = BaseS3ToCloudIndexOperator) -> dict[str,
     return {name: " ".join(words.split()) for name, words in found}
 
 
-def readme_table(title: str = "All settings") -> dict[str, str]:
-    """name -> default of each row of a section's table in README, which may be about several."""
-    section = re.split(r"\n###? ", README.read_text(encoding="utf-8").partition(f"\n### {title}\n")[2])[0]
-    section = section.partition("\n\nAirflow's configuration")[0]
+def guide_table(title: str = "All settings") -> dict[str, str]:
+    """name -> default of each row of a section's table in docs/settings.md, which may be about several."""
+    section = GUIDE.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     found: dict[str, str] = {}
     for row in re.findall(r"^\| (`.*) \|$", section, re.MULTILINE):
         first, *_, last = re.split(r" ?(?<!\\)\| ?", row)
         names, defaults = re.findall(r"`(\w+)`", first), last.replace("`", "").split(", ")
-        assert len(defaults) in (1, len(names)), f"README's row of {', '.join(names)} doesn't say a default for each"
+        assert len(defaults) in (1, len(names)), f"the row of {', '.join(names)} doesn't say a default for each"
         found |= dict(zip(names, defaults * (len(names) // len(defaults)), strict=True))
     return found
 
@@ -72,8 +71,8 @@ PLACES: Mapping[str, tuple[Collection[str], set[str]]] = {
     # where -> (what stands there, what of it is no setting)
     "the signature of BaseS3ToCloudIndexOperator": (SIGNATURE, OTHERS | INTERNAL),
     "its template_fields": (BaseS3ToCloudIndexOperator.template_fields, CONNECTIONS),
-    "its docstring": (documented(), CONNECTIONS | STATE),
-    "README's table of settings": (readme_table(), OTHERS),
+    "its docstring": (documented(), OTHERS | INTERNAL),
+    "docs/settings.md's table": (guide_table(), OTHERS),
     "the signature of s3_to_cloudindex": (GROUP, OTHERS | GROUPS_OWN),
     "the docstring of s3_to_cloudindex": (documented(s3_to_cloudindex), OTHERS | GROUPS_OWN | {"task_arguments"}),
 }
@@ -120,9 +119,9 @@ def test_the_signatures_defaults_are_the_declared_ones() -> None:
     assert SIGNATURE["bucket"] is inspect.Parameter.empty
 
 
-def test_the_readme_says_the_declared_defaults() -> None:
+def test_the_guide_says_the_declared_defaults() -> None:
     """The last column of its table."""
-    told = readme_table()
+    told = guide_table()
     assert {name: told[name] for name in SETTINGS} == {name: default_text(name) for name in SETTINGS}
 
 
@@ -138,9 +137,9 @@ def test_the_group_and_the_operator_say_the_same_of_connections_and_state() -> N
     assert {name: there[name] for name in CONNECTIONS | STATE} == {name: here[name] for name in CONNECTIONS | STATE}
 
 
-def test_readmes_table_of_the_group_says_its_arguments_with_their_defaults() -> None:
+def test_the_guides_table_of_the_group_says_its_arguments_with_their_defaults() -> None:
     """Those that the group itself has, in the words of its docstring for their defaults."""
-    told, texts = readme_table("The group's own arguments"), documented(s3_to_cloudindex)
+    told, texts = guide_table("The group's own arguments"), documented(s3_to_cloudindex)
     assert told.keys() == GROUPS_OWN
     assert (told.pop("group_id"), told.pop("wait_for_documents")) == (
         GROUP["group_id"],

@@ -171,9 +171,10 @@ def test_the_connection_form_offers_the_schemes_and_the_address_of_the_client() 
         assert f"{size:,}" in form["conn-fields"][name]["description"]
 
 
-def test_the_readme_says_the_same_numbers() -> None:
+def test_the_guides_say_the_same_numbers() -> None:
     """Every mention of them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     for pattern, number in (
         (r"(\d+) files a request", MAX_FILES_PER_REQUEST),
         (r"(\d+) MB a file", DEFAULT_MAX_FILE_SIZE // 10**6),

@@ -37,7 +37,7 @@ def blocks(guide: Path) -> list[Block]:
     headings = [(found.start(), found[1]) for found in _HEADING.finditer(text)]
 
     def section(at: int) -> str:
-        return [name for start, name in headings if start < at][-1]
+        return next((name for start, name in reversed(headings) if start < at), "")
 
     return [Block(section(found.start()), found[1], found[2]) for found in _BLOCK.finditer(text)]
 

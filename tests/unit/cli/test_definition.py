@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.usefixtures("airflow_home")
-README = Path(__file__).parents[3] / "README.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "commands.md"
 
 
 def commands(parser: Any) -> Iterator[tuple[str, ArgumentParser]]:
@@ -53,9 +53,9 @@ def test_every_command_prints_json_and_leads_to_a_function(ours: dict[str, Argum
         assert callable(import_string(path)), path
 
 
-def test_the_readme_names_every_command(ours: dict[str, ArgumentParser]) -> None:
+def test_the_guide_names_every_command(ours: dict[str, ArgumentParser]) -> None:
     """A command that nobody can read about is of no use."""
-    text = README.read_text(encoding="utf-8")
+    text = GUIDE.read_text(encoding="utf-8")
     assert [name for name in ours if f"`{name}" not in text] == []
 
 

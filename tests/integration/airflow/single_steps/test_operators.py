@@ -117,7 +117,7 @@ def test_every_template_field_is_an_argument_that_init_only_assigns(operator, ar
 
 
 STEPS = [*(operator for operator, _ in OPERATORS), CloudIndexProcessingSensor]
-README = Path(__file__).parents[4] / "README.md"
+GUIDE = Path(__file__).parents[4] / "docs" / "single-steps.md"
 
 
 def own_arguments(step):
@@ -128,16 +128,16 @@ def own_arguments(step):
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_signature_docstring_template_fields_and_readme_say_the_same(step):
+def test_signature_docstring_template_fields_and_guide_say_the_same(step):
     """A new argument is in all four places, and says itself whether it may be a template."""
     said = dict(re.findall(r":param (\w+):(.*?)(?=:param|\Z)", inspect.getdoc(step), re.DOTALL))
     mine = own_arguments(step)
     assert mine <= set(said)
     templated = {name for name, text in said.items() if "(templated)" in " ".join(text.split())}
     assert templated & mine == set(step.template_fields) & mine
-    row = next(line for line in README.read_text().splitlines() if line.startswith(f"| `{step.__name__}` |"))
+    row = next(line for line in GUIDE.read_text().splitlines() if line.startswith(f"| `{step.__name__}` |"))
     assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == mine
-    assert mine - set(step.template_fields) <= {"deferrable"}  # as README says
+    assert mine - set(step.template_fields) <= {"deferrable"}  # as the guide says
 
 
 def test_without_a_state_a_step_that_only_asks_makes_none(service, monkeypatch, state_path):

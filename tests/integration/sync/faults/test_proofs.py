@@ -136,9 +136,9 @@ def test_what_is_not_proven_gone_is_counted_and_named(
     in_memory.assert_agreement()
 
 
-def test_the_readme_tells_users_of_ceph_about_the_condition() -> None:
+def test_the_guide_tells_users_of_ceph_about_the_condition() -> None:
     """Where it shows the policy."""
-    section = (Path(__file__).parents[4] / "README.md").read_text().partition("### The two connections")[2]
+    section = (Path(__file__).parents[4] / "docs/connections.md").read_text().partition("\n## S3\n")[2]
     assert "on Ceph" in section.partition("\n## ")[0]
 
 
