@@ -9,6 +9,7 @@
     hooks              what Airflow's connections lead to
     retry              whether and when a failed task is tried again
     airflow_compat     what the older of the supported Airflow versions lack
+    aws_lambda         a function of AWS Lambda, without Airflow
     sync               the engine, a room a step; from here down nothing knows Airflow
     state              what is known, as rows in SQL
     s3                 S3: list, read, prove

@@ -38,6 +38,7 @@ Decide by type and field, never by text: ``str(error)`` is for people. Airflow's
         |   +-- SourceOrderError
         +-- EventQueueError               SQS refused or failed
         |   +-- EventQueueUnavailableError
+        +-- HandOverError                 Airflow hasn't taken keys that it was told of
         +-- StateError                    the state can't be used
         |   +-- StateUnavailableError     for now
         +-- ClaimLostError                another run or try has taken over
@@ -87,6 +88,7 @@ from cloudindex_provider.errors.sync import (
     DeletesHeldError,
     EventQueueError,
     EventQueueUnavailableError,
+    HandOverError,
     IncompleteListError,
     InvalidObjectStateError,
     NoSuchBucketError,
@@ -122,6 +124,7 @@ __all__ = [
     "EventQueueUnavailableError",
     "FilesNotTakenError",
     "FilesRejectedError",
+    "HandOverError",
     "IncompleteListError",
     "InterruptedRequestError",
     "InvalidAnswerError",

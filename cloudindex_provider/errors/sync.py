@@ -13,6 +13,7 @@ __all__ = [
     "DeletesHeldError",
     "EventQueueError",
     "EventQueueUnavailableError",
+    "HandOverError",
     "IncompleteListError",
     "InvalidObjectStateError",
     "NoSuchBucketError",
@@ -138,6 +139,17 @@ class EventQueueUnavailableError(EventQueueError):
     """SQS can't be reached, throttles or fails for now; the messages stay in the queue."""
 
     retryable = True
+
+
+class HandOverError(SyncError):
+    """Airflow hasn't taken keys that it was told of, or their message can't be read; ``status`` is Airflow's answer."""
+
+    retryable = True
+    field_names = (*SyncError.field_names, "status")
+
+    def __init__(self, message: str, *, status: int | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.status = status
 
 
 class StateError(SyncError):

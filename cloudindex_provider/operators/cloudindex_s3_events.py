@@ -23,8 +23,8 @@ from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.events.consumer import EventConsumer
+from cloudindex_provider.sync.events.rows import naming_row, sync_rows
 from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL
-from cloudindex_provider.sync.settings import SETTINGS
 from cloudindex_provider.triggers.cloudindex import error_from_event
 from cloudindex_provider.triggers.missing import NamesTriggerer
 from cloudindex_provider.triggers.s3_events import CloudIndexS3EventsTrigger
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["CloudIndexSyncS3EventsOperator"]
 
 _CONNECTIONS = ("aws_conn_id", "cloudindex_conn_id")
-# Settings that say something about one run, or about a listing; a consumer has neither.
-_NOT_OF_EVENTS = ("keys", "dry_run", "plan_hash", "max_run_time", "listing_ranges", "audit_interval")
 _TRIGGER_MARGIN = 60.0  # seconds past its end after which a trigger is taken to be dead
 
 
@@ -169,7 +167,7 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
     @contextmanager
     def _contexts(self, context: Context) -> Iterator[list[SyncContext]]:
         """A context for each sync, all of them on one state."""
-        rows = _rows(self.syncs)
+        rows = sync_rows("syncs", self.syncs, also=_CONNECTIONS)
         name = run_name(context, instance_scope(context, self.task_id))
         owner = task_owner(context, self.task_id)
         with ExitStack() as stack:
@@ -177,7 +175,7 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
             stack.callback(db.close)
             opened = []
             for number, row in enumerate(rows):
-                with _naming(number):
+                with naming_row("syncs", number):
                     hook = _hook(row)
                     settings = connection_settings({k: v for k, v in row.items() if k not in _CONNECTIONS}, hook)
                 aws_conn_id = row.get("aws_conn_id", "aws_default")
@@ -192,34 +190,6 @@ def _hook(row: Mapping[str, Any]) -> CloudIndexHook:
     conn_id = arguments.optional(arguments.text, "cloudindex_conn_id", row.get("cloudindex_conn_id"))
     project_id = arguments.optional(arguments.text, "project_id", row.get("project_id"))
     return CloudIndexHook(conn_id or CloudIndexHook.default_conn_name, project_id=project_id)
-
-
-def _rows(syncs: object) -> list[Mapping[str, Any]]:
-    """The syncs' arguments, with names that a consumer can use; also the text of the list, as a template gives it."""
-    found = arguments.parsed_list("syncs", syncs) if isinstance(syncs, str) else syncs
-    if not isinstance(found, list | tuple) or not found or not all(isinstance(row, Mapping) for row in found):
-        raise SettingsError(
-            "syncs is no list of syncs.", field="syncs", hint='Write [{"bucket": ..., "prefix": ...}, ...].'
-        )
-    known = [name for name in (*SETTINGS, *_CONNECTIONS) if name not in _NOT_OF_EVENTS]
-    for number, row in enumerate(found):
-        for name in row:
-            if name not in known:
-                raise SettingsError(
-                    f"syncs[{number}] has {name!r}, which no sync by events has.",
-                    field="syncs",
-                    hint=f"It may have {', '.join(known)}.",
-                )
-    return list(found)
-
-
-@contextmanager
-def _naming(number: int) -> Iterator[None]:
-    """Say which of the syncs a wrong setting is of."""
-    try:
-        yield
-    except SettingsError as error:
-        raise error.saying(f"syncs[{number}]: {error.message}") from None
 
 
 # What goes through a deferral, as JSON: numbers, and the first things to say

@@ -32,6 +32,7 @@ STATED = {
 # (module, place) -> why the same number there means something else
 OTHER_MEANINGS = {
     ("api/pace.py", "LEAST_HOURLY"): "requests in an hour",
+    ("aws_lambda/airflow_api.py", "RestApi._send.headers"): "of Airflow's API",
     ("s3/event_queue.py", "_LONGEST_WAIT"): "seconds",
     ("sensors/cloudindex.py", "MAX_DOCUMENTS"): "documents of one sensor",
     ("state/db/driver.py", "_compiled.maxsize"): "statements remembered",

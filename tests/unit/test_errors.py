@@ -86,4 +86,5 @@ def test_what_a_retry_can_mend_says_so() -> None:
     assert retryable == {
         "SourceUnavailableError", "SourceChangedError", "SourceIntegrityError", "StateUnavailableError",
         "StoppedError", "UnsettledUploadsError", "IncompleteListError", "EventQueueUnavailableError",
+        "HandOverError",
     }  # fmt: skip

@@ -64,6 +64,11 @@ class Batch:
     def __post_init__(self) -> None:
         self._begun = self.clock()
 
+    @property
+    def not_before(self) -> float:
+        """When the next step is made, by the clock: later where the last one has failed."""
+        return self._not_before
+
     def work(self) -> None:
         """Upload, delete and close, as far as that goes now.
 

@@ -17,29 +17,23 @@ from cloudindex_provider.s3.event_queue import Delivery, EventQueue, Hidden
 from cloudindex_provider.state.abandoned import abandoned_keys, close_abandoned
 from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.events.batch import RUN_MARK, Batch, begin_batch
-from cloudindex_provider.sync.events.gather import Gathered, Place
-from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, FIRST_EVENT_LOOK, LONGEST_EVENT_LOOK, Poller
+from cloudindex_provider.sync.events.batch import RUN_MARK, Batch
+from cloudindex_provider.sync.events.follower import Follower
+from cloudindex_provider.sync.events.gather import MOST_KEYS, Gathered, Place
+from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, FIRST_EVENT_LOOK
 from cloudindex_provider.sync.report.report import SyncReport
-from cloudindex_provider.sync.run import record_requests
-from cloudindex_provider.sync.wait import poll
 
 __all__ = ["EventConsumer"]
 
 GATHER_SECONDS = 2.0  # how long messages are gathered, so that a storm of one key is one upload
-MOST_KEYS = 1000  # of one gathering
 _MOST_OPEN = 50  # batches; more of them are left in the queue
 _POISON_COMES_BACK = 60.0  # seconds, doubled at each delivery
 
 
 @dataclass(slots=True)
-class _Follower:
-    """One sync: its own context, its open batches, and when to look at what CloudIndex processes for it."""
+class _Follower(Follower):
+    """A sync of this consumer's."""
 
-    ctx: SyncContext
-    batches: list[Batch] = field(default_factory=list)
-    look_at: float = 0.0
-    waited_since: float = 0.0
     error: ProviderError | None = None  # S3's, when it was last asked about its keys
     taken_up: set[str] = field(default_factory=set)  # keys of others, which are looked at once
 
@@ -66,7 +60,7 @@ class EventConsumer:
     _followers: list[_Follower] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._followers = [_Follower(ctx) for ctx in self.syncs]
+        self._followers = [_Follower(ctx, self.first_look, self.clock) for ctx in self.syncs]
         self.failed = [0] * len(self.syncs)
 
     @property
@@ -144,8 +138,8 @@ class EventConsumer:
                 shown,
             )
         failed = {number for number, keys in gathered.keys.items() if not self._look(number, list(keys))}
-        done = [delivery for delivery, concerned in gathered.readable if not concerned & failed]
-        left = [delivery for delivery, concerned in gathered.readable if concerned & failed]
+        done = [one.delivery for one in gathered.readable if not one.places & failed]
+        left = [one.delivery for one in gathered.readable if one.places & failed]
         again = self.queue.delete(done)
         if again:
             log.warning("%d messages couldn't be deleted; they come again, which costs a look.", again)
@@ -159,14 +153,13 @@ class EventConsumer:
         """Begin a batch; false where S3 says nothing of its keys, whose messages must come again."""
         follower = self._followers[number]
         try:
-            follower.batches.append(begin_batch(follower.ctx, keys))
+            follower.begin(keys)
         except ProviderError as error:
             follower.error = error
             self.counts["looks_failed"] += 1
             follower.ctx.log.error("%s %d keys are looked at when their messages come again.", error, len(keys))
             return False
         follower.error = None
-        follower.look_at = follower.waited_since = self.clock() + self.first_look
         return True
 
     def _postpone(self, delivery: Delivery, problem: str) -> None:
@@ -184,41 +177,14 @@ class EventConsumer:
 
     def _work(self) -> None:
         for number, one in enumerate(self._followers):
-            self._work_off(number, one)
-            if one.batches and self.clock() >= one.look_at:
-                self._look_at_processing(one)
-                self._work_off(number, one)
-
-    def _work_off(self, number: int, one: _Follower) -> None:
-        for batch in one.batches:
-            batch.work()
-            if batch.report is not None:
-                self._account(number, batch, batch.report)
-        one.batches = [batch for batch in one.batches if batch.report is None]
-
-    def _look_at_processing(self, one: _Follower) -> None:
-        """Ask about every open batch: a run of named keys follows its own alone."""
-        for batch in one.batches:
-            try:
-                with record_requests(batch.ctx):
-                    poll(batch.ctx)
-            except ProviderError as error:
-                if not error.retryable:
-                    raise
-                one.ctx.log.warning("%s Looking again later.", error)
-                break  # the service, not the batch
-        pause = Poller(self.first_look, LONGEST_EVENT_LOOK).after(waiting=1, waited=self.clock() - one.waited_since)
-        one.look_at = self.clock() + (pause.seconds if pause else LONGEST_EVENT_LOOK)
+            for batch, report in one.work():
+                self._account(number, batch, report)
 
     def _account(self, number: int, batch: Batch, report: SyncReport) -> None:
-        settings, log = batch.ctx.settings, batch.ctx.log
         self.counts.update({name: value for name, value in report.counts.items() if value})
         self.failed[number] += report.failed_now
         self.failures += report.failures[: max(0, EXAMPLES - len(self.failures))]
         self.held = batch.held or self.held
-        log.info("s3://%s/%s: %s", settings.bucket, settings.prefix, report.summary())
-        for row in report.failures:
-            log.error("%s %r: %s", row["outcome"], row["key"], row["reason"])
 
     def _take_up_abandoned(self) -> None:
         """What another try or an earlier consumer has committed and not done, because it was killed or its time was

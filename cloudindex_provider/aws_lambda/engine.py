@@ -1,0 +1,125 @@
+"""The other way: a state in Postgres, and the keys are synced here, by the same core as everywhere.
+
+Opens and closes; decides nothing about the sync. Whatever else works on the same state shares claims, limits, guard and
+the budget of requests.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.config import Config
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from cloudindex_provider.api.client import CloudIndexClient
+from cloudindex_provider.aws_lambda.environment import StatePlace
+from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.s3.source import S3Source
+from cloudindex_provider.state import sources
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.pacer import SharedPacer, budget_name
+from cloudindex_provider.state.records import Owner, RunName
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.settings import SyncSettings
+
+__all__ = ["s3_client", "sync_contexts"]
+
+_READ_TIMEOUT = 120.0  # seconds a request to CloudIndex may take, as of a connection of Airflow's
+_LONGEST_WAIT = 30.0  # seconds that a closed budget is waited for; a longer one is the next delivery's
+
+
+def s3_client() -> Any:
+    """Of the function's role; ``S3Source`` is the one that tries again."""
+    import boto3  # the runtime's own
+
+    return boto3.client("s3", config=Config(connect_timeout=10, retries={"total_max_attempts": 1}))
+
+
+@contextmanager
+def sync_contexts(
+    place: StatePlace, settings: Sequence[SyncSettings], s3: Any, *, function: str, request_id: str
+) -> Iterator[list[SyncContext]]:
+    """A context for each sync, all on one state; closed at the end.
+
+    :param s3: a boto3 client
+    :param function: the function's name, which stands where a DAG's would
+    :param request_id: of this start
+    :raises StateError: where the state can't be used
+    """
+    stop = threading.Event()
+    db = Database(_state_url(place.url))
+    try:
+        pacer = SharedPacer(
+            db,
+            budget_name(place.base_url, place.conn_id),
+            max_wait=_LONGEST_WAIT,
+            patience=_LONGEST_WAIT,
+            request_timeout=_READ_TIMEOUT,
+            stop=stop,
+        )
+        with CloudIndexClient(
+            place.base_url,
+            place.api_key,
+            auth_scheme=place.auth_scheme,
+            new_key=place.new_key,
+            read_timeout=_READ_TIMEOUT,
+            pacer=pacer,
+        ) as client:
+            owner = Owner(f"aws_lambda|{function}|{request_id}", 1)
+            name = RunName(f"aws_lambda/{function}", request_id, "handler")
+            yield [_context(one, db, s3, client, pacer, name, owner, stop) for one in settings]
+    finally:
+        db.close()
+
+
+def _context(
+    settings: SyncSettings,
+    db: Database,
+    s3: Any,
+    client: CloudIndexClient,
+    pacer: SharedPacer,
+    name: RunName,
+    owner: Owner,
+    stop: threading.Event,
+) -> SyncContext:
+    source = sources.open_source(
+        db,
+        project_id=settings.project_id,
+        bucket=settings.bucket,
+        prefix=settings.prefix,
+        sync_id=settings.sync_id,
+    )
+    reader = S3Source(
+        s3, settings.bucket, request_payer=settings.request_payer, max_decoded=settings.selection.max_file_size
+    )
+    return SyncContext(
+        settings,
+        db,
+        source,
+        reader,
+        client,
+        name,
+        owner,
+        request_timeout=_READ_TIMEOUT,
+        stop=stop,
+        requests_per_minute=pacer.requests_per_minute,
+        requests_within=pacer.requests_within,
+        answered=pacer.answered,
+    )
+
+
+def _state_url(text: str) -> URL:
+    """The URL, of the driver that the zip has; the text stays untold, because it holds a password."""
+    try:
+        url = make_url(text)
+        return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
+    except (ArgumentError, ValueError):  # ValueError: its port is no number
+        raise SettingsError(
+            "CLOUDINDEX_STATE_URL is no URL of a database.",
+            field="CLOUDINDEX_STATE_URL",
+            hint="Write postgresql://USER:PASSWORD@HOST/DATABASE, a password's @ as %40.",
+        ) from None

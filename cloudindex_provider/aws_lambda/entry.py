@@ -1,0 +1,109 @@
+"""The handler: which of the two ways, within the time that the function has, and its answer.
+
+The same messages may come twice, from a retry of Lambda's or of SQS's: what is in step costs a look and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from cloudindex_provider.aws_lambda.environment import Environment
+from cloudindex_provider.aws_lambda.invocations import Invocation, read_invocation
+from cloudindex_provider.errors import HandOverError, ProviderError
+from cloudindex_provider.s3.event_queue import Delivery
+from cloudindex_provider.sync.events.gather import Gathered
+
+__all__ = ["LambdaContext", "handler"]
+
+log = logging.getLogger("cloudindex_provider.aws_lambda")
+_MARGIN = 5.0  # seconds of the function's time that are left for its end
+_kept: dict[str, Any] = {}  # of a warm start: Airflow's token and asset ids, boto3's client
+
+
+class LambdaContext(Protocol):
+    """What is used of Lambda's context."""
+
+    function_name: str
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+    """Started by S3's events, by way of SQS, SNS or EventBridge, or directly.
+
+    Returns what SQS is to send again (``batchItemFailures``); of the other ways, raises where one is to be tried again.
+
+    :raises SettingsError: naming the environment variable that is missing or wrong
+    :raises ProviderError: where nothing could be done, or a start without SQS is to be tried again
+    """
+    logging.getLogger("cloudindex_provider").setLevel(logging.INFO)
+    until = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN
+    environment = Environment(os.environ)
+    environment.check()
+    invocation = read_invocation(event)
+    if environment.has_state:
+        again, error = _sync(environment, invocation.deliveries, until, context)
+    else:
+        again, error = _tell_airflow(environment, invocation.deliveries)
+    return _answer(invocation, again, error)
+
+
+def _answer(invocation: Invocation, again: Sequence[Delivery], error: ProviderError | None) -> dict[str, Any]:
+    if again and (not invocation.answers or (error is not None and len(again) == len(invocation.deliveries))):
+        raise error or HandOverError("The event can't be read, or its keys aren't done.", hint="See the log above.")
+    return invocation.answer(again)
+
+
+def _tell_airflow(
+    environment: Environment, deliveries: Sequence[Delivery]
+) -> tuple[list[Delivery], ProviderError | None]:
+    """The messages whose keys Airflow hasn't taken, and the first reason."""
+    from cloudindex_provider.aws_lambda.airflow_api import AirflowAssets, open_api
+
+    where = environment.airflow()
+    if _kept.get("airflow place") != where:
+        _kept.update({"airflow place": where, "airflow": AirflowAssets(open_api(where))})
+    assets: AirflowAssets = _kept["airflow"]
+    places = environment.places()
+    gathered = Gathered(places)
+    for one in deliveries:
+        gathered.add(one)
+    _log(gathered.counts, gathered.complaints())
+    failed: set[int] = set()
+    error: ProviderError | None = None
+    for number, keys in gathered.keys.items():
+        try:
+            assets.tell(places[number], list(keys))
+        except HandOverError as refused:
+            log.error("%s %d keys come again.", refused, len(keys))
+            failed.add(number)
+            error = error or refused
+    again = [one.delivery for one in gathered.readable if one.places & failed]
+    return [*again, *(delivery for delivery, _ in gathered.poison)], error
+
+
+def _sync(
+    environment: Environment, deliveries: Sequence[Delivery], until: float, context: LambdaContext
+) -> tuple[list[Delivery], ProviderError | None]:
+    """The messages whose keys aren't done, and the first reason."""
+    from cloudindex_provider.aws_lambda.engine import s3_client, sync_contexts
+    from cloudindex_provider.sync.events.handed import work_off
+
+    if "s3" not in _kept:
+        _kept["s3"] = s3_client()
+    name = {"function": context.function_name, "request_id": context.aws_request_id}
+    with sync_contexts(environment.state(), environment.sync_settings(), _kept["s3"], **name) as syncs:
+        done = work_off(syncs, deliveries, seconds=max(0.0, until - time.monotonic()))
+    _log(done.counts, done.complaints)
+    return done.again, done.error
+
+
+def _log(counts: Mapping[str, int], complaints: Sequence[str]) -> None:
+    for text in complaints:
+        log.warning("%s", text)
+    log.info("%s", ", ".join(f"{name} {number:,}" for name, number in counts.items() if number))
