@@ -135,10 +135,10 @@ def _show(context: ssl.SSLContext, certificate: Certificate) -> None:
     try:
         context.load_cert_chain(certificate.path, certificate.key_path, certificate.password or _NO_PASSWORD)
     except (ssl.SSLError, ValueError, OSError) as error:
-        problem = _unfit(error, certificate)
+        unfit = _unfit(error, certificate)
     else:
         return
-    raise ConfigurationError(problem, hint=_PATHS)
+    raise ConfigurationError(unfit, hint=_PATHS)
 
 
 _PATHS = "Name PEM files that Airflow's user may read: one with both, or [certificate, key, password of the key]."

@@ -99,9 +99,9 @@ def _check_names(names: Sequence[str]) -> None:
         # The service tells the files of a request apart by nothing but their names, as it makes them.
         other = next((taken[made] for made in server_names(name) if made in taken), None)
         if other is not None:
-            message = f"several files would be named {name!r}"
+            clash = f"several files would be named {name!r}"
             raise ConfigurationError(
-                f"{message}." if other == name else f"{message}, as {other!r} is, in CloudIndex.",
+                f"{clash}." if other == name else f"{clash}, as {other!r} is, in CloudIndex.",
                 hint="Tell them apart with file_names.",
             )
         taken.update(dict.fromkeys(server_names(name), name))

@@ -81,9 +81,9 @@ def retry_keys(db: Database, source: Source, keys: Sequence[str], user: str) -> 
                 {"scope": source.scope_id, "key": key, "source": source.id},
             ).scalar()
             if status not in (Status.FAILED, Status.QUARANTINED, Status.PROCESSING):
-                what = "has no such key" if status is None else "has it, and it"
-                end = "." if status is None else f" is {status}: there is nothing to try again."
-                raise SettingsError(f"{key!r}: source {source.id} {what}{end}", field="key")
+                is_there = f"has it, and it is {status}: there is nothing to try again."
+                what = "has no such key." if status is None else is_there
+                raise SettingsError(f"{key!r}: source {source.id} {what}", field="key")
         return _release(db, connection, source, sorted(set(keys)), user)
 
 
