@@ -20,6 +20,7 @@ PASSED_ON = {
     ("hooks/connections.py", "check_aws_connection"): "those of Unusable",
     ("hooks/state.py", "_postgres"): "those of Unusable",
     ("operators/upload_documents.py", "_failed"): "the error's own",
+    ("sync/events/rows.py", "naming_row"): "the error's own, after the place of its sync: `syncs[1]: …`",
     ("sync/upload/prepare.py", "_restless"): "the error's own",
     ("sync/upload/sender.py", "_about_the_request"): "the error's own",
     ("triggers/cloudindex.py", "error_from_event"): "those of the trigger's error",

@@ -135,7 +135,8 @@ class _Module:
             return {HOLE}
         place = names.index(name)
         given = [(call.args[place], self.scope(call)) for call in calls if len(call.args) > place]
-        return {text or HOLE for value, where in given for text in self.texts(value, where, depth + 1)} or {HOLE}
+        texts = {text for value, where in given for text in self.texts(value, where, depth + 1)}
+        return {text if " " in text else HOLE for text in texts} or {HOLE}  # a single word is a name that varies
 
     def _given(self, name: str, node: ast.Assign | ast.AnnAssign, scope: ast.AST, depth: int) -> set[str]:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -184,7 +185,11 @@ def _keyword(call: ast.Call, name: str) -> ast.expr | None:
 def _one_line(text: str) -> str:
     text = re.sub(r"(…\s?)+", lambda found: HOLE + (" " if found[0].endswith(" ") else ""), " ".join(text.split()))
     return (
-        text.replace("(…: …)", "(…)").replace("…; and … more", HOLE).replace("… and … more", HOLE).replace("()", "(…)")
+        text.replace("(…: …)", "(…)")
+        .replace("…; and … more", HOLE)
+        .replace("… and … more", HOLE)
+        .replace("()", "(…)")
+        .replace(" .", " ….")
     )
 
 
