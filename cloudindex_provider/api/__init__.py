@@ -19,6 +19,7 @@
     ratelimit        what headers say of rate limits, and a client's own pacer
     pace             the arithmetic of one budget of requests
     connection       a base URL and a header value from what a person wrote
+    observer         who is told how requests fare
     redact           keeps secrets out of texts
 
 May import ``errors``.

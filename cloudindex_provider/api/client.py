@@ -19,6 +19,7 @@ from cloudindex_provider.api.limits import check_files
 from cloudindex_provider.api.models import DocumentDetails, FilePart, QueryResult, UploadResult
 from cloudindex_provider.api.multipart import Multipart, json_field
 from cloudindex_provider.api.network import Network
+from cloudindex_provider.api.observer import Observer
 from cloudindex_provider.api.ratelimit import Pacer
 from cloudindex_provider.api.redact import secret_values
 from cloudindex_provider.api.transport import HttpExchanges, ListPage
@@ -42,6 +43,7 @@ class CloudIndexClient:
     :param pacer: spaces requests; without one only a 429 makes the client wait
     :param max_wait: seconds that in-place retries of one call may wait in all
     :param transport: an ``httpx.BaseTransport``, for tests
+    :param observer: told how requests fare
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class CloudIndexClient:
         max_wait: float = 5.0,
         sleep: Callable[[float], None] = time.sleep,
         transport: Any = None,
+        observer: Observer | None = None,
     ) -> None:
         if max_concurrency < 1:
             raise ConfigurationError(f"max_concurrency is {max_concurrency!r}.", hint="Use 1 or more.")
@@ -78,6 +81,7 @@ class CloudIndexClient:
             max_wait=max_wait,
             sleep=sleep,
             transport=transport,
+            observer=observer,
         )
 
     def __repr__(self) -> str:

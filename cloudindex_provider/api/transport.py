@@ -23,6 +23,7 @@ from cloudindex_provider.api.connecting import Progress
 from cloudindex_provider.api.error_mapping import Answer
 from cloudindex_provider.api.multipart import BodyStream, Multipart
 from cloudindex_provider.api.network import Network
+from cloudindex_provider.api.observer import Observer
 from cloudindex_provider.api.proxy import Route
 from cloudindex_provider.api.ratelimit import Pacer, parse_rate_limit
 from cloudindex_provider.errors import AuthenticationError, CloudIndexError, ConfigurationError, InvalidAnswerError
@@ -46,6 +47,7 @@ class HttpExchanges:
     :param max_concurrency: requests under way at a time; the list's body is read outside of this count
     :param pacer: spaces requests; without one only a 429 makes the client wait
     :param max_wait: seconds that in-place retries of one call may wait in all
+    :param observer: told how requests fare
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class HttpExchanges:
         max_wait: float,
         sleep: Callable[[float], None],
         transport: httpx.BaseTransport | None,
+        observer: Observer | None = None,
     ) -> None:
         self._base_url = base_url
         self._authorization = authorization
@@ -72,6 +75,7 @@ class HttpExchanges:
         self._route = network.route(base_url) if transport is None else None
         self._secrets = (*secrets, *(self._route.secrets if self._route else ()))
         self._pacer = pacer
+        self._observer = observer
         self._max_wait = max_wait
         self._sleep = sleep
         self._connect_timeout = connect_timeout
@@ -136,6 +140,8 @@ class HttpExchanges:
             if wait is None:
                 raise outcome
             log.debug("%s: attempt %d: %s, next in %.1f s", call.operation, attempts, type(outcome).__name__, wait)
+            if self._observer is not None:
+                self._observer.repeated(call.operation)
             waited += wait
             self._sleep(wait)
 
@@ -192,6 +198,8 @@ class HttpExchanges:
             refusal = error_mapping.answer_error(call, head, secrets) if head.status == 429 else None
             wait, code = (refusal.retry_after, refusal.code) if refusal else (None, None)
             self._pacer.after(parse_rate_limit(head.headers), status=head.status, retry_after=wait, code=code)
+        if self._observer is not None:
+            self._observer.answered(call.operation, head.status, took)
         ms = round(took * 1000)
         log.debug("%s %s: %s in %d ms, request %s", call.method, call.operation, head.status, ms, head.request_id)
 

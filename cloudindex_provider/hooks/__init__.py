@@ -9,6 +9,7 @@
     notifications  whom a bucket tells of its changes: looked at and changed
     state          where the state is, as configuration and arguments say
     one_machine    whether that may be a SQLite file
+    metrics        metrics by way of Airflow's
     session        all three opened for one step of a sync, and closed
     step           CloudIndex and the state opened for a single step, and closed
     rendered       arguments of single steps as templates and upstream tasks give them

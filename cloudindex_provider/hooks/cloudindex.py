@@ -31,6 +31,8 @@ from cloudindex_provider.errors import (
 )
 from cloudindex_provider.hooks.connections import ConnectionType, Unusable, afind_connection, find_connection
 from cloudindex_provider.hooks.extras import Extras
+from cloudindex_provider.hooks.metrics import airflow_metrics
+from cloudindex_provider.sync.metrics import RequestMetrics
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -164,6 +166,7 @@ class CloudIndexHook(BaseHook):
             raise ConfigurationError(
                 message, hint=f"Put the API key of CloudIndex into the connection's password.{login}"
             )
+        metrics = airflow_metrics(conn_id=self.cloudindex_conn_id)
         try:
             self._mask(settings)
             return CloudIndexClient(
@@ -177,6 +180,7 @@ class CloudIndexHook(BaseHook):
                 read_timeout=settings.read_timeout,
                 max_concurrency=settings.max_concurrency,
                 pacer=pacer,
+                observer=None if metrics is None else RequestMetrics(metrics),
             )
         except ConfigurationError as error:
             raise ConfigurationError(

@@ -15,6 +15,7 @@ from airflow.sdk.configuration import conf
 
 from cloudindex_provider.errors import StoppedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.hooks.metrics import airflow_metrics
 from cloudindex_provider.hooks.s3 import named_s3_errors, s3_client
 from cloudindex_provider.hooks.state import SECTION
 from cloudindex_provider.s3.source import S3Source
@@ -30,6 +31,7 @@ from cloudindex_provider.sync.settings import SyncSettings, build_settings
 __all__ = ["LONGEST_WAIT", "connection_settings", "shared_pacer", "sync_session"]
 
 LONGEST_WAIT = 30.0  # seconds that a closed budget is waited for in place; longer is a pause, or Airflow's retry
+_WHOLE_BUCKET = "/"  # as a tag, which can't be empty
 _IN_LINE = 120.0  # seconds that a request waits for its turn where its task has no slot to give back, or has done so
 
 
@@ -104,6 +106,9 @@ def sync_session(
             answered=pacer.answered,
             pauses=pauses,
             begun=begun - (pauses.elapsed or 0.0 if pauses else 0.0),
+            metrics=airflow_metrics(
+                dag_id=name.dag_id, sync=name.task_id, bucket=settings.bucket, prefix=settings.prefix or _WHOLE_BUCKET
+            ),
             history_days=conf.getfloat(SECTION, "history_days", fallback=90.0),
         )
         if stop.is_set():

@@ -15,6 +15,7 @@ from airflow.sdk.configuration import conf
 from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.errors import DeletesHeldError, SettingsError, SyncFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.hooks.metrics import airflow_metrics
 from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.sqs import event_queue
 from cloudindex_provider.hooks.state import open_state
@@ -129,7 +130,9 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
         url, region_name = self._queue_place()
         queue = event_queue(url, self.aws_conn_id, region_name=region_name, visibility=visibility)
         with self._contexts(context) as syncs:
-            consumer = EventConsumer(queue, syncs, idle=self.idle_time)
+            name = syncs[0].name
+            metrics = airflow_metrics(dag_id=name.dag_id, sync=name.task_id)
+            consumer = EventConsumer(queue, syncs, idle=self.idle_time, metrics=metrics)
             _restore(consumer, so_far)
             ended_idle = False
             while not ended_idle and (left := until - time.time()) > 0:

@@ -51,6 +51,7 @@ class Delivery:
     receipt: str
     body: str
     received: int = 1
+    sent_at: float | None = None  # seconds since 1970, when it came into the queue
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class EventQueue:
                 MaxNumberOfMessages=_BATCH,
                 WaitTimeSeconds=max(0, min(_LONGEST_WAIT, int(wait))),
                 VisibilityTimeout=int(self.visibility),
-                AttributeNames=["ApproximateReceiveCount"],
+                AttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
         return [_delivery(message) for message in answer.get("Messages", ())]
 
@@ -155,12 +156,15 @@ def queue_region(url: str) -> str | None:
 
 
 def _delivery(message: Mapping[str, Any]) -> Delivery:
-    received = str(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
+    attributes = message.get("Attributes", {})
+    received = str(attributes.get("ApproximateReceiveCount", "1"))
+    sent = str(attributes.get("SentTimestamp", ""))  # milliseconds
     return Delivery(
         str(message.get("MessageId", "")),
         str(message["ReceiptHandle"]),
         str(message.get("Body", "")),
         int(received) if received.isdecimal() else 1,
+        int(sent) / 1000 if sent.isdecimal() else None,
     )
 
 

@@ -12,7 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["COUNTS", "DETECTED", "FATES", "PARTS_OF_LISTED", "REPORTED", "WORK_FOUND", "Count", "Group", "is_detected"]
+__all__ = [
+    "COUNTS",
+    "CUMULATIVE",
+    "DETECTED",
+    "FATES",
+    "PARTS_OF_LISTED",
+    "REPORTED",
+    "STEPS",
+    "WORK_FOUND",
+    "Count",
+    "Group",
+    "is_detected",
+]
 
 
 class Group(StrEnum):
@@ -81,3 +93,6 @@ def is_detected(name: str) -> bool:
 PARTS_OF_LISTED = tuple(one.name for one in COUNTS if one.group is Group.LISTING)
 FATES = tuple(one.name for one in COUNTS if one.group is Group.FATE)
 WORK_FOUND = ("new", "changed")
+STEPS = tuple(one.name for one in COUNTS if one.group is Group.STEP)
+# What adds up over runs; all others say what was so at a run's end.
+CUMULATIVE = tuple(name for name in REPORTED if name in STEPS or name in ("indexed", "failed"))

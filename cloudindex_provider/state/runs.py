@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.conditions import Outcome, Status
-from cloudindex_provider.state.counts import DETECTED
+from cloudindex_provider.state.counts import DETECTED, STEPS
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, RunName, Source
 
@@ -30,6 +30,8 @@ __all__ = [
 ENDED = "end:"  # what the names of the counters begin with that a run's report has closed it with
 _BUSY, _TIMED = "upload_busy_ms", "upload_busy_requests"
 _DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%')".format("', '".join(DETECTED))
+# What a report has said of a detection and its keys; what the steps did stays said, because it is added to.
+_REPORTED = f"(name LIKE '{ENDED}%' AND name NOT IN ('{{}}'))".format("', '".join(f"{ENDED}{name}" for name in STEPS))
 # What stays a verdict of the run when its detection is repeated: what it has set aside won't be tried again by it.
 _STILL_SET_ASIDE = (
     f"(outcome = '{Outcome.QUARANTINED}' AND EXISTS (SELECT 1 FROM object WHERE object.scope_id = :scope"
@@ -61,7 +63,9 @@ def start_run(db: Database, source: Source, name: RunName) -> Run:
             {**names, "now": now},
         ).scalar_one()
         values = {"id": run_id, "scope": source.scope_id}
-        connection.execute(sa.text(f"DELETE FROM run_count WHERE run_id = :id AND {_DETECTED}"), values)
+        connection.execute(
+            sa.text(f"DELETE FROM run_count WHERE run_id = :id AND ({_DETECTED} OR {_REPORTED})"), values
+        )
         connection.execute(sa.text(f"DELETE FROM run_key WHERE run_id = :id AND NOT {_STILL_SET_ASIDE}"), values)
     return Run(run_id, source, name, now, None, None, complete=False, deletes_blocked=None, mass_delete=False)
 

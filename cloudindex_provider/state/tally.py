@@ -15,7 +15,7 @@ from cloudindex_provider.state.conditions import CLAIMED, IDLE, WORK, KeyClass, 
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run
 
-__all__ = ["DEFERRED", "EXAMPLES", "Tally", "count_underway", "read_tally"]
+__all__ = ["DEFERRED", "EXAMPLES", "Tally", "count_underway", "read_lags", "read_tally"]
 
 EXAMPLES = 20  # keys that each list names
 DEFERRED = "deferred"  # the fate of what no run has dealt with
@@ -117,6 +117,30 @@ def count_underway(db: Database, run: Run) -> int:
             "run": run.id, "source": run.source.id, "scope": run.source.scope_id, "now": db.now(connection),
         }  # fmt: skip
         return int(connection.execute(statement, values).scalar_one())
+
+
+def read_lags(db: Database, run: Run) -> list[float]:
+    """Of each document that the run has seen processed, the seconds since S3 had its object. No clock that is ahead
+    makes them negative."""
+    statement = sa.text(
+        "SELECT history.at, object.last_modified FROM run_key"
+        " JOIN object ON object.scope_id = :scope AND object.key = run_key.key"
+        " JOIN history ON history.source_id = :source AND history.key = run_key.key AND history.run_id = :run"
+        f" AND history.event = '{Status.INDEXED}'"
+        f" WHERE run_key.run_id = :run AND run_key.outcome = '{Outcome.INDEXED}'"
+    )
+    values = {"run": run.id, "source": run.source.id, "scope": run.source.scope_id}
+    with db.read() as connection:
+        found = [(at, _seconds(modified)) for at, modified in connection.execute(statement, values)]
+    return [max(0.0, at - since) for at, since in found if since is not None]
+
+
+def _seconds(moment: str) -> float | None:
+    """Seconds since 1970 of an ISO 8601 text, as S3 lists it; ``None`` where a storage lists something else."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
 
 
 def _rows(connection: Connection, sql: str, values: dict[str, Any]) -> list[tuple[str, str, str | None]]:

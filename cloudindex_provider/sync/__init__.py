@@ -16,6 +16,7 @@
     selection      which listed keys are synced, and why others aren't
     naming         S3 key to CloudIndex file name
     polling        when to look again at what is processing; the numbers of it
+    metrics        what a monitoring system is told: each metric declared, and how it is told
     processing     what a look at a document says about its upload; the file's failure or the service's
     doubt          uploads whose outcome is unknown, looked up
     document_list  CloudIndex's list of all documents, one task at a time

@@ -20,6 +20,7 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.pauses import Pauses
 from cloudindex_provider.state.records import Owner, Run, RunName, Source
 from cloudindex_provider.state.runs import find_run
+from cloudindex_provider.sync.metrics import Metrics
 from cloudindex_provider.sync.polling import POLL_INTERVAL
 from cloudindex_provider.sync.settings import SyncSettings
 
@@ -104,6 +105,7 @@ class SyncContext:
     requests_within: Callable[[float], float | None] | None = None  # seconds -> requests that the quota gives in them
     answered: Callable[[], int] = lambda: 0  # requests of this task that the service didn't refuse for its rate limit
     pauses: Pauses | None = None  # of the task's try, where it may give its worker's slot back and go on later
+    metrics: Metrics | None = None  # where Airflow sends some
     begun: float = field(default_factory=time.monotonic)  # when the try began, whatever pauses it has had
 
     def __post_init__(self) -> None:

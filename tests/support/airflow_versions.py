@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from cloudindex_provider import airflow_compat
 from cloudindex_provider.airflow_compat import AIRFLOW
 
-__all__ = ["one_api_for_all_tasks", "rendered_fields_of", "tries_of", "without_waits"]
+__all__ = ["one_api_for_all_tasks", "rendered_fields_of", "stats_as_in_tasks", "tries_of", "without_waits"]
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -23,6 +24,22 @@ def one_api_for_all_tasks() -> None:
 
     if AIRFLOW < (3, 3):
         supervisor.in_process_api_server = functools.lru_cache(maxsize=1)(supervisor.in_process_api_server)
+
+
+@contextmanager
+def stats_as_in_tasks() -> Iterator[None]:
+    """Metrics in this process as a task's own process sets them up from the configuration, with nothing after it."""
+    from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsLogger
+    from airflow.sdk.observability.metrics import stats_utils
+    from airflow.sdk.observability.stats import Stats
+
+    more = {} if AIRFLOW < (3, 3) else {"export_legacy_names": False}
+    of = [Stats] if AIRFLOW < (3, 3) else []
+    Stats.initialize(factory=stats_utils.get_stats_factory(*of), **more)
+    try:
+        yield
+    finally:
+        Stats.initialize(factory=NoStatsLogger, **more)
 
 
 def without_waits(

@@ -33,6 +33,7 @@ class _Message:
     body: str
     visible_at: float = 0.0
     received: int = 0
+    sent: float = field(default_factory=time.time)
 
 
 @dataclass(slots=True)
@@ -126,5 +127,8 @@ class MemorySqs:
             "MessageId": f"message-{message.number}",
             "ReceiptHandle": str(message.number),
             "Body": message.body,
-            "Attributes": {"ApproximateReceiveCount": str(message.received)},
+            "Attributes": {
+                "ApproximateReceiveCount": str(message.received),
+                "SentTimestamp": str(int(message.sent * 1000)),
+            },
         }

@@ -20,6 +20,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.events.batch import RUN_MARK, Batch
 from cloudindex_provider.sync.events.follower import Follower
 from cloudindex_provider.sync.events.gather import MOST_KEYS, Gathered, Place
+from cloudindex_provider.sync.metrics import EVENTS_LAG, Metrics, event_metric
 from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, FIRST_EVENT_LOOK
 from cloudindex_provider.sync.report.report import SyncReport
 
@@ -45,6 +46,7 @@ class EventConsumer:
     :param syncs: a context for each sync, with its whole prefix
     :param first_look: seconds after an upload until the first look at its processing
     :param idle: seconds without a message, and without anything open, after which ``run`` ends early
+    :param metrics: where messages and events are counted; their documents are where each sync's are
     """
 
     queue: EventQueue
@@ -57,6 +59,7 @@ class EventConsumer:
     failed: list[int] = field(init=False)  # documents that failed, by sync
     failures: list[dict[str, str | None]] = field(default_factory=list)  # the first of them
     held: DeletesHeldError | None = None
+    metrics: Metrics | None = None
     _followers: list[_Follower] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,6 +132,7 @@ class EventConsumer:
     def _take(self, gathered: Gathered, hidden: Hidden) -> None:
         """Look at the keys, and acknowledge what is committed by that."""
         self.counts.update(gathered.counts)
+        self._tell_events(gathered.counts)
         log = self.syncs[0].log
         if gathered.foreign:
             shown = ", ".join(map(repr, gathered.foreign))
@@ -141,6 +145,7 @@ class EventConsumer:
         done = [one.delivery for one in gathered.readable if not one.places & failed]
         left = [one.delivery for one in gathered.readable if one.places & failed]
         again = self.queue.delete(done)
+        self._tell_lag(done)
         if again:
             log.warning("%d messages couldn't be deleted; they come again, which costs a look.", again)
         hidden.drop([*done, *left, *(delivery for delivery, _ in gathered.poison)])
@@ -148,6 +153,17 @@ class EventConsumer:
             self._postpone(delivery, problem)
         if failed and len(failed) == len(gathered.keys) == len(self._followers):
             raise next(one.error for one in self._followers if one.error is not None)
+
+    def _tell_events(self, counts: Counter[str]) -> None:
+        for name, number in counts.items():
+            if self.metrics is not None and number:
+                self.metrics.count(event_metric(name), number)
+
+    def _tell_lag(self, done: Sequence[Delivery]) -> None:
+        """Of each gathering its oldest message: what a person waited for it at most."""
+        sent = [one.sent_at for one in done if one.sent_at is not None]
+        if self.metrics is not None and sent:
+            self.metrics.timing(EVENTS_LAG, max(0.0, time.time() - min(sent)))
 
     def _look(self, number: int, keys: list[str]) -> bool:
         """Begin a batch; false where S3 says nothing of its keys, whose messages must come again."""

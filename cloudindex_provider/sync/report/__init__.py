@@ -3,6 +3,7 @@
     report    every listed key accounted for, and whether the run may pass for a success
     estimate  how long a backlog takes; pure
     progress  the same in the log, once a minute of uploads
+    numbers   the same as metrics
     messages  what a task's log says of a detection and of a report
 
 May import ``sync.detect`` (what it found), ``sync.context`` and what is below them.

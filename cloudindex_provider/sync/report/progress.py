@@ -14,6 +14,7 @@ from cloudindex_provider.state.records import Run
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.estimate import Estimate, pace
+from cloudindex_provider.sync.report.numbers import tell_backlog
 
 __all__ = ["UploadProgress", "accepted_requests", "estimate_left", "log_backlog"]
 
@@ -24,6 +25,7 @@ _SETTLED = (*_SENT, "same_bytes")
 
 def log_backlog(ctx: SyncContext, found: Detection) -> None:
     """Say what a detection has found to upload, and how long that takes."""
+    tell_backlog(ctx, found.backlog)
     if found.backlog:
         left = _estimate(ctx, found.backlog, found.backlog_bytes, measured=None)
         ctx.log.info("Backlog: %s.", left.backlog())
@@ -91,6 +93,7 @@ class UploadProgress:
             max(0, self._backlog[1] - size),
             measured=pace(counted.get(_counter(run), 0) - before, now - since),
         )
+        tell_backlog(ctx, left.documents)
         sent, when = sum(counted.get(name, 0) for name in _SENT), left.time(" left")
         ctx.log.info(
             "Uploaded %s of %s documents%s.", f"{sent:,}", f"{sent + left.documents:,}", f" ({when})" if when else ""

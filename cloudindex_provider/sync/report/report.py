@@ -18,6 +18,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.detect.held import held_remedy
 from cloudindex_provider.sync.report.estimate import Estimate
+from cloudindex_provider.sync.report.numbers import tell_backlog, tell_report
 from cloudindex_provider.sync.report.progress import estimate_left
 
 __all__ = ["SyncReport", "dry_report", "judge", "make_report"]
@@ -105,6 +106,8 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
     runs.finish_run(ctx.db, run, report.counts)
+    tell_report(ctx, run, report.counts, before=counted)
+    tell_backlog(ctx, report.left.documents)
     pruning.prune_daily(ctx.db, ctx.source, days=ctx.history_days, sleep=ctx.sleep)
     return report
 

@@ -157,6 +157,7 @@ def test_eight_want_a_lock_and_one_at_a_time_has_it(db: Database) -> None:
 def report_of(state: Any, **settings: Any) -> SyncReport:
     values = SyncSettings(project_id="p", bucket="b", **settings)
     ctx = SimpleNamespace(
+        metrics=None,
         source=state.source,
         history_days=90.0,
         sleep=lambda _: None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from cloudindex_provider.errors import AuthenticationError, CredentialsError, De
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.s3.event_queue import EventQueue
 from cloudindex_provider.sync.events.consumer import EventConsumer
+from cloudindex_provider.sync.metrics import EVENTS_LAG, METRICS
 from cloudindex_provider.sync.settings import Selection
 from tests.integration.sync.events.conftest import Followed
 from tests.support.faulty_s3 import FaultyS3
@@ -382,3 +384,24 @@ def test_one_look_follows_every_open_batch(followed: Followed) -> None:
     assert consumer.run(300.0)
     assert consumer.counts["indexed"] == len(keys)
     assert now < 3 + 10 + 3  # three batches of ten messages, one look, and the rest
+
+
+def test_messages_and_their_way_into_the_state_are_told_as_metrics(followed: Followed) -> None:
+    """A gathering's oldest message says how long it took; one that nobody can read says nothing of that."""
+    told: list[tuple[str, float]] = []
+    metrics = SimpleNamespace(count=lambda *one: told.append(one), timing=lambda *one: told.append(one))
+    followed.put("a.txt")
+    followed.tell("elsewhere/b.txt")
+    followed.sqs.send("no JSON")
+    consumer = followed.consumer()
+    consumer.metrics = metrics
+    assert consumer.run(60.0)
+    lags = [value for name, value in told if name == EVENTS_LAG]
+    counts = {name: value for name, value in told if name != EVENTS_LAG}
+    assert counts == {
+        "cloudindex.events.messages": 3, "cloudindex.events.events": 2,
+        "cloudindex.events.foreign": 1, "cloudindex.events.unreadable": 1,
+    }  # fmt: skip
+    assert len(lags) == 1
+    assert 0 <= lags[0] < 10
+    assert set(counts) | {EVENTS_LAG} <= {one.name for one in METRICS}
