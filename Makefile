@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CELERY_STAMP := $(VENV)/.celery
 
-.PHONY: install demo test test-matrix test-celery lint docs soak bench clean
+.PHONY: install demo test test-matrix test-celery lint docs lambda soak bench clean
 
 install: $(STAMP)
 
@@ -46,6 +46,10 @@ test-celery: install $(CELERY_STAMP)
 $(CELERY_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group celery
 	touch $@
+
+# The zip of the AWS Lambda function, in dist/. PYTHON_VERSIONS=3.12 ARCH=arm64 for another runtime.
+lambda: install
+	$(BIN)/python -m programs.lambda_zip --arch $(or $(ARCH),x86_64) $(if $(PYTHON_VERSIONS),--python $(PYTHON_VERSIONS))
 
 soak: install
 	$(BIN)/python -m programs.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300)

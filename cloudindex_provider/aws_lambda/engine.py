@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.config import Config
@@ -51,8 +52,9 @@ def sync_contexts(
     :raises StateError: where the state can't be used
     """
     stop = threading.Event()
-    db = Database(_state_url(place.url))
-    try:
+    with ExitStack() as stack:
+        db = Database(_state_url(place.url))
+        stack.callback(db.close)
         pacer = SharedPacer(
             db,
             budget_name(place.base_url, place.conn_id),
@@ -61,19 +63,25 @@ def sync_contexts(
             request_timeout=_READ_TIMEOUT,
             stop=stop,
         )
-        with CloudIndexClient(
-            place.base_url,
-            place.api_key,
-            auth_scheme=place.auth_scheme,
-            new_key=place.new_key,
-            read_timeout=_READ_TIMEOUT,
-            pacer=pacer,
-        ) as client:
-            owner = Owner(f"aws_lambda|{function}|{request_id}", 1)
-            name = RunName(f"aws_lambda/{function}", request_id, "handler")
-            yield [_context(one, db, s3, client, pacer, name, owner, stop) for one in settings]
-    finally:
-        db.close()
+        # A run an hour, not one a start: what a start has done is folded into it.
+        name = RunName(f"aws_lambda/{function}", f"{datetime.now(UTC):%Y-%m-%dT%H}", "handler")
+        owner = Owner(f"aws_lambda|{function}|{request_id}", 1)
+        yield [
+            _context(one, db, s3, stack.enter_context(_client(place, one, pacer)), pacer, name, owner, stop)
+            for one in settings
+        ]
+
+
+def _client(place: StatePlace, settings: SyncSettings, pacer: SharedPacer) -> CloudIndexClient:
+    return CloudIndexClient(
+        place.base_url,
+        place.api_key,
+        project_id=settings.project_id,
+        auth_scheme=place.auth_scheme,
+        new_key=place.new_key,
+        read_timeout=_READ_TIMEOUT,
+        pacer=pacer,
+    )
 
 
 def _context(
