@@ -40,7 +40,7 @@ def tell_report(ctx: SyncContext, run: Run, counts: Mapping[str, int], before: M
             ctx.metrics.gauge(metric_of(name), counts[name])
     ctx.metrics.timing(RUN_DURATION, runs.run_age(ctx.db, run))
     if counts["indexed"]:
-        _tell_lag(ctx.metrics, sorted(read_lags(ctx.db, run)))
+        _tell_lag(ctx.metrics, sorted(read_lags(ctx.db, run, counts["indexed"])))
 
 
 def _tell_lag(metrics: Metrics, lags: Sequence[float]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state.counts import CUMULATIVE, REPORTED
+from cloudindex_provider.state.tally import read_lags
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.metrics import BACKLOG, LAG_P50, LAG_P95, METRICS, RUN_DURATION, RequestMetrics, metric_of
 from cloudindex_provider.sync.report.report import make_report
@@ -136,3 +138,15 @@ def test_requests_are_told_by_endpoint_with_their_repeats(in_memory: Mirror, tol
     assert told.counters["cloudindex.request.repeated"] == 2
     assert told.timers["cloudindex.request.upload_documents"] == 2
     assert sum(number for name, number in told.timers.items() if ".request." in name) == client.request_count
+
+
+def test_the_lag_of_a_large_run_is_that_of_some_of_its_documents(in_memory: Mirror, monkeypatch: Any) -> None:
+    """Spread evenly over the keys, so that a first load of millions doesn't need the memory of all."""
+    monkeypatch.setattr("cloudindex_provider.state.tally._MOST_LAGS", 5)
+    keys = in_memory.put_many(20)
+    in_memory.run("large")
+    for number, key in enumerate(keys):
+        modified = datetime.fromtimestamp(in_memory.db.clock() - 1000 * (number + 1), UTC)
+        in_memory.execute("UPDATE object SET last_modified = :m WHERE key = :k", m=modified.isoformat(), k=key)
+    lags = read_lags(in_memory.db, in_memory.context("large").run(), 20)
+    assert [round(lag, -3) for lag in sorted(lags)] == [4000, 8000, 12000, 16000, 20000]
