@@ -37,6 +37,9 @@ No write permission is used.
 **Settings** are the DAG's params: `bucket`, `prefix`, `file_types` (empty: all that CloudIndex documents). Without a
 bucket everything is skipped: set it here, where the params are, or trigger the DAG with one.
 
+**Looking first.** Trigger it with `dry_run`: nothing is uploaded or deleted, and the tab CloudIndex of that run lists
+what a run would do, with a button that runs exactly this (`plan_hash`), or nothing where S3 has changed meanwhile.
+
 **Reading the result.** `listed = unchanged + new + changed + skipped`, and every new or changed key ends as exactly one
 of `indexed, failed, quarantined, deferred, gone, elsewhere`. The run is red when a task or a document failed; the
 `report` task names what. `deferred` keys are left to the next run. `held` removals are more than the limits allow:
@@ -57,6 +60,8 @@ with DAG(
         "bucket": Param(None, type=["null", "string"], minLength=3, description="S3 bucket, its name alone"),
         "prefix": Param("documents/", type="string", minLength=1, description="Only keys that start with this"),
         "file_types": Param([], type="array", items={"type": "string"}, description="Extensions; empty: all supported"),
+        "dry_run": Param(False, type="boolean", description="Only plan: the page CloudIndex shows what a run would do"),
+        "plan_hash": Param(None, type=["null", "string"], description="Do the plan with this hash, or nothing"),
     },
     tags=["cloudindex", "s3"],
     doc_md=DOC,
@@ -76,4 +81,6 @@ with DAG(
         prefix="{{ params.prefix }}",
         file_types="{{ params.file_types | tojson }}",
         wait_for_documents=True,
+        dry_run="{{ params.dry_run }}",
+        plan_hash="{{ params.plan_hash }}",
     )

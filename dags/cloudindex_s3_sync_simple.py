@@ -36,10 +36,17 @@ with DAG(
     params={
         "bucket": Param(None, type=["null", "string"], minLength=3, description="S3 bucket, its name alone"),
         "prefix": Param("documents/", type="string", minLength=1, description="Only keys that start with this"),
+        "dry_run": Param(False, type="boolean", description="Only plan: the page CloudIndex shows what a run would do"),
+        "plan_hash": Param(None, type=["null", "string"], description="Do the plan with this hash, or nothing"),
     },
     tags=["cloudindex", "s3"],
     doc_md=DOC,
 ) as dag:
     S3ToCloudIndexOperator(
-        task_id="sync", bucket="{{ params.bucket }}", prefix="{{ params.prefix }}", pre_execute=needs_bucket
+        task_id="sync",
+        bucket="{{ params.bucket }}",
+        prefix="{{ params.prefix }}",
+        dry_run="{{ params.dry_run }}",
+        plan_hash="{{ params.plan_hash }}",
+        pre_execute=needs_bucket,
     )

@@ -117,7 +117,8 @@ def sync_session(
 
 @contextmanager
 def _budgets(db: Database) -> Iterator[Database]:
-    """Where requests are booked: the state, written to for that alone where it is open for reading."""
+    """Where requests are booked, and a dry run's plan is kept: the state, written to for that alone where it is open
+    for reading."""
     if not db.read_only:
         yield db
         return

@@ -3,6 +3,7 @@
     cloudindex  the plugin: what Airflow loads
     app         the FastAPI application: sign-in, errors, the page's own files
     routes      what it answers
+    plans       the plan of a sync's last dry run, and what the last comparison has queued
     actions     what a person does
     syncs       a sync as the page shows it, from the state and from Airflow
     access      who may see and do what, and whose page a request comes from

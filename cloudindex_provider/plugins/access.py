@@ -61,9 +61,10 @@ class Visitor:
         if not dag_ids:
             return self._is_admin
         mine = self._readable & set(dag_ids)
-        return bool(self._editable & mine) or any(self._may_trigger(one) for one in mine)
+        return bool(self._editable & mine) or any(self.may_trigger(one) for one in mine)
 
-    def _may_trigger(self, dag_id: str) -> bool:
+    def may_trigger(self, dag_id: str) -> bool:
+        """Whether the visitor may start a run of this DAG."""
         details = DagDetails(id=dag_id, team_name=_team(dag_id))
         return bool(
             self._auth.is_authorized_dag(

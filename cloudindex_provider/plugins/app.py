@@ -20,7 +20,7 @@ from cloudindex_provider.errors import (
     StateError,
     StateUnavailableError,
 )
-from cloudindex_provider.plugins import actions, models, routes
+from cloudindex_provider.plugins import actions, models, plans, routes
 from cloudindex_provider.plugins.reading import StateReader
 
 __all__ = ["create_app"]
@@ -38,6 +38,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="CloudIndex", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
     app.state.reader = StateReader()
     app.include_router(routes.router)
+    app.include_router(plans.router)
     app.include_router(actions.router)
     app.get("/static/{name}")(static)
     app.exception_handler(ProviderError)(_on_error)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 __all__ = [
-    "Approve", "Budget", "Done", "Event", "Group", "Held", "HeldKeys", "Hold", "Keep", "Key", "KeyDetail", "Keys",
-    "Problem", "Resync", "Retry", "Run", "Runs", "Side", "Sync", "SyncDetail", "Syncs",
+    "Action", "Approve", "Budget", "Done", "Drift", "DriftKeys", "Event", "Group", "Held", "HeldKeys", "Hold", "Keep",
+    "Key", "KeyDetail", "Keys", "Plan", "PlanKey", "PlanKeys", "Plans", "Problem", "Resync", "Retry", "Run", "RunName",
+    "Runs", "Side", "Start", "Sync", "SyncDetail", "Syncs", "Total",
 ]  # fmt: skip
 
 MAX_KEYS = 1000
+Action = Literal["upload", "delete", "keep", "skip"]
 ObjectKey = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
 
@@ -125,6 +127,7 @@ class SyncDetail(_Answer):
     sync: Sync
     groups: list[Group]
     hold: Hold | None
+    plan: RunName | None
     drifted: int | None
     audited_at: float | None
     counted_at: float
@@ -170,6 +173,83 @@ class HeldKeys(_Answer):
 
     keys: list[Held]
     after: str | None
+
+
+class RunName(_Answer):
+    """A DAG run; empty where a command was it."""
+
+    dag_id: str
+    run_id: str
+
+
+class Total(_Answer):
+    """What one action of a plan is about: ``kept`` of its keys can be looked at."""
+
+    action: Action
+    keys: int
+    bytes: int
+    kept: int
+
+
+class Start(_Answer):
+    """What starts a run that does a plan and nothing else: a request to Airflow's own API, with its own permissions."""
+
+    dag_id: str
+    conf: dict[str, Any]
+
+
+class Plan(_Answer):
+    """What a dry run would have done. ``overtaken`` says in words why a run can't do it any more; ``cant_start``, why
+    it isn't to be started from here."""
+
+    id: int
+    hash: str
+    made_at: float
+    made_by: RunName
+    totals: list[Total]
+    held: str | None
+    overtaken: str | None
+    ran: RunName | None
+    start: Start | None
+    cant_start: str | None
+
+
+class Plans(_Answer):
+    """The newest plan of a sync."""
+
+    plan: Plan | None
+    now: float
+
+
+class PlanKey(_Answer):
+    """What would be done with one key."""
+
+    key: str
+    kind: str
+    size: int | None
+    reason: str | None
+
+
+class PlanKeys(_Answer):
+    """A page of the keys of one action."""
+
+    keys: list[PlanKey]
+    after: str | None
+
+
+class Drift(_Answer):
+    """A key that somebody else has changed in the project, so that it was uploaded again."""
+
+    key: str
+    reason: str
+
+
+class DriftKeys(_Answer):
+    """A page of them."""
+
+    keys: list[Drift]
+    after: str | None
+    most: int
 
 
 class Side(_Answer):

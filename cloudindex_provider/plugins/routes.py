@@ -19,8 +19,9 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import key_history
 from cloudindex_provider.state.views.keys import KeyFilter, KeyRow, read_held, read_key, read_keys
 from cloudindex_provider.state.views.overview import SyncRow, read_allowance, read_runs, read_syncs
+from cloudindex_provider.state.views.plans import read_plan
 
-__all__ = ["Found", "reader", "router"]
+__all__ = ["Found", "FoundDep", "Limit", "reader", "router"]
 
 MAX_PAGE, MAX_EVENTS = 200, 200
 _PATIENCE = 0.1  # seconds in which rows without a match are passed over
@@ -100,12 +101,13 @@ def show_sync(found: FoundDep) -> models.SyncDetail:
     numbers = found.state.numbers()
     [one] = syncs.judge_all(found.db, [found.row], numbers, found.dags)
     sync = syncs.show(one, found.dags, may_act=found.may_act)
-    drifted = [run.counts["drifted"] for run in reversed(sync.recent) if "drifted" in run.counts]
+    plan = read_plan(found.db, found.row.source.id)
     return models.SyncDetail(
         sync=sync,
         groups=syncs.groups(found.db, one),
         hold=syncs.hold(found.db, found.row),
-        drifted=drifted[0] if drifted else None,
+        plan=models.RunName(dag_id=plan.dag_id, run_id=plan.run_id) if plan else None,
+        drifted=found.row.drifted,
         audited_at=found.row.audited_at,
         counted_at=numbers.at,
         now=found.db.clock(),

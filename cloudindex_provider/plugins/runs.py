@@ -10,9 +10,10 @@ from typing import Any
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.log import Log
+from airflow.models.serialized_dag import SerializedDagModel
 from airflow.utils.session import create_session
 
-__all__ = ["DagFacts", "log_action", "read_dags", "read_run_states"]
+__all__ = ["DagFacts", "log_action", "read_conf", "read_dags", "read_params", "read_run_states"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,19 @@ def read_run_states(runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], 
         found = session.query(DagRun.dag_id, DagRun.run_id, DagRun.state)
         rows = found.filter(DagRun.dag_id.in_(list(dags)), DagRun.run_id.in_(list(names))).all()
     return {(dag_id, run_id): str(state) for dag_id, run_id, state in rows if (dag_id, run_id) in wanted}
+
+
+def read_params(dag_id: str) -> set[str]:
+    """The names of the DAG's params; none where Airflow hasn't read its file yet."""
+    dag = SerializedDagModel.get_dag(dag_id)
+    return set() if dag is None else set(dag.params)
+
+
+def read_conf(dag_id: str, run_id: str) -> dict[str, Any]:
+    """What a DAG run was triggered with; nothing of one that Airflow doesn't have."""
+    with create_session() as session:
+        found = session.query(DagRun.conf).filter(DagRun.dag_id == dag_id, DagRun.run_id == run_id).one_or_none()
+    return dict(found[0] or {}) if found else {}
 
 
 def log_action(event: str, user: str, dag_id: str | None, details: dict[str, Any]) -> None:

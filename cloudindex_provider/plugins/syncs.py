@@ -67,6 +67,7 @@ def _judged(
         is_paused=all(one.is_paused for one in known) if known else None,
         run_starts=[run.started_at for run in runs],
         now=numbers.at,
+        is_planned=row.is_planned,
     )
     return Judged(row, facts, judge(facts), runs, states)
 

@@ -37,6 +37,7 @@ class Facts:
     is_paused: bool | None
     run_starts: Sequence[float]
     now: float
+    is_planned: bool = False  # by a dry run
 
     @property
     def underway(self) -> int:
@@ -88,7 +89,8 @@ def _busy(facts: Facts) -> Verdict:
         left = f": {facts.underway:,} on their way" if facts.underway else ""
         return Verdict("working", "busy", f"Working{left}")
     if facts.last_listing_at is None:
-        return Verdict("never", "unknown", "Not listed whole yet")
+        planned = facts.is_planned and not facts.run_starts
+        return Verdict("never", "unknown", "Planned, and not run yet" if planned else "Not listed whole yet")
     if facts.underway:
         return Verdict("waiting", "busy", f"{facts.underway:,} wait for the next run")
     return Verdict("in_step", "ok", "In step")

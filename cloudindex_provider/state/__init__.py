@@ -17,6 +17,8 @@
     sweep         what a detection writes
     listings      where a listing can be cut, and what its storage can't do
     selections    by which selection each task has judged
+    plans         what the last dry run of a source would have done
+    drifts        what the last comparison with the project has queued
     bulk_insert   new rows, by the driver's fastest way
     upload_queue  in which order the backlog is claimed
     claims        who works on which rows, and the intent before a request

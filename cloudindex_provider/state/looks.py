@@ -32,15 +32,15 @@ def read_looks(db: Database, source: Source) -> Looks:
 
 def mark_looked(db: Database, source: Source) -> None:
     """All that the project has of the source's keys is in the state now, which is a comparison, too."""
-    _mark(db, source, "looked_at = :now, audited_at = :now")
+    _mark(db, source, "looked_at = :now, audited_at = :now, drifted = 0")
 
 
-def mark_audited(db: Database, source: Source) -> None:
-    """The source was compared with its project, and what differs is queued."""
-    _mark(db, source, "audited_at = :now")
+def mark_audited(db: Database, source: Source, drifted: int) -> None:
+    """The source was compared with its project, and the keys that differ, so many, are queued."""
+    _mark(db, source, "audited_at = :now, drifted = :drifted", drifted=drifted)
 
 
-def _mark(db: Database, source: Source, sets: str) -> None:
+def _mark(db: Database, source: Source, sets: str, **more: int) -> None:
     with db.write() as connection:
-        values = {"id": source.id, "now": db.now(connection)}
+        values = {"id": source.id, "now": db.now(connection), **more}
         connection.execute(sa.text(f"UPDATE source SET {sets} WHERE id = :id"), values)

@@ -15,6 +15,7 @@ from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.blocks import prefix_end
 from cloudindex_provider.state.conditions import ANSWERED, IDLE, NO_UPLOAD, KeyClass, Status
 from cloudindex_provider.state.db.database import BLOCK, Database
+from cloudindex_provider.state.drifts import note_drift
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Finding, Run, Source, Tracked
 from cloudindex_provider.state.runs import add_counts
@@ -248,6 +249,7 @@ def requeue(
                 moved += was_live
         note(db, connection, source.id, done, run=run)
         if run is not None:
+            note_drift(connection, source.id, [key for key, _, _ in done], why)
             found = KeyClass.NEW if gone else KeyClass.CHANGED
             add_counts(connection, run.id, {"unchanged": -moved, str(found): moved, "drifted": len(done)})
     return len(done)

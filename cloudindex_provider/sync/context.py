@@ -101,7 +101,9 @@ class SyncContext:
     sleep: Callable[[float], None] = time.sleep  # as it is given here, it ends with ``stop``
     stop: threading.Event = field(default_factory=threading.Event)  # set: begin no further request
     requests_per_minute: Callable[[], float | None] | None = None  # the service's quota as it is known now
-    budgets: Database | None = None  # where requests are booked, when ``db`` is open for reading alone
+    budgets: Database | None = (
+        None  # where requests are booked and a plan is kept, when ``db`` is open for reading alone
+    )
     requests_within: Callable[[float], float | None] | None = None  # seconds -> requests that the quota gives in them
     answered: Callable[[], int] = lambda: 0  # requests of this task that the service didn't refuse for its rate limit
     pauses: Pauses | None = None  # of the task's try, where it may give its worker's slot back and go on later
@@ -114,7 +116,7 @@ class SyncContext:
 
     @property
     def books(self) -> Database:
-        """Where requests to the service are booked, by everybody who makes some."""
+        """Where requests to the service are booked, by everybody who makes some, and where a dry run's plan is kept."""
         return self.budgets or self.db
 
     @property

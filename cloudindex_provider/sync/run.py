@@ -9,6 +9,7 @@ from cloudindex_provider.state import runs
 from cloudindex_provider.state.counts import is_detected
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection, count_backlog, detect, detected_before
+from cloudindex_provider.sync.detect.kept_plan import keep_plan
 from cloudindex_provider.sync.remove import remove
 from cloudindex_provider.sync.repair.drift import heal_drift
 from cloudindex_provider.sync.repair.first_look import Looked, look_first, preview_first_look
@@ -48,7 +49,9 @@ def find_work(ctx: SyncContext) -> Detection:
     :raises ProviderError: when S3's listing, or the project's before a first upload, doesn't reach its end
     """
     if ctx.settings.dry_run:
-        return preview_first_look(ctx)
+        found = preview_first_look(ctx)
+        keep_plan(ctx, found)
+        return found
     found = (detected_before(ctx) if ctx.resumed else None) or detect(ctx)
     run = ctx.run()
     looked = look_first(ctx, run, found.backlog)

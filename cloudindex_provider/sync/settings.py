@@ -244,7 +244,7 @@ class SyncSettings:
     wait_for_processing: bool = field(
         default=True, metadata=_declare("wait until CloudIndex has processed what was uploaded", flag)
     )
-    dry_run: bool = field(default=False, metadata=_declare("compare and report, write nothing", flag))
+    dry_run: bool = field(default=False, metadata=_declare("compare and report, write nothing but the plan", flag))
     plan_hash: str | None = field(
         default=None,
         metadata=_declare(

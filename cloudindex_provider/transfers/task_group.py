@@ -140,7 +140,7 @@ def s3_to_cloudindex(
     :param audit_interval: seconds or timedelta after which a run also compares the state with the project's list; 0:
         never; default: 24 h; never for more than a million documents
     :param request_payer: agree to pay for requests and transfer, where the bucket is Requester Pays
-    :param dry_run: compare and report, write nothing
+    :param dry_run: compare and report, write nothing but the plan
     :param plan_hash: do the plan with this hash (of a dry run or ``airflow cloudindex plan``) or nothing
     :param retries: of every task; default: 5, of ``report`` 2
     :param retry_delay: seconds or timedelta between two tries, where the service asks for no other; default: 60 s

@@ -1,6 +1,7 @@
 // Deletes that wait for a person: the keys that would go, and the two answers.
 
 import { post, usePoll } from "./api.js";
+import { Search } from "./keys.js";
 import { Foreign, Moment, number, plural, size } from "./text.js";
 import { DataTable, Empty, Failure, Loading, Note, Said, To, usePlace } from "./widgets.js";
 
@@ -46,20 +47,12 @@ function Answer({ sync, hold, reload }) {
 }
 
 function WouldGo({ sync }) {
-  const { go, link, params } = usePlace();
+  const { link, params } = usePlace();
   const prefix = params.get("prefix") ?? undefined;
   const after = params.get("after") ?? undefined;
-  const [search, setSearch] = useState(prefix ?? "");
   const { data, error, reload } = usePoll(`syncs/${sync.id}/held`, { after, limit: 50, prefix }, 15);
-  const find = (event) => {
-    event.preventDefault();
-    go({ after: undefined, prefix: search });
-  };
   return h(Stack, { gap: 3 },
-    h(HStack, { align: "end", as: "form", gap: 3, onSubmit: find, role: "search" },
-      h(Field.Root, { width: "auto" }, h(Field.Label, null, "Key begins with"),
-        h(Input, { minW: "20rem", onChange: (event) => setSearch(event.target.value), placeholder: sync.prefix, size: "sm", value: search })),
-      h(Button, { size: "sm", type: "submit" }, "Find")),
+    h(Search, { placeholder: sync.prefix }),
     error ? h(Failure, { error, reload }) : null,
     !data ? (error ? null : h(Loading, { what: "keys" }))
       : data.keys.length === 0 ? h(Empty, { title: "No such key" }, "None of the documents that would be deleted fits.")

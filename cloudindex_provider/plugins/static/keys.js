@@ -9,20 +9,28 @@ const { Button, Field, HStack, Input, NativeSelect, Stack, Text } = globalThis.C
 
 const PAGE = 50;
 
+// By what a key begins with: part of the address, as everything is.
+export function Search({ placeholder, children }) {
+  const { go, params } = usePlace();
+  const [search, setSearch] = useState(params.get("prefix") ?? "");
+  const find = (event) => {
+    event.preventDefault();
+    go({ after: undefined, prefix: search });
+  };
+  return h(HStack, { align: "end", as: "form", gap: 3, onSubmit: find, role: "search", wrap: "wrap" },
+    h(Field.Root, { maxW: "28rem", width: "auto" }, h(Field.Label, null, "Key begins with"),
+      h(Input, { minW: "20rem", onChange: (event) => setSearch(event.target.value), placeholder, size: "sm", value: search })),
+    children,
+    h(Button, { size: "sm", type: "submit" }, "Find"));
+}
+
 export function Keys({ sync }) {
   const { go, link, params } = usePlace();
   const wanted = Object.fromEntries(["after", "descending", "prefix", "reason", "status"].map((name) => [name, params.get(name) ?? undefined]));
   const path = `syncs/${sync.id}/keys`;
   const { data, error, reload } = usePoll(path, { ...wanted, limit: PAGE }, sync.level === "busy" ? 3 : 15);
-  const [search, setSearch] = useState(wanted.prefix ?? "");
-  const find = (event) => {
-    event.preventDefault();
-    go({ after: undefined, prefix: search });
-  };
   return h(Stack, { gap: 4 },
-    h(HStack, { align: "end", as: "form", gap: 3, onSubmit: find, role: "search", wrap: "wrap" },
-      h(Field.Root, { maxW: "28rem", width: "auto" }, h(Field.Label, null, "Key begins with"),
-        h(Input, { minW: "20rem", onChange: (event) => setSearch(event.target.value), placeholder: sync.prefix, size: "sm", value: search })),
+    h(Search, { placeholder: sync.prefix },
       h(Field.Root, { width: "auto" }, h(Field.Label, null, "Status"),
         h(NativeSelect.Root, { size: "sm" },
           h(NativeSelect.Field, { onChange: (event) => go({ after: undefined, reason: undefined, status: event.target.value }), value: wanted.status ?? "" },
@@ -32,8 +40,7 @@ export function Keys({ sync }) {
         h(NativeSelect.Root, { size: "sm" },
           h(NativeSelect.Field, { onChange: (event) => go({ after: undefined, descending: event.target.value }), value: wanted.descending ?? "" },
             h("option", { value: "" }, "A to Z"), h("option", { value: "true" }, "Z to A")),
-          h(NativeSelect.Indicator, null))),
-      h(Button, { size: "sm", type: "submit" }, "Find")),
+          h(NativeSelect.Indicator, null)))),
     wanted.reason ? h(HStack, { wrap: "wrap" }, h(Text, null, "Only for the reason ", h(Foreign, { mono: false, text: reasonWords(wanted.status, wanted.reason) })), h(To, { to: link({ after: undefined, reason: undefined }) }, "any reason")) : null,
     error ? h(Failure, { error, reload }) : null,
     data ? h(List, { data, link, sync, wanted }) : error ? null : h(Loading, { what: "keys" }));

@@ -4,6 +4,7 @@ import { post, usePoll } from "./api.js";
 import { RunChart } from "./charts.js";
 import { Held } from "./held.js";
 import { Keys } from "./keys.js";
+import { Plan } from "./plan.js";
 import { duration, Foreign, Moment, number, plural, reasonWords, size } from "./text.js";
 import { DagLink, DataTable, Empty, Failure, Level, Loading, Note, Numbers, RunLink, Said, Status, Tabs, Title, To, usePlace } from "./widgets.js";
 
@@ -16,10 +17,12 @@ export function Sync({ id, runId, home }) {
   const back = home ? h(Box, null, h(To, { to: home }, "All syncs")) : null;
   if (!data) return h(Stack, { gap: 4 }, back, error ? h(Failure, { error, reload }) : h(Loading, { what: "the sync" }));
   const { sync, hold, now } = data;
-  const view = params.get("view") ?? (hold ? "held" : runId ? "runs" : "groups");
-  const at = (name) => link({ after: undefined, key: undefined, prefix: undefined, reason: undefined, status: undefined, view: name });
+  const { plan } = data;
+  const isPlan = plan && (runId ? plan.run_id === runId : !sync.last_run); // of a dry run's own tab, or all there is
+  const view = params.get("view") ?? (isPlan ? "plan" : hold ? "held" : runId ? "runs" : "groups");
+  const at = (name) => link({ action: undefined, after: undefined, before: undefined, descending: undefined, key: undefined, prefix: undefined, reason: undefined, status: undefined, view: name });
   const tabs = [
-    ["groups", "Not in step"], ["keys", "All keys"], ["runs", "Runs"], ...(hold ? [["held", `Held deletes (${number(hold.removed)})`]] : []),
+    ["groups", "Not in step"], ["keys", "All keys"], ["runs", "Runs"], ...(plan ? [["plan", "Plan"]] : []), ...(hold ? [["held", `Held deletes (${number(hold.removed)})`]] : []),
   ].map(([name, words]) => ({ current: view === name, name: words, to: at(name) }));
   return h(Stack, { gap: 5 },
     back,
@@ -40,6 +43,7 @@ export function Sync({ id, runId, home }) {
     h(Tabs, { items: tabs, label: "Views of the sync" }),
     view === "keys" ? h(Keys, { sync })
       : view === "runs" ? h(Runs, { now, runId, sync })
+      : view === "plan" ? h(Plan, { sync })
       : view === "held" && hold ? h(Held, { hold, now, reload, sync })
       : h(Groups, { data, link, reload, runId }));
 }

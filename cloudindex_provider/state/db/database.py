@@ -21,7 +21,8 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLA
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cloudindex_provider.errors import StateError, StateUnavailableError
-from cloudindex_provider.state.db.migrations import MIGRATIONS, Migration
+from cloudindex_provider.state.db.first_migrations import Migration
+from cloudindex_provider.state.db.migrations import MIGRATIONS
 from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, MISSING_HINT, has_sqlite_file, prepare_sqlite_file
 
 __all__ = ["BLOCK", "Database", "has_state"]

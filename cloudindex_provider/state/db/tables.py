@@ -57,6 +57,7 @@ source = Table(
     Column("audited_at", Double),  # when a run last compared it with its project
     Column("odd_etags", Integer, nullable=False, server_default=text("0")),  # that look like MD5s and are none
     Column("listing", Text),  # ``sync.detect.ways.Way``, where the storage can't list as S3 does
+    Column("drifted", BigInteger),  # keys that the last comparison has queued
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 
@@ -341,3 +342,45 @@ step_item = Table(
     sqlite_with_rowid=False,
 )
 Index("step_item_by_age", step_item.c.at)
+
+# The newest plan of a source: what its last dry run would have done. Its run's names are Airflow's.
+plan = Table(
+    "plan",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("source_id", _Id, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("dag_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("totals", Text, nullable=False),  # JSON: {action: [keys, bytes]} of all, also of those that aren't kept
+    Column("held", Text),  # why its deletes would wait for a person
+    Column("of_keys", Text),  # a hash of the keys that the dry run was about; none: all of the source
+    Column("complete", Integer, nullable=False, server_default=text("0")),  # all of its keys are written
+    Column("overtaken_at", Double),  # a run that was bound to it found something else to do
+)
+Index("plan_by_source", plan.c.source_id)
+
+# The first keys of each of a plan's actions.
+plan_key = Table(
+    "plan_key",
+    metadata,
+    Column("source_id", _Id, primary_key=True),
+    Column("plan_id", _Id, primary_key=True),
+    Column("action", String(16), primary_key=True),
+    Column("key", _Key, primary_key=True),
+    Column("class", String(16), nullable=False),
+    Column("size", BigInteger),
+    Column("reason", Text),
+    sqlite_with_rowid=False,
+)
+
+# The first keys that the last comparison with the project has queued, because somebody else had changed them there.
+drift = Table(
+    "drift",
+    metadata,
+    Column("source_id", _Id, primary_key=True),
+    Column("key", _Key, primary_key=True),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from cloudindex_provider.state.conditions import WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Source
 
-__all__ = ["WINDOW", "HeldKey", "KeyFilter", "KeyRow", "Page", "read_held", "read_key", "read_keys"]
+__all__ = ["WINDOW", "HeldKey", "KeyFilter", "KeyRow", "Page", "key_range", "read_held", "read_key", "read_keys"]
 
 WINDOW = 2_000  # rows that one call looks at
 _COLUMNS = (
@@ -88,7 +88,12 @@ class HeldKey:
     reason: str | None
 
 
-Row = TypeVar("Row", KeyRow, HeldKey)
+class _Keyed(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_Keyed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +103,17 @@ class Page(Generic[Row]):
     rows: Sequence[Row]
     after: str | None
 
+    @staticmethod
+    def cut(rows: Sequence[Row], limit: int) -> Page[Row]:
+        """The first ``limit`` of one more than that, where there are so many."""
+        return Page(rows[:limit], rows[limit - 1].key) if len(rows) > limit else Page(rows, None)
+
 
 def read_keys(db: Database, source: Source, wanted: KeyFilter, *, limit: int) -> Page[KeyRow]:
     """A page of a sync's keys in key order. Fewer than ``limit`` with a cursor: the rows looked at had no more."""
     if not wanted.prefix.startswith(source.prefix) and not source.prefix.startswith(wanted.prefix):
         return Page([], None)
-    range_, values = _range(source.prefix, wanted)
+    range_, values = key_range(source.prefix, wanted)
     where = ["source_id = :source", *range_]
     if wanted.status is None or wanted.status == Status.INDEXED:
         where.append("scope_id = :scope")
@@ -133,15 +143,15 @@ def read_key(db: Database, source: Source, key: str) -> KeyRow | None:
 
 def read_held(db: Database, source: Source, run_id: int, wanted: KeyFilter, *, limit: int) -> Page[HeldKey]:
     """A page of the keys whose documents the held run would have deleted."""
-    range_, values = _range("", wanted)
+    range_, values = key_range("", wanted)
     where = " AND ".join(range_)
     values |= {"scope": source.scope_id, "source": source.id, "run": run_id, "limit": limit + 1}
     with db.read() as connection:
         rows = [HeldKey(*row) for row in connection.execute(sa.text(_HELD.format(range=where)), values)]
-    return _page(rows, rows, limit, limit + 1)
+    return Page.cut(rows, limit)
 
 
-def _range(base: str, wanted: KeyFilter) -> tuple[list[str], dict[str, Any]]:
+def key_range(base: str, wanted: KeyFilter) -> tuple[list[str], dict[str, Any]]:
     """The range of keys: what the prefix begins, and what is behind the cursor. One bound a side: of two, SQLite finds
     its way by the first and reads all up to the other."""
     prefix = _storable(max(base, wanted.prefix, key=len))

@@ -17,13 +17,15 @@ from cloudindex_provider.state.runs import ENDED
 __all__ = ["Allowance", "Decision", "RunRow", "SyncRow", "read_allowance", "read_decision", "read_runs", "read_syncs"]
 
 _SOURCES = (
-    "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint, last_sweep_at, audited_at"
+    "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint, last_sweep_at, audited_at,"
+    " drifted"
     " FROM source JOIN scope ON scope.id = source.scope_id{where} ORDER BY project_id, bucket, prefix, sync_id"
 )
 _DAGS = (
     "SELECT source_id, dag_id FROM run WHERE dag_id <> ''{run} UNION SELECT source_id, dag_id FROM selection"
-    " WHERE dag_id <> ''{run} ORDER BY 1, 2"
+    " WHERE dag_id <> ''{run} UNION SELECT source_id, dag_id FROM plan WHERE dag_id <> ''{run} ORDER BY 1, 2"
 )
+_PLANNED = "SELECT source_id FROM plan WHERE complete = 1"
 _HELD_RUNS = "SELECT source_id, run_id FROM hold WHERE ended_at IS NULL"
 _RUNS = (
     "SELECT id, source_id, dag_id, run_id, task_id, started_at, detected_at, wait_started_at, finished_at, complete,"
@@ -58,14 +60,17 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class SyncRow:
-    """A sync; ``dag_ids`` are those whose runs it has seen, ``held_run`` is the run whose deletes are held."""
+    """A sync; ``dag_ids`` are those whose runs and dry runs it has seen, ``held_run`` is the run whose deletes are
+    held."""
 
     source: Source
     last_sweep_at: float | None
     audited_at: float | None
+    drifted: int | None
     dag_ids: tuple[str, ...]
     hold: HoldRow | None
     held_run: int | None
+    is_planned: bool = False  # there was a dry run
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,18 @@ def read_syncs(db: Database, source_id: int | None = None) -> list[SyncRow]:
         for one, dag_id in connection.execute(sa.text(_DAGS.format(run=of_run)), values):
             dags.setdefault(one, []).append(dag_id)
         held: dict[int, int] = {row[0]: row[1] for row in connection.execute(sa.text(_HELD_RUNS))}
+        planned = set(connection.execute(sa.text(_PLANNED)).scalars())
     return [
-        SyncRow(Source(*row[:8]), row[8], row[9], tuple(dags.get(row[0], ())), holds.get(row[0]), held.get(row[0]))
+        SyncRow(
+            Source(*row[:8]),
+            row[8],
+            row[9],
+            row[10],
+            tuple(dags.get(row[0], ())),
+            holds.get(row[0]),
+            held.get(row[0]),
+            row[0] in planned,
+        )
         for row in sources
     ]
 

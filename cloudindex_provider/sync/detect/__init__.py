@@ -8,6 +8,7 @@
     guard       whether removals may be acted on; pure
     held        what a person can do about those that are held
     plan        what a run would do with each key, and its hash; pure
+    kept_plan   a dry run's plan, kept for people to read
     collector   Python's garbage collector while rows pass by the million
 
 May import ``sync.context`` and what is below it, ``state``, ``s3``, ``api`` and ``errors``; no other step.

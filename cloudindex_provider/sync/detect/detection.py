@@ -12,7 +12,7 @@ from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
-from cloudindex_provider.state import accounts, blocks, claims, runs, sweep
+from cloudindex_provider.state import accounts, blocks, claims, plans, runs, sweep
 from cloudindex_provider.state.approvals import Hold, find_approval
 from cloudindex_provider.state.counts import DETECTED, is_detected
 from cloudindex_provider.state.db.database import BLOCK
@@ -25,7 +25,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.collector import rare_collections
 from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.detect.guard import delete_guard
-from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items
+from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items, plan_keys
 from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.detect.ways import Way, first_way, slower_ways
 from cloudindex_provider.sync.selection import SkipReason, block_selector, selector
@@ -40,7 +40,7 @@ _MANY_NEW = 10_000  # rows that change what a database should know of its table
 
 @dataclass(slots=True)
 class Detection:
-    """What a detection found. ``examples`` and ``plan_hash`` are filled where nothing was written."""
+    """What a detection found. ``examples``, ``plan_hash`` and ``planned`` are filled where nothing was written."""
 
     counts: dict[str, int] = field(default_factory=dict)
     backlog: int = 0  # documents to upload, those of earlier runs included
@@ -49,6 +49,7 @@ class Detection:
     hold: Hold | None = None  # why removals won't be acted on
     examples: dict[str, list[str]] = field(default_factory=dict)
     plan_hash: str = ""
+    planned: plans.Planned = field(default_factory=plans.Planned)
 
 
 def detect(ctx: SyncContext) -> Detection:
@@ -173,6 +174,7 @@ def _look(ctx: SyncContext, way: Way, show: Callable[[PlanItem], None] | None = 
     found, digest = Detection(), PlanHash()
     for writes in _compared(ctx, found, key_ranges([], 1), way):
         _remember(ctx, found, writes)
+        found.planned.add(plan_keys(writes, keeps_removed=ctx.settings.keeps_removed))
         for item in _feed(ctx, digest, writes):
             if show is not None:
                 show(item)
@@ -229,6 +231,7 @@ def _feed(ctx: SyncContext, digest: PlanHash, writes: SweepWrites) -> list[PlanI
 
 def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
     if plan_hash != ctx.settings.plan_hash:
+        plans.mark_overtaken(ctx.db, ctx.source, str(ctx.settings.plan_hash))
         raise PlanChangedError(
             f"This run is bound to the plan {ctx.settings.plan_hash}, but would do the plan {plan_hash}."
         )

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from cloudindex_provider.state.plans import PlanKey
 from cloudindex_provider.state.records import SweepWrites
 
-__all__ = ["PlanHash", "PlanItem", "plan_items"]
+__all__ = ["PlanHash", "PlanItem", "plan_items", "plan_keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,15 @@ def plan_items(writes: SweepWrites, *, keeps_removed: bool) -> Iterator[PlanItem
     fate = "keep" if keeps_removed else "delete"
     items += [PlanItem(fate, row.key, "removed") for row in writes.removed]
     yield from sorted(items, key=lambda item: item.key)
+
+
+def plan_keys(writes: SweepWrites, *, keeps_removed: bool) -> Iterator[PlanKey]:
+    """The same with the keys that a run would newly leave out, as a person reads it: with the sizes of documents that
+    would go. What is left out already isn't named again."""
+    for item in plan_items(writes, keeps_removed=keeps_removed):
+        if item.cls != "removed":
+            yield PlanKey(item.action, item.key, item.cls, item.size)
+    fate = "keep" if keeps_removed else "delete"
+    yield from (PlanKey(fate, row.key, "removed", row.indexed_size) for row in writes.removed)
+    skipped = [*writes.insert_skipped, *((item, reason) for _, item, reason in writes.skip)]
+    yield from (PlanKey("skip", item.key, "skipped", item.size, str(reason)) for item, reason in skipped)

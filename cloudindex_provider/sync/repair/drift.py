@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from cloudindex_provider.errors import CloudIndexError, IncompleteListError, NotFoundError, StateUnavailableError
-from cloudindex_provider.state import budgets, claims, repairs, superseded
+from cloudindex_provider.state import budgets, claims, drifts, repairs, superseded
 from cloudindex_provider.state.budgets import ListCost
 from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.state.looks import mark_audited, read_looks
@@ -94,6 +94,7 @@ def _compare(ctx: SyncContext, run: Run, copy: IndexCopy, keep: Callable[[], Non
     stage_index(ctx, copy, keep)
     _prove_gone(ctx, copy)
     drifted, copies = 0, 0
+    drifts.forget_drift(ctx.db, ctx.source)
     for block in findings(ctx, copy, "untracked"):
         copies += superseded.supersede_found(ctx.db, ctx.source, block, why=KINDS["untracked"])
     for kind in ("gone", "differs"):
@@ -103,7 +104,7 @@ def _compare(ctx: SyncContext, run: Run, copy: IndexCopy, keep: Callable[[], Non
                 ctx.log.warning("%r is uploaded again: %s.", one.key, KINDS[kind])
             keep()
     _say(ctx, copy, drifted, copies)
-    mark_audited(ctx.db, ctx.source)
+    mark_audited(ctx.db, ctx.source, drifted)
     return drifted
 
 

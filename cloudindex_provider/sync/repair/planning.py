@@ -1,4 +1,6 @@
-"""A plan: what a run would do, key by key, with the hash that a run can be bound to. Writes nothing."""
+"""A plan: what a run would do, key by key, with the hash that a run can be bound to. Writes nothing but
+the plan itself, for people to read.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.detect.kept_plan import keep_plan
 from cloudindex_provider.sync.detect.plan import PlanItem
 from cloudindex_provider.sync.repair.first_look import preview_first_look
 
@@ -40,6 +43,7 @@ def make_plan(ctx: SyncContext, show: Callable[[PlanItem], None]) -> PlanSummary
         show(item)
 
     found = preview_first_look(ctx, count)
+    keep_plan(ctx, found)
     summary.hash = found.plan_hash
     summary.held = found.hold.reason if found.hold else None
     summary.counts = found.counts

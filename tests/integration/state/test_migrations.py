@@ -18,7 +18,8 @@ from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state.conditions import WORK
 from cloudindex_provider.state.db import database
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION, Migration
+from cloudindex_provider.state.db.first_migrations import Migration
+from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
 from cloudindex_provider.state.db.tables import metadata
 from tests.support.schemas import describe, dump, load
 

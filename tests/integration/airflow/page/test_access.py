@@ -17,6 +17,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "approve": {"token": None, "ceiling": 1},
     "keep": {"token": "x"},
 }
+PARAMS: dict[str, dict[str, Any]] = {"/key": {"key": "others/a"}, "/plan/keys": {"plan": 1, "action": "upload"}}
 
 
 def requests_of(server: Any) -> Iterator[tuple[str, str]]:
@@ -108,7 +109,7 @@ def test_a_sync_of_dags_that_one_may_not_read_isnt_there(server: Any, sign_in: S
     assert someone.get(mine.url).status_code == 200
     for method, path in requests_of(server):
         if "/syncs/1" in path:
-            params = {"key": "others/a"} if path.endswith("/key") else {}
+            params = PARAMS.get(path.partition("/syncs/1")[2], {})
             answer = someone.request(method, path, params=params, json=ACTIONS.get(path.rpartition("/")[2]))
             assert answer.status_code == 404, path
             assert "others" not in answer.text

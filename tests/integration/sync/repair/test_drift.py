@@ -10,7 +10,11 @@ import pytest
 from cloudindex_provider.api import document_stream
 from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.local.faults import Fault
+from cloudindex_provider.state import drifts
 from cloudindex_provider.state.budgets import ListCost
+from cloudindex_provider.state.views.keys import KeyFilter
+from cloudindex_provider.state.views.overview import read_syncs
+from cloudindex_provider.state.views.plans import read_drift
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair import drift
 from tests.support.mirror import Mirror, waiting
@@ -231,3 +235,42 @@ def test_two_runs_at_once_compare_once(in_memory: Mirror) -> None:
     assert in_memory.run().counts["drifted"] == 0
     in_memory.execute("DELETE FROM lease")
     assert in_memory.run().counts["drifted"] == 1
+
+
+def test_the_page_shows_which_keys_the_last_comparison_has_queued(in_memory: Mirror) -> None:
+    """Until the next comparison, however many runs there are in between; then those of that one."""
+    first, second = in_memory.put_many(2)
+    in_memory.run()
+    in_memory.client.delete_document(in_memory.of(first)[0]["id"])
+    a_day_passes(in_memory)
+    in_memory.run()
+    in_memory.run()
+    assert [one.key for one in queued(in_memory)] == [first]
+    [sync] = read_syncs(in_memory.db)
+    assert sync.drifted == 1
+    in_memory.client.delete_document(in_memory.of(second)[0]["id"])
+    a_day_passes(in_memory)
+    in_memory.run()
+    assert [one.key for one in queued(in_memory)] == [second]
+    a_day_passes(in_memory)
+    in_memory.run()
+    assert queued(in_memory) == []
+    [sync] = read_syncs(in_memory.db)
+    assert sync.drifted == 0
+
+
+def test_of_much_drift_the_first_keys_are_kept(in_memory: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all of it is counted."""
+    monkeypatch.setattr(drifts, "MOST_KEYS", 2)
+    for key in in_memory.put_many(4):
+        in_memory.run()
+        in_memory.client.delete_document(in_memory.of(key)[0]["id"])
+    a_day_passes(in_memory)
+    in_memory.run()
+    assert len(queued(in_memory)) == 2
+    [sync] = read_syncs(in_memory.db)
+    assert sync.drifted == 4
+
+
+def queued(mirror: Mirror) -> list[Any]:
+    return list(read_drift(mirror.db, mirror.context().source.id, KeyFilter(), limit=9).rows)
