@@ -91,6 +91,7 @@ ARG_TARGET = _arg(
 )
 ARG_ANY_TARGET = _arg("--target", help="Only what was applied for this target (default: all that was applied)")
 ARG_QUEUE_URL = _arg("--queue-url", help="URL of the SQS queue", required=True)
+ARG_TEST_SECONDS = _arg("--seconds", help="How long to wait for it (default: 60)", type=float, default=60.0)
 ARG_QUEUE_POLICY = _arg("--queue-policy", help="Also let S3 send to the queue, by its policy", action="store_true")
 ARG_BUCKET_ACCOUNT = _arg("--bucket-account", help="Account of the bucket, for that policy")
 ARG_PART = _arg(
@@ -165,6 +166,15 @@ _NOTIFICATIONS = (
         "Each link of the chain from a prefix to a queue, and what mends it",
         (ARG_BUCKET, ARG_PREFIX, ARG_QUEUE_URL, ARG_AWS_CONN_ID, ARG_OUTPUT),
         "Exit codes: 0 the chain is whole, 1 a link is broken, 2 an error.",
+    ),
+    _command(
+        "test",
+        "notifications.test",
+        "Have S3 send its test message, and wait for it at a queue",
+        (ARG_BUCKET, ARG_QUEUE_URL, ARG_TEST_SECONDS, ARG_AWS_CONN_ID, ARG_YES, ARG_OUTPUT),
+        "With --yes it writes the bucket's notification as it is, upon which S3 tells every queue and topic in it. What"
+        " else waits in the queue is looked at once, and comes again. Pause the consumer, which may take the message."
+        " Exit codes: 0 it came, 1 it didn't, 2 an error.",
     ),
     _command(
         "apply",

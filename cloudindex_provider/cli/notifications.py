@@ -13,8 +13,9 @@ from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.notifications import BucketNotifications, Change, target_of
 from cloudindex_provider.s3.aws_policies import iam_policy
 from cloudindex_provider.s3.event_chain import BROKEN
+from cloudindex_provider.s3.event_chain import OK as LINK_OK
 
-__all__ = ["apply", "check", "policy", "remove"]
+__all__ = ["apply", "check", "policy", "remove", "test"]
 
 
 @command
@@ -24,6 +25,21 @@ def check(args: Namespace) -> int:
     rows = [{"link": one.name, "state": one.state, "seen": one.seen, "remedy": one.remedy} for one in links]
     emit(args, rows, rows, [])
     return FINDINGS if any(one.state == BROKEN for one in links) else OK
+
+
+@command
+def test(args: Namespace) -> int:
+    """S3's own test message, from the bucket to a queue and out of it."""
+    hearers, link = _bucket(args).test(args.queue_url, seconds=args.seconds, write=args.yes)
+    shown: dict[str, Any] = {"heard_by": hearers, "state": None, "seen": "", "remedy": ""}
+    lines = [f"S3 tells {', '.join(hearers) or 'nobody'} of a test."]
+    if link is None:
+        lines.append("Nothing was sent. Use --yes to have it sent, by writing the bucket's notification as it is.")
+    else:
+        shown |= {"state": link.state, "seen": link.seen, "remedy": link.remedy}
+        lines += [f"{link.state}: {link.seen}.", *([link.remedy] if link.remedy else [])]
+    emit(args, shown, [], lines)
+    return FINDINGS if link is not None and link.state != LINK_OK else OK
 
 
 @command

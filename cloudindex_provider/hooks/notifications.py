@@ -9,14 +9,17 @@ from typing import Any
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.aws import aws_client
 from cloudindex_provider.hooks.s3 import named_s3_errors
+from cloudindex_provider.hooks.sqs import event_queue
 from cloudindex_provider.s3.aws_policies import with_statement
 from cloudindex_provider.s3.error_mapping import s3_errors
 from cloudindex_provider.s3.event_chain import Chain, Link
 from cloudindex_provider.s3.event_queue import queue_errors
 from cloudindex_provider.s3.notifications import Target, queue_statement, with_target, without_ours
+from cloudindex_provider.s3.round_trip import RoundTrip
 
 __all__ = ["BucketNotifications", "Change", "target_of"]
 
+_TEST_MARGIN = 60.0  # seconds for which others' messages stay hidden beyond a test: each is looked at once
 _KINDS = ("sqs", "sns", "lambda")  # of targets, as their ARNs call the service
 
 
@@ -68,6 +71,19 @@ class BucketNotifications:
     def links(self, *, prefix: str, queue_url: str) -> list[Link]:
         """Each link of the chain from the prefix to the queue."""
         return Chain(self.client, self.bucket, prefix, queue_url).links()
+
+    def test(self, queue_url: str, *, seconds: float, write: bool) -> tuple[list[str], Link | None]:
+        """Who hears of S3's test message; and whether it comes to the queue within so many seconds.
+
+        :param write: have it sent, by writing the configuration as it is; without it only who would hear is told
+        :raises S3IntegrationError: where S3 refuses
+        :raises EventQueueError: where SQS refuses
+        """
+        queue = event_queue(queue_url, self.aws_conn_id, visibility=seconds + _TEST_MARGIN)
+        trip = RoundTrip(self.client("s3"), queue, self.bucket)
+        with named_s3_errors(self.aws_conn_id):
+            hearers = [entry.arn for entry in trip.hearers()]
+            return hearers, trip.run(seconds) if write else None
 
     def apply(self, target: Target, *, queue_policy: bool = False, account: str | None = None, write: bool) -> Change:
         """Let the bucket tell the target; writes nothing where it does so already.

@@ -13,6 +13,7 @@
     configure_integration  hands a bucket over to CloudIndex's own S3 integration
     single_step            what they share: the connection, and how failures are retried
     cloudindex_s3_events   follows S3 events from a queue
+    cloudindex_s3_notifications  a bucket's notifications: looked at, tested, applied, taken back
     cloudindex_approval    asks a person about a mass delete
     cloudindex_care        a state's sources, keys and holds: the command line's work, without a shell
     cloudindex_repair      the same of plans, audits and rebuilds

@@ -16,6 +16,7 @@
     event_queue         SQS: receive, hide, delete
     notifications       a bucket's notification configuration, with our entry and without
     event_chain         whether events reach a queue: each link looked at
+    round_trip          from a bucket to a queue by S3's own test message
     aws_policies        the least that each part needs, and what a policy lets in
     facts               what answers say of one object, each fact in one spelling
     error_mapping       botocore's exceptions to ours

@@ -70,6 +70,10 @@ class Chain:
         return str(self._queue.get("QueueArn", ""))
 
     @property
+    def _key_id(self) -> str:
+        return str(self._queue.get("KmsMasterKeyId") or "")
+
+    @property
     def _bucket_arn(self) -> str:
         return f"arn:aws:s3:::{self.bucket}"
 
@@ -77,7 +81,7 @@ class Chain:
         answer = self.client("sqs").get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])
         self._queue = answer.get("Attributes", {})
         links = [Link("queue", OK, self._queue_arn)]
-        if self._queue.get("KmsMasterKeyId") == _AWS_OWN_KEY:
+        if self._key_id == _AWS_OWN_KEY:
             seen = f"the queue is encrypted by {_AWS_OWN_KEY}, which S3, SNS and EventBridge may not use"
             remedy = "Use SSE-SQS, or a key of your own whose policy lets the sending service use it."
             links.append(Link("KMS key", BROKEN, seen, remedy))
@@ -101,7 +105,7 @@ class Chain:
         """The links that one entry of the notification leads to; none where it doesn't lead to the queue."""
         if entry.kind == "sqs" and entry.arn == self._queue_arn:
             yield from self._selected(entry)
-            yield self._let_in("queue policy", "s3.amazonaws.com", self._bucket_arn)
+            yield from self._let_in("s3.amazonaws.com", self._bucket_arn)
         elif entry.kind == "sns":
             yield from self._by_topic(entry)
         elif entry.kind == "eventbridge":
@@ -118,20 +122,43 @@ class Chain:
                 "filter", BROKEN, seen, f"Let the notification's prefix begin {self.prefix!r}, without a suffix."
             )
 
-    def _let_in(self, name: str, service: str, source: str) -> Link:
+    def _let_in(self, service: str, source: str) -> Iterator[Link]:
+        """By the queue's policy, and by that of the key which encrypts it."""
+        name = "queue policy"
         if allows_service(self._queue.get("Policy"), service=service, action="sqs:SendMessage", source_arn=source):
-            return Link(name, OK, f"{service} may send for {source}")
-        seen = f"the queue's policy doesn't let {service} send for {source}"
-        return Link(name, BROKEN, seen, "`airflow cloudindex notifications apply --queue-policy` adds the statement.")
+            yield Link(name, OK, f"{service} may send for {source}")
+        else:
+            seen = f"the queue's policy doesn't let {service} send for {source}"
+            remedy = "`airflow cloudindex notifications apply --queue-policy` adds the statement."
+            yield Link(name, BROKEN, seen, remedy)
+        if self._key_id not in ("", _AWS_OWN_KEY):
+            yield self._key_lets_in(service, source)
+
+    def _key_lets_in(self, service: str, source: str) -> Link:
+        kms = self.client("kms")
+        try:
+            key = kms.describe_key(KeyId=self._key_id)["KeyMetadata"]["KeyId"]
+            policy = kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+        except (ClientError, BotoCoreError) as error:
+            return Link("KMS key", UNKNOWN, redacted(error), "Give the identity kms:DescribeKey and kms:GetKeyPolicy.")
+        actions = ("kms:GenerateDataKey", "kms:Decrypt")
+        missing = [one for one in actions if not allows_service(policy, service=service, action=one, source_arn=source)]
+        if not missing:
+            return Link("KMS key", OK, f"{service} may use {self._key_id}")
+        seen = f"the policy of {self._key_id} doesn't let {service} do {' and '.join(missing)}"
+        return Link(
+            "KMS key", BROKEN, seen, f"Allow {service} kms:GenerateDataKey* and kms:Decrypt in the key's policy."
+        )
 
     def _by_topic(self, entry: Entry) -> Iterator[Link]:
         sns = self.client("sns")
-        subscriptions = [
-            one
-            for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=entry.arn)
-            for one in page.get("Subscriptions", ())
-            if one.get("Endpoint") == self._queue_arn
-        ]
+        try:
+            subscriptions = self._subscriptions(sns, entry.arn)
+        except ClientError as error:
+            if not str(error.response.get("Error", {}).get("Code", "")).startswith("NotFound"):
+                raise
+            yield Link("topic", BROKEN, f"{entry.arn} doesn't exist", "Make it, or apply the notification anew.")
+            return
         if not subscriptions:
             if entry.arn:
                 yield Link(
@@ -146,7 +173,13 @@ class Chain:
             seen = f"the topic's policy doesn't let s3.amazonaws.com publish for {self._bucket_arn}"
             yield Link("topic policy", BROKEN, seen, "Add a statement that allows sns:Publish for the bucket.")
         yield from self._subscription(sns, str(subscriptions[0].get("SubscriptionArn")))
-        yield self._let_in("queue policy", "sns.amazonaws.com", entry.arn)
+        yield from self._let_in("sns.amazonaws.com", entry.arn)
+
+    def _subscriptions(self, sns: Any, arn: str) -> list[Mapping[str, Any]]:
+        """Of the queue to a topic."""
+        pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=arn)
+        found = [one for page in pages for one in page.get("Subscriptions", ())]
+        return [one for one in found if one.get("Endpoint") == self._queue_arn]
 
     @staticmethod
     def _subscription(sns: Any, arn: str) -> Iterator[Link]:
@@ -178,7 +211,7 @@ class Chain:
                 yield Link("rule", BROKEN, f"the rule {rule['Name']} is disabled", "Enable it.")
             else:
                 yield Link("rule", OK, str(rule["Arn"]))
-            yield self._let_in("queue policy", "events.amazonaws.com", str(rule["Arn"]))
+            yield from self._let_in("events.amazonaws.com", str(rule["Arn"]))
 
     def _is_about_bucket(self, pattern: str | None) -> bool:
         """Whether a pattern lets the bucket's events pass, as far as it is written in names and prefixes."""

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import unquote_plus
 
-__all__ = ["KeyEvent", "Message", "Worth", "parse_message"]
+__all__ = ["KeyEvent", "Message", "Worth", "parse_message", "unwrapped"]
 
 _WRAPPERS = 4  # SNS around EventBridge is two; a message that wraps itself for ever is none
 # What may change what S3 has of a key. Everything else about an object doesn't: tags, ACLs, replication. And MinIO's
@@ -69,7 +69,7 @@ class Message:
 def parse_message(body: str) -> Message:
     """The events of one message. Never raises: what can't be read is told in ``problem``."""
     try:
-        content = _unwrapped(json.loads(body))
+        content = unwrapped(json.loads(body))
     except (ValueError, RecursionError) as error:
         return Message(problem=f"it is no JSON: {error}"[:200])
     if not isinstance(content, Mapping):
@@ -83,7 +83,7 @@ def parse_message(body: str) -> Message:
     return Message(problem="it is no S3 event: it has neither Records nor detail")
 
 
-def _unwrapped(content: Any) -> Any:
+def unwrapped(content: Any) -> Any:
     """What SNS has wrapped. Its ``Message`` is a text, whatever is in it."""
     for _ in range(_WRAPPERS):
         if not isinstance(content, Mapping) or "Records" in content or not isinstance(content.get("Message"), str):

@@ -38,7 +38,7 @@ def test_airflow_offers_every_command(ours: dict[str, ArgumentParser]) -> None:
     assert set(ours) == {
         "sources list", "sources forget", "sources adopt", "retry", "history", "holds", "approve", "plan", "rebuild",
         "audit", "dags", "migrate", "prune", "iam-policy", "notifications check", "notifications apply",
-        "notifications remove",
+        "notifications remove", "notifications test",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from cloudindex_provider.s3.notifications import Entry
 from tests.integration.sync.repair.conftest import Cli
 from tests.support.mirror import Mirror
 
-SERVICES = ("sqs", "sns", "events")
+SERVICES = ("sqs", "sns", "events", "kms")
 
 
 class Aws:
@@ -21,7 +21,7 @@ class Aws:
 
     def __init__(self, mirror: Mirror, url: str) -> None:
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-        self.sqs, self.sns, self.events = (boto3.client(name, endpoint_url=url, **keys) for name in SERVICES)
+        self.sqs, self.sns, self.events, self.kms = (boto3.client(name, endpoint_url=url, **keys) for name in SERVICES)
         self.s3, self.bucket, self.eventbridge = mirror.s3, mirror.bucket, False
         self.url = self.sqs.create_queue(QueueName=mirror.bucket)["QueueUrl"]
         self.arn = self.attributes()["QueueArn"]
@@ -45,6 +45,11 @@ class Aws:
         while messages := self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+
+    def waiting(self) -> list[str]:
+        """Bodies of what can be received; it can be again."""
+        found = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [message["Body"] for message in found.get("Messages", ())]
 
     def document(self) -> dict[str, Any]:
         found = self.s3.get_bucket_notification_configuration(Bucket=self.bucket)
@@ -193,6 +198,78 @@ def test_ten_broken_chains_are_told_apart(cli: Cli, aws: Aws) -> None:
     aws.rule()
     aws.empty()
     assert states(cli, aws, 0)["rule"] == "ok"
+
+
+def test_a_topic_that_was_deleted_is_named(cli: Cli, aws: Aws) -> None:
+    arn = aws.topic()
+    aws.sns.delete_topic(TopicArn=arn)
+    assert states(cli, aws, 1)["topic"] == "broken"
+
+
+def test_a_key_of_ones_own_must_let_the_sender_in(cli: Cli, aws: Aws) -> None:
+    """Its policy is looked at for whoever sends: S3 itself, SNS or EventBridge."""
+    apply(cli, aws, "--queue-policy", "--yes")
+    aws.empty()
+
+    def key(*actions: str, service: str = "s3.amazonaws.com") -> None:
+        allowed = {"Effect": "Allow", "Principal": {"Service": service}, "Action": list(actions), "Resource": "*"}
+        made = aws.kms.create_key(Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}))
+        aws.set(KmsMasterKeyId=made["KeyMetadata"]["Arn"])
+
+    key("kms:GenerateDataKey*", "kms:Decrypt")
+    assert states(cli, aws, 0)["KMS key"] == "ok"
+    key("kms:Decrypt")
+    assert states(cli, aws, 1)["KMS key"] == "broken"
+    key("kms:*", service="sns.amazonaws.com")
+    assert states(cli, aws, 1)["KMS key"] == "broken"
+    aws.set(KmsMasterKeyId="alias/missing")
+    assert states(cli, aws, 0)["KMS key"] == "unknown"
+
+
+def trip(cli: Cli, aws: Aws, code: int, *words: str) -> Any:
+    answer = cli("notifications", "test", "--bucket", aws.bucket, "--queue-url", aws.url, "--output", "json",
+                 "--seconds", "1", *words)  # fmt: skip
+    assert answer.code == code, answer.out + answer.err
+    return answer.json
+
+
+def test_s3s_own_test_message_makes_the_round_trip(cli: Cli, aws: Aws) -> None:
+    """Through SNS as well; nothing in the configuration changes, and others' messages stay in the queue."""
+    apply(cli, aws, "--queue-policy", "--yes")
+    aws.empty()
+    aws.sqs.send_message(QueueUrl=aws.url, MessageBody="another's")
+    before = aws.document()
+    assert trip(cli, aws, 0) == {"heard_by": [aws.arn], "state": None, "seen": "", "remedy": ""}
+    assert aws.waiting() == ["another's"]
+    assert trip(cli, aws, 0, "--yes")["state"] == "ok"
+    assert (aws.document(), aws.waiting()) == (before, ["another's"])
+    aws.empty()
+    arn = aws.topic()
+    aws.empty()
+    found = trip(cli, aws, 0, "--yes")
+    assert (found["state"], found["heard_by"]) == ("ok", [arn])
+
+
+def test_a_test_message_that_does_not_come_is_told(cli: Cli, aws: Aws) -> None:
+    """The bucket tells another queue alone; and an old test of the bucket, or one of another's, is none."""
+    apply(cli, aws, "--yes")
+    other = aws.sqs.create_queue(QueueName=f"{aws.bucket}-quiet")["QueueUrl"]
+    queue, aws.url = aws.url, other
+    for bucket, when in (("another", "2999-01-01T00:00:00.000Z"), (aws.bucket, "2020-01-01T00:00:00.000Z")):
+        body = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": when, "Bucket": bucket}
+        aws.sqs.send_message(QueueUrl=other, MessageBody=json.dumps(body))
+    found = trip(cli, aws, 1, "--yes")
+    assert found["state"] == "broken"
+    assert "2 other messages" in found["seen"]
+    assert "pause its DAG" in found["remedy"]
+    assert len(aws.waiting()) == 2
+    aws.url = queue
+
+
+def test_where_nobody_is_told_there_is_nothing_to_test(cli: Cli, aws: Aws) -> None:
+    """EventBridge and functions get no test message of S3's."""
+    found = trip(cli, aws, 1, "--yes")
+    assert (found["state"], found["heard_by"]) == ("unknown", [])
 
 
 def test_a_queue_without_redrive_is_a_warning(cli: Cli, aws: Aws) -> None:
