@@ -16,6 +16,7 @@
     api                CloudIndex's REST API
     errors             everything that is raised, in one tree
     local              an embedded CloudIndex, for tests
+    words              numbers, sizes, times and keys as people read them
     get_provider_info  what Airflow learns about this package
 
 Each imports only what stands below it; "the layers of the package" in pyproject.toml says it exactly.

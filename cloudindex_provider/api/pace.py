@@ -80,6 +80,10 @@ class Pace:
         """Seconds between requests just now; 0 while no limit is known."""
         return max(self.step, self._by_hour(now)) if now < self.window_ends else self.usual(now)
 
+    def left(self, now: float) -> int | None:
+        """Requests that this window still has; ``None`` while none is known."""
+        return self.remaining if self.allowed and now < self.window_ends else None
+
     def within(self, now: float, seconds: float) -> float | None:
         """About how many requests may go in the next ``seconds``; ``None`` while no limit is known."""
         usual = self.usual(now)

@@ -16,6 +16,7 @@ from cloudindex_provider.aws_lambda.invocations import Invocation, read_invocati
 from cloudindex_provider.errors import HandOverError, ProviderError
 from cloudindex_provider.s3.event_queue import Delivery
 from cloudindex_provider.sync.events.gather import Gathered
+from cloudindex_provider.words import count
 
 __all__ = ["LambdaContext", "handler"]
 
@@ -80,7 +81,7 @@ def _tell_airflow(
         try:
             assets.tell(places[number], list(keys))
         except HandOverError as refused:
-            log.error("%s %d keys come again.", refused, len(keys))
+            log.error("%s %s again.", refused, count(len(keys), "key comes", "keys come"))
             failed.add(number)
             error = error or refused
     again = [one.delivery for one in gathered.readable if one.places & failed]

@@ -11,6 +11,7 @@ from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import repairs, sources
 from cloudindex_provider.state.history import Event, key_history
 from cloudindex_provider.sync.repair.telling import when
+from cloudindex_provider.words import count, verb
 
 __all__ = ["history", "retry"]
 
@@ -28,7 +29,7 @@ def retry(args: Namespace) -> int:
             all_quarantined=args.all_quarantined,
             all_failed=args.all_failed,
         )
-    lines = [f"{number:,} keys of source {source.id} are tried again by its next run."]
+    lines = [f"{count(number, 'key')} of source {source.id} {verb(number)} tried again by its next run."]
     emit(args, {"source": source.id, "released": number}, lines=lines)
     return OK
 

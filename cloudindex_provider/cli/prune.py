@@ -13,6 +13,7 @@ from cloudindex_provider.cli.session import command_session, command_settings
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.sync.repair.prune import Pruned, TaskName, plan_prune
 from cloudindex_provider.sync.repair.prune import prune as delete
+from cloudindex_provider.words import count
 
 __all__ = ["prune"]
 
@@ -51,16 +52,16 @@ def _check(args: Namespace) -> None:
 
 def _lines(found: Pruned, args: Namespace) -> Iterator[str]:
     if args.yes:
-        yield f"Deleted the documents of {found.deleted:,} keys; handed {found.handed_over:,} keys over."
+        yield f"Deleted the documents of {count(found.deleted, 'key')}; handed {count(found.handed_over, 'key')} over."
     else:
         yield (
-            f"{found.live:,} documents are live; of keys that the selection leaves out, {found.delete:,} would be"
-            f" deleted and {found.hand_over:,} handed over."
+            f"{count(found.live, 'document is', 'documents are')} live; of keys that the selection leaves out,"
+            f" {found.delete:,} would be deleted and {found.hand_over:,} handed over."
         )
     for who, number in sorted(found.by.items()):
         yield f"{number:,} of them aren't deleted: {who}."
     if left := found.later + (found.delete - found.deleted if args.yes else 0):
-        yield f"{left:,} keys are left: somebody works on them, or they have changed. Prune again in some minutes."
+        yield f"Left: {count(left, 'key')} that somebody works on or that changed. Prune again in some minutes."
     if found.held:
         yield f"The deletes are held: {found.held}. --ceiling {found.delete} allows them."
     if not args.yes:

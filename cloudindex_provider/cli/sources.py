@@ -11,6 +11,7 @@ from cloudindex_provider.state import rebuilt, sources
 from cloudindex_provider.state.db.migrations import SCHEMA_VERSION
 from cloudindex_provider.state.sources import SourceInfo
 from cloudindex_provider.sync.repair.telling import when
+from cloudindex_provider.words import count
 
 __all__ = ["adopt", "forget", "list_sources", "migrate"]
 
@@ -53,10 +54,12 @@ def forget(args: Namespace) -> int:
         source = sources.get_source(db, args.source)
         keys = sources.forget(db, source) if args.yes else rebuilt.count_rows(db, source)
     where = f"source {source.id}, s3://{source.bucket}/{source.prefix}"
-    lines = [f"Forgot {where}: {keys:,} keys. Its documents stay in CloudIndex, and no sync looks after them now."]
+    lines = [
+        f"Forgot {where}: {count(keys, 'key')}. Its documents stay in CloudIndex, and no sync looks after them now."
+    ]
     if not args.yes:
         lines = [
-            f"This drops {where}: {keys:,} keys. Its documents stay in CloudIndex.",
+            f"This drops {where}: {count(keys, 'key')}. Its documents stay in CloudIndex.",
             "Nothing was changed. Use --yes to do it.",
         ]
     emit(args, {"source": source.id, "keys": keys, "forgotten": args.yes}, lines=lines)
@@ -76,8 +79,8 @@ def adopt(args: Namespace) -> int:
             "superseded": done.superseded,
         },
         lines=[
-            f"Source {to.id} has taken over {done.keys:,} keys from source {giver.id}, with"
-            f" {done.documents:,} documents and {done.superseded:,} superseded ones.",
+            f"Source {to.id} has taken over {count(done.keys, 'key')} from source {giver.id}, with"
+            f" {count(done.documents, 'document')} and {done.superseded:,} superseded.",
         ],
     )  # fmt: skip
     return OK

@@ -101,6 +101,7 @@ def sync_session(
             stop=stop,
             request_timeout=hook.settings.read_timeout,
             requests_per_minute=pacer.requests_per_minute,
+            requests_left=pacer.requests_left,
             budgets=budgets,
             requests_within=pacer.requests_within,
             answered=pacer.answered,

@@ -29,6 +29,7 @@ from cloudindex_provider.state.approvals import (
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.sync.arguments import whole
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.words import count
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
@@ -112,7 +113,8 @@ class CloudIndexApproveDeletesOperator(RetryingOperator, ApprovalOperator):
                 approve_hold(db, self._name(), ceiling, _user(answer), self.days)
             finally:
                 db.close()
-            self.log.info("The next run may delete up to %d documents, within %g days.", ceiling, self.days)
+            what = (count(ceiling, "document"), count(round(self.days), "day"))
+            self.log.info("The next run may delete up to %s, within %s.", *what)
         return answer
 
     def _name(self) -> HoldName:

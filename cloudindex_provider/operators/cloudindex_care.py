@@ -22,6 +22,7 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import key_history
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.repair.telling import when
+from cloudindex_provider.words import count, verb
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
@@ -176,7 +177,8 @@ class CloudIndexRetryKeysOperator(BaseCloudIndexSourceOperator):
         with self._state(writes=True) as db:
             source = sources.get_source(db, self._source_number())
             released = repairs.release(db, source, user_of(context), keys=keys, **flags)
-        self.log.info("%d keys of source %d are tried again by its next run.", released, source.id)
+        what = count(released, "key", "keys")
+        self.log.info("%s of source %d %s tried again by its next run.", what, source.id, verb(released))
         return {"source": source.id, "released": released}
 
 
@@ -210,7 +212,8 @@ class CloudIndexAllowDeletesOperator(BaseCloudIndexSourceOperator):
         with self._state(writes=True) as db:
             number = sources.get_source(db, self._source_number()).id
             given = approvals.approve(db, number, ceiling, user_of(context), days)
-        self.log.info("The next run of source %d may delete up to %d, until %s.", number, ceiling, when(given.until))
+        what = (number, count(ceiling, "document"), when(given.until))
+        self.log.info("The next run of source %d may delete up to %s, until %s.", *what)
         return {"source": number, "ceiling": ceiling, "user": given.approved_by, "until": when(given.until)}
 
 
@@ -235,7 +238,8 @@ class CloudIndexForgetSourceOperator(BaseCloudIndexSourceOperator):
             keys = sources.forget(db, source) if confirmed else rebuilt.count_rows(db, source)
         what = "Forgot" if confirmed else "Nothing was changed. With confirm this drops"
         where = f"s3://{source.bucket}/{source.prefix}"
-        self.log.info("%s source %d, %s: %d keys. Its documents stay in CloudIndex.", what, source.id, where, keys)
+        said = (what, source.id, where, count(keys, "key"))
+        self.log.info("%s source %d, %s: %s. Its documents stay in CloudIndex.", *said)
         return {"source": source.id, "keys": keys, "forgotten": confirmed}
 
 
@@ -258,7 +262,7 @@ class CloudIndexAdoptKeysOperator(BaseCloudIndexSourceOperator):
             to = sources.get_source(db, self._source_number())
             giver = sources.get_source(db, _number("giver", self.giver))
             done = sources.adopt(db, to, giver)
-        self.log.info("Source %d has taken over %d keys from source %d.", to.id, done.keys, giver.id)
+        self.log.info("Source %d has taken over %s from source %d.", to.id, count(done.keys, "key"), giver.id)
         return {"source": to.id, "giver": giver.id, **asdict(done)}
 
 

@@ -28,6 +28,7 @@ from cloudindex_provider.sync.repair.index_copy import index_copy
 from cloudindex_provider.sync.repair.planning import make_plan
 from cloudindex_provider.sync.repair.prune import PruneItem, TaskName, plan_prune, prune
 from cloudindex_provider.sync.repair.telling import audit_line, plan_lines, rebuilt_lines, survey_lines
+from cloudindex_provider.words import count, plain, quoted, size
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -95,12 +96,14 @@ class CloudIndexPlanOperator(_SettingsOperator):
             if len(first[item.action]) < _SHOWN:
                 first[item.action].append(item.key)
             if shown <= self.max_logged:
-                self.log.info("%s %s, %s bytes: %r", item.action, item.cls, item.size, item.key)
+                length = "" if item.size is None else f", {size(item.size)}"
+                self.log.info("%s %s%s: %s", item.action, item.cls, length, quoted(item.key))
 
         with self._session(context) as ctx:
             summary = make_plan(ctx, show)
             if shown > self.max_logged:
-                self.log.info("%d more keys aren't logged (max_logged).", shown - self.max_logged)
+                more = count(shown - self.max_logged, "more key isn't", "more keys aren't")
+                self.log.info("%s logged (max_logged).", more)
             for line in plan_lines(summary, ctx.settings):
                 self.log.info(line)
         return {**asdict(summary), "first": first}
@@ -195,7 +198,7 @@ class CloudIndexPruneOperator(_SettingsOperator):
             some = first.setdefault(item.action, [])
             if len(some) < _SHOWN:
                 some.append(item.key)
-                self.log.info("%s, %s: %r %s", item.action, item.reason, item.key, item.because)
+                self.log.info("%s, %s: %s %s", item.action, item.reason, quoted(item.key), plain(item.because))
 
         self._take_settings(dry_run=True)
         with self._session(context) as ctx:
@@ -204,11 +207,13 @@ class CloudIndexPruneOperator(_SettingsOperator):
             self.dry_run = False  # type: ignore[method-assign, assignment]  # as in the class above
             with self._session(context) as ctx:
                 prune(ctx, found, user=user_of(context), task=task, ignored=ignored)
-            self.log.info("Deleted the documents of %d keys, handed %d over.", found.deleted, found.handed_over)
+            what = (count(found.deleted, "key"), f"{found.handed_over:,}")
+            self.log.info("Deleted the documents of %s, handed %s over.", *what)
         else:
             held = f" Held: {found.held}." if found.held else ""
-            what = "%d keys are left out: the documents of %d would be deleted.%s Use confirm to do it."
-            self.log.info(what, found.delete + found.hand_over + found.keep + found.later, found.delete, held)
+            left_out = count(found.delete + found.hand_over + found.keep + found.later, "key is", "keys are")
+            line = "%s left out: the documents of %s would be deleted.%s Use confirm to do it."
+            self.log.info(line, left_out, f"{found.delete:,}", held)
         return {**asdict(found), "first": first}
 
     def _task(self) -> TaskName | None:
@@ -268,8 +273,8 @@ class CloudIndexAuditOperator(BaseCloudIndexSourceOperator):
         done = self._audit(context, hours, repair=repair)
         found = {kind: number for kind, number in done.found.items() if number}
         for kind in found:
-            first = ", ".join(done.examples[kind][:3])
-            self.log.warning("%s: %d, %s: %s", kind, found[kind], auditing.KINDS[kind], first)
+            first = ", ".join(map(plain, done.examples[kind][:3]))
+            self.log.warning("%s: %s, %s: %s", kind, f"{found[kind]:,}", auditing.KINDS[kind], first)
         self.log.info(audit_line(done))
         result = {"source": self._source_number(), "clean": done.is_clean, "repair": repair, **asdict(done)}
         if found and strict:

@@ -28,8 +28,9 @@ from cloudindex_provider.sync.report.report import dry_report, judge, make_repor
 from cloudindex_provider.sync.run import find_work, record_requests
 from cloudindex_provider.sync.upload.loop import upload, upload_side_by_side
 from cloudindex_provider.sync.upload.task_count import upload_tasks_for
-from cloudindex_provider.sync.wait import Progress, poll
+from cloudindex_provider.sync.wait import WaitLog, poll
 from cloudindex_provider.triggers.missing import NamesTriggerer
+from cloudindex_provider.words import count
 
 if TYPE_CHECKING:
     import jinja2
@@ -62,7 +63,7 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
                 log_backlog(ctx, found)
             tasks = 0 if ctx.settings.dry_run else upload_tasks_for(ctx, found.requests)
         if ctx.settings.dry_run:
-            report = dry_report(found, s3_requests)
+            report = dry_report(ctx.settings, found, s3_requests)
             log_report(self.log, ctx.settings, report)
             context["ti"].xcom_push(COUNTS, report.as_dict())
             return []
@@ -94,7 +95,8 @@ class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):
         documents, requests = sum(one.documents for one in done), sum(one.requests for one in done)
         failed = sum(one.failed for one in done)
         if requests or failed:
-            self.log.info("Uploaded %d documents in %d requests; %d failed.", documents, requests, failed)
+            what = (count(documents, "document"), count(requests, "request"), f"{failed:,}")
+            self.log.info("Uploaded %s in %s; %s failed.", *what)
         else:
             self.log.info("Nothing was left to upload: the other upload tasks have taken it.")
         return {"documents": documents, "requests": requests, "failed": failed}
@@ -160,26 +162,26 @@ class CloudIndexWaitForSyncOperator(_SkippedWithDetection, NamesTriggerer):
         return self._wait(context, quick_looks=0, indexed=indexed, failed=failed)
 
     def _wait(self, context: Context, *, quick_looks: int, indexed: int, failed: int) -> dict[str, int]:
+        log = WaitLog(indexed=indexed, failed=failed)
         with self._session(context) as ctx, record_requests(ctx):
             poller = self._poller(ctx, quick_looks)
             for look in itertools.count(1):
                 seen = poll(ctx)
-                indexed, failed = indexed + seen.indexed, failed + seen.failed
+                log.add(seen)
                 pause = poller.after(waiting=seen.waiting, waited=seen.waited, look=look)
                 if pause is None:
                     break
+                log.note(ctx, seen, pause)
                 if pause.defer:
-                    what = (seen.waiting, pause.seconds)
-                    self.log.info("%d documents are still processing; looking again in %.0f s.", *what)
                     self.defer(
                         trigger=TimeDeltaTrigger(timedelta(seconds=pause.seconds)),
                         method_name="execute_complete",
-                        kwargs={"indexed": indexed, "failed": failed},
+                        kwargs={"indexed": log.indexed, "failed": log.failed},
                         timeout=timedelta(seconds=poller.trigger_timeout(pause, waited=seen.waited)),
                     )
                 ctx.sleep(pause.seconds)
-        self._log_end(ctx, seen, indexed, failed)
-        return {"indexed": indexed, "failed": failed, "processing": seen.waiting + seen.late}
+            log.log_end(ctx, seen)
+        return {"indexed": log.indexed, "failed": log.failed, "processing": seen.waiting + seen.late}
 
     def _poller(self, ctx: SyncContext, quick_looks: int) -> Poller:
         timeout = ctx.settings.limits.processing_timeout if ctx.settings.wait_for_processing else 0.0
@@ -187,20 +189,6 @@ class CloudIndexWaitForSyncOperator(_SkippedWithDetection, NamesTriggerer):
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         return Poller(self.poll_interval, timeout=timeout, deferrable=deferrable, quick_looks=quick_looks)
-
-    def _log_end(self, ctx: SyncContext, seen: Progress, indexed: int, failed: int) -> None:
-        self.log.info("CloudIndex: %d processed, %d failed.", indexed, failed)
-        if seen.late:
-            self.log.warning("%d documents have been processing since before this run began.", seen.late)
-        if seen.waiting and ctx.settings.wait_for_processing:
-            limit = ctx.settings.limits.processing_timeout
-            self.log.warning(
-                "%d documents still process after %.0f s (processing_timeout); the next run goes on with them.",
-                seen.waiting,
-                limit,
-            )
-        elif seen.waiting:
-            self.log.info("%d documents still process; wait_for_processing is off.", seen.waiting)
 
 
 class CloudIndexDeleteRemovedOperator(BaseS3ToCloudIndexOperator):
@@ -212,7 +200,8 @@ class CloudIndexDeleteRemovedOperator(BaseS3ToCloudIndexOperator):
         with self._session(context) as ctx:
             with record_requests(ctx):
                 done = remove(ctx)
-            self.log.info("Deleted the documents of %d keys; %d held, %d kept.", done.deleted, done.held, done.kept)
+            what = (count(done.deleted, "key"), f"{done.held:,}", f"{done.kept:,}")
+            self.log.info("Deleted the documents of %s; %s held, %s kept.", *what)
             counts = {"deleted": done.deleted, "superseded": done.superseded, "held": done.held, "kept": done.kept}
             where = {"state_conn_id": self.state_conn_id, "state_url": self.state_url}
             ask_for_approval(ctx, context, result=counts, **where)

@@ -17,6 +17,7 @@ from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.state.step_memory import Memory
 from cloudindex_provider.sync.arguments import flag, is_unset
 from cloudindex_provider.triggers.missing import NamesTriggerer
+from cloudindex_provider.words import count
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,7 +91,7 @@ class CloudIndexDeleteDocumentOperator(CloudIndexStepOperator, NamesTriggerer):
                 try:
                     deleting.delete(ids)
                 finally:
-                    log.info("%s of %d documents", deleting.summary(), len(ids))
+                    log.info("%s of %s", deleting.summary(), count(len(ids), "document"))
                 unsure = session.db is None and self._is_again(context)
         except RateLimitedError as error:
             self._defer_until(error.retry_after)

@@ -15,6 +15,7 @@ from cloudindex_provider.api.file_names import server_names
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import IncompleteListError, NotFoundError
 from cloudindex_provider.operators.local_files import LocalFile
+from cloudindex_provider.words import count
 
 __all__ = ["find_uploads"]
 
@@ -102,8 +103,8 @@ def _own(
             unproven += 1
     if unproven:
         log.warning(
-            "CloudIndex has %d documents named like %r and tells no hash of them: the file is uploaded, and may be"
-            " there twice.", unproven, file.name,
+            "CloudIndex has %s named like %r and tells no hash of them: the file is uploaded, and may be"
+            " there twice.", count(unproven, "document"), file.name,
         )  # fmt: skip
     return None
 

@@ -11,6 +11,7 @@ from cloudindex_provider.errors import ConfigurationError
 from cloudindex_provider.hooks.rendered import Object, Text, mapping, text
 from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.state.citations import Citation, cite
+from cloudindex_provider.words import count, verb
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -63,7 +64,8 @@ class CloudIndexQueryOperator(CloudIndexStepOperator):
         hits = [_hit(chunk, known) for chunk in chunks]
         stale = sum(1 for hit in hits if hit["s3"] and hit["s3"]["stale"])
         ours = sum(1 for hit in hits if hit["ours"])
-        self.log.info("%d hits, %d of documents that a sync has made, %d of those are stale", len(hits), ours, stale)
+        what = (count(len(hits), "hit"), f"{ours:,}", f"{stale:,} of those {verb(stale)}")
+        self.log.info("%s, %s of documents that a sync has made, %s stale", *what)
         return hits
 
 

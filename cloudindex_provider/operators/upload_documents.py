@@ -30,6 +30,7 @@ from cloudindex_provider.operators.single_step import CloudIndexStepOperator
 from cloudindex_provider.state.db.leases import lease
 from cloudindex_provider.state.step_memory import Memory
 from cloudindex_provider.sync.arguments import flag
+from cloudindex_provider.words import count
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -115,7 +116,8 @@ class CloudIndexUploadDocumentsOperator(CloudIndexStepOperator):
                 left = upload.without_those_there(left)
             for batch in _batches(left, hook.settings.max_request_size):
                 errors += upload.send(batch)
-                self.log.info("%d documents uploaded, %d files refused", len(upload.documents), len(errors))
+                what = (count(len(upload.documents), "document"), count(len(errors), "file"))
+                self.log.info("%s uploaded, %s refused", *what)
         if errors and not allowed:
             raise _file_errors(errors, hook)
         return _result(hook.project_id, files, upload.documents, errors)

@@ -19,6 +19,7 @@ from cloudindex_provider.state.approvals import HoldName
 from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.records import Finding
 from cloudindex_provider.state.views.keys import read_key
+from cloudindex_provider.words import count
 
 __all__ = ["router"]
 
@@ -92,9 +93,8 @@ def approve(actor: ActorDep, wanted: models.Approve) -> models.Done:
         else:
             given = approvals.approve_hold(db, _name(actor, wanted.token), wanted.ceiling, actor.who.name)
     actor.log("approve", ceiling=given.ceiling)
-    return models.Done(
-        number=given.ceiling, message=f"The next run may delete up to {given.ceiling:,} documents, within seven days."
-    )
+    most = count(given.ceiling, "document")
+    return models.Done(number=given.ceiling, message=f"The next run may delete up to {most}, within seven days.")
 
 
 @router.post("/keep")
@@ -113,4 +113,4 @@ def _name(actor: Actor, token: str) -> HoldName:
 
 
 def _done(number: int, what: str) -> models.Done:
-    return models.Done(number=number, message=f"{number:,} {'key is' if number == 1 else 'keys are'} {what}.")
+    return models.Done(number=number, message=f"{count(number, 'key is', 'keys are')} {what}.")

@@ -13,8 +13,8 @@ from typing import Literal
 
 from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.views.keys import KeyRow
-from cloudindex_provider.sync.report.estimate import duration
 from cloudindex_provider.sync.selection import SkipReason
+from cloudindex_provider.words import count, duration
 
 __all__ = ["UNDERWAY", "Facts", "Level", "Verdict", "difference", "judge", "remedy"]
 
@@ -73,7 +73,7 @@ def judge(facts: Facts) -> Verdict:
     """The one thing to say of a sync."""
     failed, quarantined = (facts.statuses.get(one, 0) for one in (Status.FAILED, Status.QUARANTINED))
     if facts.held:
-        return Verdict("held", "warning", f"{_count(facts.held, 'delete')} held")
+        return Verdict("held", "warning", f"{count(facts.held, 'delete')} held")
     if failed or quarantined:
         parts = [f"{number:,} {word}" for number, word in ((failed, "failed"), (quarantined, "quarantined")) if number]
         return Verdict("failing", "error" if failed else "warning", ", ".join(parts))
@@ -105,10 +105,6 @@ def _silence(facts: Facts) -> str:
     if silent <= (max(3 * statistics.median(gaps), _HOUR) if gaps else _WEEK):
         return ""
     return f"{'Paused, not' if facts.is_paused else 'Not'} run for {duration(silent)}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 # What to do

@@ -20,6 +20,7 @@ from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL
 from cloudindex_provider.triggers.cloudindex import CloudIndexProcessingTrigger, error_from_event, still_processing
 from cloudindex_provider.triggers.missing import NamesSensorsTriggerer
+from cloudindex_provider.words import count, verb
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
@@ -118,7 +119,8 @@ class CloudIndexProcessingSensor(RetryingOperator, BaseSensorOperator, NamesSens
         hook = self._hook()
         with step_session(hook, reads_state=True) as session:
             waiting = still_processing(session.client, ids, hook.project_id)
-        self.log.info("%d of %d documents are still being processed", len(waiting), len(ids))
+        what = (f"{len(waiting):,}", count(len(ids), "document"), verb(len(waiting)))
+        self.log.info("%s of %s %s still being processed", *what)
         return waiting
 
     def _hook(self) -> CloudIndexHook:

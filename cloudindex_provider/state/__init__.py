@@ -28,6 +28,7 @@
     removals      documents whose object is gone
     excluded      documents of keys that a selection leaves out
     tally         what the report reads
+    first_keys    the first keys of each outcome, for the report
     views         what a person looks at, a page at a time
     abandoned     what runs have found whose process died
     folding       many short runs made into one

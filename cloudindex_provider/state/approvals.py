@@ -20,6 +20,7 @@ from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import note
 from cloudindex_provider.state.records import Run, Source
+from cloudindex_provider.words import count
 
 __all__ = [
     "DEFAULT_DAYS",
@@ -197,7 +198,7 @@ def _allow(
     db: Database, connection: Connection, source_id: int, hold_id: int | None, ceiling: int, user: str, days: float
 ) -> Approval:
     if ceiling < 1:
-        raise SettingsError(f"An approval of {ceiling} documents allows nothing.", field="ceiling")
+        raise SettingsError(f"An approval of {count(ceiling, 'document')} allows nothing.", field="ceiling")
     now = db.now(connection)
     values = {"source": source_id, "ceiling": ceiling, "user": user, "now": now, "until": now + days * 86400}
     made = connection.execute(
@@ -207,7 +208,7 @@ def _allow(
         ),
         {**values, "hold": hold_id},
     ).scalar_one()
-    note(db, connection, source_id, [("", "deletes approved", f"up to {ceiling}, by {user}")])
+    note(db, connection, source_id, [("", "deletes approved", f"up to {ceiling:,}, by {user}")])
     return Approval(int(made), ceiling, user, now + days * 86400)
 
 
@@ -339,4 +340,4 @@ def keep_hold(db: Database, name: HoldName, user: str) -> None:
             sa.text("DELETE FROM approval WHERE source_id = :source AND hold_id = :hold AND run_id IS NULL"), values
         )
         connection.execute(sa.text("UPDATE hold SET asked_at = :now WHERE id = :hold"), values)
-        note(db, connection, row.source_id, [("", "deletes kept", f"{row.removed} removals, by {user}")])
+        note(db, connection, row.source_id, [("", "deletes kept", f"{count(row.removed, 'removal')}, by {user}")])

@@ -17,6 +17,7 @@ __all__ = [
     "CUMULATIVE",
     "DETECTED",
     "FATES",
+    "OWNER",
     "PARTS_OF_LISTED",
     "REPORTED",
     "STEPS",
@@ -81,13 +82,16 @@ COUNTS = (
 )
 
 REPORTED = tuple(one.name for one in COUNTS if one.reported)
-# Counted anew by a repeated detection; beside them all that begins with ``skipped:``, the skips by reason.
+# Counted anew by a repeated detection; beside them the skips by reason (``skipped:``) and by owner (``OWNER``).
 DETECTED = tuple(one.name for one in COUNTS if one.group in (Group.LISTING, Group.SWEEP))
+
+
+OWNER = "owner:"  # with the number of a source: keys that are skipped because that one has them
 
 
 def is_detected(name: str) -> bool:
     """Whether a detection counts this."""
-    return name in DETECTED or name.startswith("skipped:")
+    return name in DETECTED or name.startswith(("skipped:", OWNER))
 
 
 PARTS_OF_LISTED = tuple(one.name for one in COUNTS if one.group is Group.LISTING)

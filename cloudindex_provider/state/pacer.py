@@ -87,6 +87,14 @@ class SharedPacer:
         usual = pace.usual(now)
         return 60.0 / usual if usual else None
 
+    def requests_left(self) -> int | None:
+        """What is left of the service's own window, as its last answer to any task said; ``None`` where none is open.
+
+        :raises StateError: when the state can't be used
+        """
+        pace, now = budgets.peek(self._db, self._name)
+        return pace.left(now)
+
     def requests_within(self, seconds: float) -> float | None:
         """About how many requests the limits allow in the next ``seconds``; ``None`` while none is known.
 

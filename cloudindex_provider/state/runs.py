@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.conditions import Outcome, Status
-from cloudindex_provider.state.counts import DETECTED, STEPS
+from cloudindex_provider.state.counts import DETECTED, OWNER, STEPS
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, RunName, Source
 
@@ -29,7 +29,7 @@ __all__ = [
 
 ENDED = "end:"  # what the names of the counters begin with that a run's report has closed it with
 _BUSY, _TIMED = "upload_busy_ms", "upload_busy_requests"
-_DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%')".format("', '".join(DETECTED))
+_DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%' OR name LIKE '{}%')".format("', '".join(DETECTED), OWNER)
 # What a report has said of a detection and its keys; what the steps did stays said, because it is added to.
 _REPORTED = f"(name LIKE '{ENDED}%' AND name NOT IN ('{{}}'))".format("', '".join(f"{ENDED}{name}" for name in STEPS))
 # What stays a verdict of the run when its detection is repeated: what it has set aside won't be tried again by it.

@@ -20,6 +20,7 @@ from cloudindex_provider.state.conditions import CLAIMED, WORK, KeyClass, Outcom
 from cloudindex_provider.state.db.database import BLOCK, Database
 from cloudindex_provider.state.db.tables import metadata
 from cloudindex_provider.state.records import Source
+from cloudindex_provider.words import count
 
 __all__ = [
     "Adopted",
@@ -271,7 +272,7 @@ def _hand_over(connection: Connection, values: dict[str, Any], where: str) -> No
 
 def _busy(source: Source, busy: int) -> ClaimLostError:
     return ClaimLostError(
-        f"A run works on {busy} keys of source {source.id} (s3://{source.bucket}/{source.prefix}) now.",
+        f"A run works on {count(busy, 'key')} of source {source.id} (s3://{source.bucket}/{source.prefix}) now.",
         hint="Pause its DAG and wait for the run's end.",
     )
 

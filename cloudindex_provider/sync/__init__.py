@@ -15,6 +15,7 @@
     arguments      from text to the types of settings
     selection      which listed keys are synced, and why others aren't
     naming         S3 key to CloudIndex file name
+    log_pace       how often the log tells of what goes on, and of how many keys
     polling        when to look again at what is processing; the numbers of it
     metrics        what a monitoring system is told: each metric declared, and how it is told
     processing     what a look at a document says about its upload; the file's failure or the service's

@@ -20,9 +20,11 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.pauses import Pauses
 from cloudindex_provider.state.records import Owner, Run, RunName, Source
 from cloudindex_provider.state.runs import find_run
+from cloudindex_provider.sync.log_pace import FirstLines
 from cloudindex_provider.sync.metrics import Metrics
 from cloudindex_provider.sync.polling import POLL_INTERVAL
 from cloudindex_provider.sync.settings import SyncSettings
+from cloudindex_provider.words import quoted, shortened
 
 __all__ = ["DocumentListing", "DocumentsApi", "SyncContext", "sleep_until_stopped"]
 
@@ -108,11 +110,21 @@ class SyncContext:
     answered: Callable[[], int] = lambda: 0  # requests of this task that the service didn't refuse for its rate limit
     pauses: Pauses | None = None  # of the task's try, where it may give its worker's slot back and go on later
     metrics: Metrics | None = None  # where Airflow sends some
+    requests_left: Callable[[], int | None] | None = None  # of the quota, as the last answer said
+    lines: FirstLines = field(default_factory=FirstLines)  # about single keys, of all threads of the task
     begun: float = field(default_factory=time.monotonic)  # when the try began, whatever pauses it has had
 
     def __post_init__(self) -> None:
         if self.sleep is time.sleep:
             self.sleep = partial(sleep_until_stopped, self.stop)
+
+    def log_failure(self, key: str, outcome: str, reason: str) -> None:
+        """One of the first documents that have failed in this task; the others are in the report and on the page."""
+        self.lines.tell(self.log.error, outcome, "%s %s: %s", quoted(key), outcome, shortened(reason))
+
+    def log_kept(self, key: str, why: str) -> None:
+        """One of the first keys whose documents stay although they were to go."""
+        self.lines.tell(self.log.warning, "kept", "%s keeps its document: %s", quoted(key), shortened(why))
 
     @property
     def books(self) -> Database:

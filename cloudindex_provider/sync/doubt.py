@@ -19,6 +19,7 @@ from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.document_list import find_copies
 from cloudindex_provider.sync.naming import file_name
+from cloudindex_provider.words import count, quoted, verb
 
 __all__ = ["Settled", "look_once_more", "resolve_doubts"]
 
@@ -58,9 +59,14 @@ def resolve_doubts(ctx: SyncContext, run: Run, rows: Sequence[WorkRow]) -> Settl
             settled.unknown.append(row)
         elif _not_sent(ctx, run, row, candidates):
             settled.again.append(_pending(row, candidates))
-    ctx.log.info("Of %d uploads in doubt, %d had arrived and are adopted.", len(rows), adopted)
+    ctx.log.info(
+        "Of %s in doubt, %s had arrived and %s adopted.",
+        count(len(rows), "upload"), f"{adopted:,}", verb(adopted),
+    )  # fmt: skip
     if settled.unknown:
-        ctx.log.warning("CloudIndex's list isn't whole: %d uploads stay in doubt.", len(settled.unknown))
+        number = len(settled.unknown)
+        what = (count(number, "upload"), verb(number, "stays", "stay"))
+        ctx.log.warning("CloudIndex's list isn't whole: %s %s in doubt.", *what)
     return settled
 
 
@@ -98,7 +104,7 @@ def _not_sent(ctx: SyncContext, run: Run, row: WorkRow, candidates: Sequence[Doc
     reason = _ALONE if company or doubts.seconds_unanswered(ctx.db, row) >= _AN_HOUR else _EITHER
     failure = Failure(reason, permanent=poisoned, strike=poisoned)
     outcome = outcomes.record_failed(ctx.db, run, ctx.owner, row, failure, max_attempts=limit)
-    ctx.log.error("s3://%s/%s %s: %s", ctx.settings.bucket, row.key, outcome, reason)
+    ctx.log_failure(row.key, outcome, reason)
     return False
 
 
@@ -165,7 +171,8 @@ def look_once_more(ctx: SyncContext, run: Run) -> int:
         elif copies.has_all(row.file_name):
             doubts.clear_doubt(ctx.db, run, row, extra)
         else:
-            ctx.log.warning("CloudIndex's list isn't whole: %r is looked at again by the next run.", row.key)
+            what = "CloudIndex's list isn't whole: %s is looked at again by the next run."
+            ctx.lines.tell(ctx.log.warning, "list", what, quoted(row.key))
     return found
 
 
@@ -189,11 +196,12 @@ def _put_right(ctx: SyncContext, run: Run, row: Doubtful, candidates: Sequence[D
     others = [one.id for one in candidates if one.id != live_id]
     if live_id is not None:
         doubts.replace_live(ctx.db, run, row, live_id, others)
-        ctx.log.warning("The live document of %r was replaced by a late upload: another is taken for it.", row.key)
+        what = "The live document of %s was replaced by a late upload: another is taken for it."
+        ctx.lines.tell(ctx.log.warning, "late", what, quoted(row.key))
         return
     why = "its live document was deleted, or replaced by a late upload"
     doubts.lose_live(ctx.db, run, row, others, why=why, swept=ctx.settings.keys is None)
-    ctx.log.warning("%r is uploaded again by the next run: %s.", row.key, why)
+    ctx.lines.tell(ctx.log.warning, "again", "%s is uploaded again by the next run: %s.", quoted(row.key), why)
 
 
 def _document(ctx: SyncContext, document_id: str) -> Document | None:

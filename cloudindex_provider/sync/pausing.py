@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from cloudindex_provider.errors import RateLimitedError, StateError
 from cloudindex_provider.state.pauses import Pauses
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.words import duration
 
 __all__ = ["PATIENCE", "PauseError", "pausing", "rest"]
 
@@ -24,7 +25,7 @@ class PauseError(Exception):
     """Not a failure: the task's slot is given back for ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The task goes on in {seconds:.0f} s.")
+        super().__init__(f"The task goes on in {duration(seconds)}.")
         self.seconds = seconds
 
 
@@ -41,7 +42,7 @@ def pausing(ctx: SyncContext) -> Iterator[None]:
     except RateLimitedError as error:
         wait = error.retry_after
         if ctx.pauses is not None and wait is not None and _is_worth_a_pause(ctx, error, wait):
-            ctx.log.info("%s The worker's slot is given back for %.0f s.", error, wait)
+            ctx.log.info("%s The worker's slot is given back for %s.", error, duration(wait))
             _pause(ctx.pauses, ctx, wait)
         _forget(ctx)
         raise

@@ -30,6 +30,7 @@ from cloudindex_provider.sync.detect.guard import moved_reason
 from cloudindex_provider.sync.detect.held import held_remedy
 from cloudindex_provider.sync.document_list import Copies, find_copies
 from cloudindex_provider.sync.naming import file_name
+from cloudindex_provider.words import quoted
 
 __all__ = ["Deletion", "RemovalSummary", "delete_documents", "remove"]
 
@@ -139,7 +140,8 @@ def _remove_superseded(ctx: SyncContext, run: Run) -> int:
                 )
                 superseded.forget_superseded(ctx.db, run, ctx.owner, one)
                 number += 1
-                ctx.log.info("Deleted document %s of %r (%s).", one.document_id, one.key, one.reason)
+                what = (one.document_id, quoted(one.key), one.reason)
+                ctx.lines.tell(ctx.log.info, "superseded", "Deleted document %s of %s (%s).", *what)
     deletes.raise_first()
     return number
 
@@ -294,7 +296,7 @@ def _check_bucket(ctx: SyncContext) -> None:
 
 def _keep(ctx: SyncContext, run: Run, summary: RemovalSummary, one: Removal, why: str) -> None:
     removals.record_kept(ctx.db, run, one.key, "kept", why)
-    ctx.log.warning("s3://%s/%s keeps its document: %s", ctx.settings.bucket, one.key, why)
+    ctx.log_kept(one.key, why)
     summary.kept += 1
 
 

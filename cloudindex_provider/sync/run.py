@@ -34,8 +34,8 @@ def synchronize(ctx: SyncContext) -> SyncReport:
     with record_requests(ctx):
         found = find_work(ctx)
     if ctx.settings.dry_run:
-        return dry_report(found, ctx.s3.take_calls())
-    counts = ", ".join(f"{name} {number:,}" for name, number in found.counts.items() if number)
+        return dry_report(ctx.settings, found, ctx.s3.take_calls())
+    counts = ", ".join(f"{name} {number:,}" for name, number in found.counts.items() if number and ":" not in name)
     ctx.log.info("Found %s.", counts or "nothing")
     log_backlog(ctx, found)
     with record_requests(ctx):

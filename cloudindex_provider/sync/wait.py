@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from cloudindex_provider.api.models import Document, Phase
@@ -15,11 +16,13 @@ from cloudindex_provider.state.outcomes import Failure, Live
 from cloudindex_provider.state.records import Run, WorkRow
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.doubt import look_once_more
+from cloudindex_provider.sync.log_pace import LogPace
 from cloudindex_provider.sync.pausing import rest
-from cloudindex_provider.sync.polling import Poller
+from cloudindex_provider.sync.polling import Pause, Poller
 from cloudindex_provider.sync.processing import ALIKE, Look, Patience, Verdict, cause, is_outage, look_at
+from cloudindex_provider.words import count, duration
 
-__all__ = ["Progress", "list_is_cheaper", "poll", "wait"]
+__all__ = ["Progress", "WaitLog", "list_is_cheaper", "poll", "wait"]
 
 _REQUEST = 0.05  # seconds that a request costs while no rate limit is known
 _READ_RATE = 60_000  # documents of a list that are parsed in a second
@@ -35,6 +38,7 @@ class Progress:
     failed: int = 0
     late: int = 0  # still processing as before the run began, so not waited for
     waited: float = 0.0
+    oldest: float = 0.0  # seconds since the upload of the one that has waited longest
 
 
 def poll(ctx: SyncContext, *, stuck_after: float | None = None) -> Progress:
@@ -61,13 +65,15 @@ def wait(ctx: SyncContext) -> Progress:
 
     A single look where ``wait_for_processing`` is off: what earlier runs have sent is followed all the same.
     """
-    poller = Poller(ctx.poll_interval, timeout=_timeout(ctx))
+    poller, log = Poller(ctx.poll_interval, timeout=_timeout(ctx)), WaitLog()
     progress = poll(ctx)
+    log.add(progress)
     while pause := poller.after(waiting=progress.waiting, waited=progress.waited):
+        log.note(ctx, progress, pause)
         rest(ctx, pause.seconds)
         progress = poll(ctx)
-    if progress.late:
-        ctx.log.warning("%d documents have been processing since before this run began.", progress.late)
+        log.add(progress)
+    log.log_end(ctx, progress)
     return progress
 
 
@@ -88,6 +94,55 @@ def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
         return found
     wanted = frozenset(ctx.settings.keys)
     return [row for row in found if row.key in wanted]
+
+
+@dataclass(slots=True)
+class WaitLog:
+    """What a task's log says of its wait: how far CloudIndex is with what was sent to it.
+
+    :param clock: seconds, from any beginning
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    indexed: int = 0
+    failed: int = 0
+    _pace: LogPace = field(init=False)
+    _begun: bool = False
+
+    def __post_init__(self) -> None:
+        self._pace = LogPace(self.clock)
+
+    def add(self, seen: Progress) -> None:
+        """Count a look."""
+        self.indexed += seen.indexed
+        self.failed += seen.failed
+
+    def note(self, ctx: SyncContext, seen: Progress, pause: Pause) -> None:
+        """Say how far it is: after the first look, before the slot is given back, and once a minute between them."""
+        first, self._begun = not self._begun, True
+        if self._pace.due() is None and not first and not pause.defer:
+            return
+        total = self.indexed + self.failed + seen.waiting
+        ctx.log.info(
+            "CloudIndex has processed %s of %s, %s failed; the oldest of the others has waited for %s. Looking again in"
+            " %s.",
+            f"{self.indexed:,}", count(total, "document"), f"{self.failed:,}", duration(seen.oldest),
+            duration(pause.seconds),
+        )  # fmt: skip
+
+    def log_end(self, ctx: SyncContext, seen: Progress) -> None:
+        """Say what has become of all, and of what is still processing."""
+        ctx.log.info("CloudIndex: %s processed, %s failed.", f"{self.indexed:,}", f"{self.failed:,}")
+        if seen.late:
+            what = count(seen.late, "document has", "documents have")
+            ctx.log.warning("%s been processing since before this run began.", what)
+        still = count(seen.waiting, "document still processes", "documents still process")
+        if seen.waiting and ctx.settings.wait_for_processing:
+            limit, goes = ctx.settings.limits.processing_timeout, "it" if seen.waiting == 1 else "them"
+            what = "%s after %s (processing_timeout); the next run goes on with %s."
+            ctx.log.warning(what, still, duration(limit), goes)
+        elif seen.waiting:
+            ctx.log.info("%s; wait_for_processing is off.", still)
 
 
 @dataclass(slots=True)
@@ -114,6 +169,8 @@ class _Polling:
             else:
                 self.progress.late += verdict.look is Look.LATE
                 self.progress.waiting += verdict.look is Look.WAITING
+                if verdict.look is Look.WAITING and row.intent_at is not None:
+                    self.progress.oldest = max(self.progress.oldest, self.patience.now - row.intent_at)
         if self.failed:
             self._judge_failures()
 
@@ -169,7 +226,7 @@ class _Polling:
         limit = ctx.settings.limits.max_attempts
         self.progress.failed += 1
         outcome = outcomes.record_failed(ctx.db, self.run, None, row, failure, max_attempts=limit)
-        ctx.log.error("s3://%s/%s %s: %s", ctx.settings.bucket, row.key, outcome, reason)
+        ctx.log_failure(row.key, outcome, reason)
 
     def _live(self, row: WorkRow) -> Live:
         """What the failed upload has left of the key's live document."""

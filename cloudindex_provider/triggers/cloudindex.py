@@ -19,6 +19,7 @@ from cloudindex_provider.api.models import Phase
 from cloudindex_provider.errors import AuthenticationError, CloudIndexError, NotFoundError, ProcessingFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.sync.polling import MAX_POLL_INTERVAL, SENSOR_POLL_INTERVAL, Poller
+from cloudindex_provider.words import count, verb
 
 __all__ = [
     "CloudIndexProcessingTrigger",
@@ -113,7 +114,8 @@ class CloudIndexProcessingTrigger(BaseTrigger):
             await asyncio.sleep(pause.seconds)
             waited += pause.seconds
             waiting = await self._ask(hook, waiting)
-            self.log.info("%d of %d documents are still being processed", len(waiting), len(self.document_ids))
+            what = (f"{len(waiting):,}", count(len(self.document_ids), "document"), verb(len(waiting)))
+            self.log.info("%s of %s %s still being processed", *what)
 
     async def _ask(self, hook: CloudIndexHook, waiting: Sequence[str]) -> list[str]:
         """One look; a second one where the API key was refused and the connection has another one by now."""

@@ -44,4 +44,4 @@ def test_the_operator_s_docstring_names_the_counts() -> None:
 def test_the_summary_names_what_is_not_zero_in_the_declared_order() -> None:
     """The line in the log."""
     report = SyncReport(counts={"bytes": 4_000, "indexed": 2, "listed": 3, "failed": 0})
-    assert report.summary() == "listed 3, indexed 2, bytes 4,000"
+    assert report.numbers() == "listed 3, indexed 2, bytes 4,000"

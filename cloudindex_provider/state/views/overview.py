@@ -172,10 +172,7 @@ def read_allowance(db: Database) -> Allowance | None:
         return None
     pace = Pace(**rows[0]._mapping)
     usual = pace.usual(now)
-    is_known = bool(pace.allowed) and now < pace.window_ends
-    return Allowance(
-        60 / usual if usual else None, pace.remaining if is_known else None, max(0.0, pace.closed_until - now)
-    )
+    return Allowance(60 / usual if usual else None, pace.left(now), max(0.0, pace.closed_until - now))
 
 
 def read_decision(db: Database, source_id: int) -> Decision | None:

@@ -14,6 +14,7 @@ from cloudindex_provider.s3.page import ListedObject, ListedPage
 from cloudindex_provider.state.accounts import key_class
 from cloudindex_provider.state.blocks import KnownLines
 from cloudindex_provider.state.conditions import KeyClass, Status
+from cloudindex_provider.state.counts import OWNER
 from cloudindex_provider.state.records import ObjectRow, SweepWrites
 from cloudindex_provider.sync.detect.lines import Difference, difference
 from cloudindex_provider.sync.selection import BlockSelector, SkipReason
@@ -159,6 +160,7 @@ class Comparison:
             writes.count(KeyClass.NEW)
         else:
             _skipped(writes, SkipReason.OWNED_BY_OTHER)
+            writes.count(f"{OWNER}{row.source_id}")
 
     def _first_seen(self, item: ListedObject, reason: SkipReason | None, writes: SweepWrites) -> None:
         if reason is None:

@@ -25,10 +25,12 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.collector import rare_collections
 from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.detect.guard import delete_guard
+from cloudindex_provider.sync.detect.listing_log import ListingLog
 from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items, plan_keys
 from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.detect.ways import Way, first_way, slower_ways
 from cloudindex_provider.sync.selection import SkipReason, block_selector, selector
+from cloudindex_provider.words import count, plain
 
 __all__ = ["Detection", "count_backlog", "detect", "detected_before", "preview"]
 
@@ -197,8 +199,10 @@ def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange], wa
         now = ctx.db.now(connection)
     comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection), now)
     named = ctx.settings.keys is not None
+    listing = ListingLog(ctx.log)
     for writes in _named(ctx, comparison) if named else scan(ctx, comparison, ranges, way):
         _add(found.counts, writes.counts)
+        listing.note(found.counts)
         yield writes
     yield from _unreadable(ctx, found)
     if ctx.s3.has_no_etags:
@@ -218,7 +222,8 @@ def _unreadable(ctx: SyncContext, found: Detection) -> Iterator[SweepWrites]:
         counts = {name: len(keys) for name in ("listed", "skipped", f"skipped:{SkipReason.INVALID_KEY}")}
         _add(found.counts, counts)
         shown = ", ".join(repr(key.encode(errors="surrogateescape")) for key in keys[:EXAMPLES])
-        ctx.log.warning("%d keys of s3://%s are no UTF-8 and are skipped: %s", len(keys), ctx.settings.bucket, shown)
+        what = count(len(keys), "key is", "keys are")
+        ctx.log.warning("%s no UTF-8 and skipped, in s3://%s: %s", what, ctx.settings.bucket, shown)
         yield SweepWrites(counts=counts)
 
 
@@ -291,7 +296,8 @@ def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdi
     hold, approved = _guarded(ctx, removed=removed, live=live, listed=listed), None
     approval = find_approval(ctx.db, run or ctx.source, removed, hold.endpoint, of_keys=of_keys) if hold else None
     if hold is not None and approval is not None:
-        ctx.log.warning("%s, but %s has approved up to %d.", hold.reason, approval.approved_by, approval.ceiling)
+        what = (hold.reason, plain(approval.approved_by), count(approval.ceiling, "delete"))
+        ctx.log.warning("%s, but %s has approved up to %s.", *what)
         hold, approved = None, hold
     if hold is None and removed and _is_another_selection(ctx):
         hold = Hold("the selection has changed since the last run, so removals wait for the next one", mass=False)

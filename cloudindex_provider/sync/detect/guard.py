@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.sync.settings import Limits
+from cloudindex_provider.words import count
 
 __all__ = ["delete_guard", "moved_reason"]
 
@@ -46,15 +47,17 @@ def moved_reason(endpoint: str | None, made_from: str | None) -> str | None:
 
 def _too_many(removed: int, live: int, listed: int, limits: Limits) -> str | None:
     if not listed and live:
-        return f"S3 lists nothing, and {live} documents are live"
+        return f"S3 lists nothing, and {count(live, 'document is', 'documents are')} live"
+    many = f"{count(removed, 'removal is', 'removals are')} more than"
     if removed > limits.max_delete_absolute:
-        return f"{removed} removals are more than max_delete_absolute ({limits.max_delete_absolute})"
+        return f"{many} max_delete_absolute ({limits.max_delete_absolute:,})"
     percent = 100.0 * removed / live if live else 100.0
     if removed > limits.max_delete_documents and percent > limits.max_delete_percent:
         share = (
-            f"{percent:.1f} % of {live} live documents is over max_delete_percent ({limits.max_delete_percent:g})"
+            f"{percent:.1f} % of {count(live, 'live document')} is over max_delete_percent"
+            f" ({limits.max_delete_percent:g})"
             if live
             else "none of this sync's documents is processed yet"
         )
-        return f"{removed} removals are more than max_delete_documents ({limits.max_delete_documents}) and {share}"
+        return f"{many} max_delete_documents ({limits.max_delete_documents:,}) and {share}"
     return None

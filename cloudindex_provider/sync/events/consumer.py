@@ -23,6 +23,7 @@ from cloudindex_provider.sync.events.gather import MOST_KEYS, Gathered, Place
 from cloudindex_provider.sync.metrics import EVENTS_LAG, Metrics, event_metric
 from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, FIRST_EVENT_LOOK
 from cloudindex_provider.sync.report.report import SyncReport
+from cloudindex_provider.words import count
 
 __all__ = ["EventConsumer"]
 
@@ -137,8 +138,8 @@ class EventConsumer:
         if gathered.foreign:
             shown = ", ".join(map(repr, gathered.foreign))
             log.warning(
-                "%d events are about objects of no sync, the first of them %s: look at the notification's prefix.",
-                gathered.counts["foreign"],
+                "%s about objects of no sync, the first of them %s: look at the notification's prefix.",
+                count(gathered.counts["foreign"], "event is", "events are"),
                 shown,
             )
         failed = {number for number, keys in gathered.keys.items() if not self._look(number, list(keys))}
@@ -147,7 +148,8 @@ class EventConsumer:
         again = self.queue.delete(done)
         self._tell_lag(done)
         if again:
-            log.warning("%d messages couldn't be deleted; they come again, which costs a look.", again)
+            what = count(again, "message couldn't be deleted and comes", "messages couldn't be deleted and come")
+            log.warning("%s again, which costs a look.", what)
         hidden.drop([*done, *left, *(delivery for delivery, _ in gathered.poison)])
         for delivery, problem in gathered.poison:
             self._postpone(delivery, problem)
@@ -173,7 +175,10 @@ class EventConsumer:
         except ProviderError as error:
             follower.error = error
             self.counts["looks_failed"] += 1
-            follower.ctx.log.error("%s %d keys are looked at when their messages come again.", error, len(keys))
+            what = count(
+                len(keys), "key is looked at when its message comes", "keys are looked at when their messages come"
+            )
+            follower.ctx.log.error("%s %s again.", error, what)
             return False
         follower.error = None
         return True
@@ -210,7 +215,8 @@ class EventConsumer:
             ours = {key for batch in one.batches for key in batch.ctx.settings.keys or ()}
             keys = [key for key in found if key not in ours and key not in one.taken_up]
             if keys:
-                one.ctx.log.info("%d keys of an earlier consumer aren't done: looking at them again.", len(keys))
+                what = count(len(keys), "key of an earlier consumer isn't", "keys of an earlier consumer aren't")
+                one.ctx.log.info("%s done: looking again.", what)
             for at in range(0, len(keys), MOST_KEYS):
                 if self._look(number, keys[at : at + MOST_KEYS]):
                     one.taken_up.update(keys[at : at + MOST_KEYS])

@@ -16,6 +16,7 @@ from cloudindex_provider.sync.polling import FIRST_EVENT_LOOK, LONGEST_EVENT_LOO
 from cloudindex_provider.sync.report.report import SyncReport
 from cloudindex_provider.sync.run import record_requests
 from cloudindex_provider.sync.wait import poll
+from cloudindex_provider.words import plain, quoted, shortened
 
 __all__ = ["Follower"]
 
@@ -78,6 +79,6 @@ class Follower:
 
     def _tell(self, report: SyncReport) -> None:
         settings = self.ctx.settings
-        self.ctx.log.info("s3://%s/%s: %s", settings.bucket, settings.prefix, report.summary())
+        self.ctx.log.info("s3://%s/%s: %s", settings.bucket, plain(settings.prefix), report.numbers())
         for row in report.failures:
-            self.ctx.log.error("%s %r: %s", row["outcome"], row["key"], row["reason"])
+            self.ctx.log.error("%s %s: %s", row["outcome"], quoted(str(row["key"])), shortened(str(row["reason"])))

@@ -20,6 +20,7 @@ from cloudindex_provider.sync.events.batch import Batch
 from cloudindex_provider.sync.events.follower import Follower
 from cloudindex_provider.sync.events.gather import MOST_KEYS, Gathered, Place
 from cloudindex_provider.sync.polling import FIRST_EVENT_LOOK
+from cloudindex_provider.words import count
 
 __all__ = ["HandedOver", "work_off"]
 
@@ -141,4 +142,5 @@ class _Work:
         self.error = self.error or error
         if keys:
             why = str(error) if error else "The time is over."
-            self.followers[number].ctx.log.error("%s %d keys aren't done, and come again.", why, len(keys))
+            what = count(len(keys), "key isn't done and comes", "keys aren't done and come")
+            self.followers[number].ctx.log.error("%s %s again.", why, what)

@@ -18,8 +18,8 @@ from cloudindex_provider.state.records import Finding, Run
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.repair.audit import KINDS, findings
 from cloudindex_provider.sync.repair.index_copy import IndexCopy, index_copy, stage_index
-from cloudindex_provider.sync.report.estimate import duration
 from cloudindex_provider.sync.settings import AUDIT_INTERVAL
+from cloudindex_provider.words import count, duration, plain, quoted
 
 __all__ = ["heal_drift"]
 
@@ -72,15 +72,15 @@ def _is_worth_it(ctx: SyncContext) -> bool:
     documents = max(live, listing.documents)
     if documents > _MANY and ctx.settings.limits.audit_interval is None:
         ctx.log.info(
-            "The state isn't compared with the project's %d documents by itself; set audit_interval to have it done.",
-            documents,
+            "The state isn't compared with the project's %s by itself; set audit_interval to have it done.",
+            count(documents, "document"),
         )
         return False
     quota = ctx.requests_per_minute() if ctx.requests_per_minute else None
     seconds = documents / _READ_RATE + (listing.requests * 60 / quota if quota else 0.0)
     ctx.log.info(
-        "Comparing the state with the project's list (audit_interval): about %d documents, %d request(s), %s.",
-        documents, listing.requests, duration(max(1.0, seconds)),
+        "Comparing the state with the project's list (audit_interval): about %s, %s, %s.",
+        count(documents, "document"), count(listing.requests, "request"), duration(max(1.0, seconds)),
     )  # fmt: skip
     return True
 
@@ -101,7 +101,7 @@ def _compare(ctx: SyncContext, run: Run, copy: IndexCopy, keep: Callable[[], Non
         for block in findings(ctx, copy, kind):
             drifted += repairs.requeue(ctx.db, ctx.source, block, gone=kind == "gone", why=KINDS[kind], run=run)
             for one in block[:_EXAMPLES]:
-                ctx.log.warning("%r is uploaded again: %s.", one.key, KINDS[kind])
+                ctx.lines.tell(ctx.log.warning, kind, "%s is uploaded again: %s.", quoted(one.key), KINDS[kind])
             keep()
     _say(ctx, copy, drifted, copies)
     mark_audited(ctx.db, ctx.source, drifted)
@@ -131,9 +131,14 @@ def _prove(ctx: SyncContext, one: Finding) -> None:
 
 
 def _say(ctx: SyncContext, copy: IndexCopy, drifted: int, copies: int) -> None:
-    ctx.log.info("Compared with the project: %d documents have drifted; %d copies are removed.", drifted, copies)
+    ctx.log.info(
+        "Compared with the project: %s drifted; %s.",
+        count(drifted, "document has", "documents have"), count(copies, "copy is removed", "copies are removed"),
+    )  # fmt: skip
     foreign, names = copy.foreign(_EXAMPLES)
     if foreign:
         ctx.log.info(
-            "%d documents of the project are foreign to this sync and left alone: %s", foreign, ", ".join(names)
+            "%s foreign to this sync and left alone: %s",
+            count(foreign, "document of the project is", "documents of the project are"),
+            ", ".join(map(plain, names)),
         )

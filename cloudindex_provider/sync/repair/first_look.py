@@ -23,7 +23,7 @@ from cloudindex_provider.sync.detect.plan import PlanItem
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, index_copy, stage_index
 from cloudindex_provider.sync.repair.rebuild import READERS, Digest, choose, listed_digest, reading_seconds
-from cloudindex_provider.sync.report.estimate import duration
+from cloudindex_provider.words import count, duration, plain, size, verb
 
 __all__ = ["Looked", "look_first", "preview_first_look"]
 
@@ -74,7 +74,8 @@ def preview_first_look(ctx: SyncContext, show: Callable[[PlanItem], None] | None
         there = _There(ctx.settings.bucket, copy, show)
         found = preview(ctx, there.see)
     if there.number:
-        ctx.log.info("%d keys have a document already, which is adopted if its bytes are the same.", there.number)
+        what = count(there.number, "key has", "keys have")
+        ctx.log.info("%s a document already, which is adopted if its bytes are the same.", what)
         found.counts["adopted"] = there.number
         found.examples["adopt"] = there.examples
     return found
@@ -124,13 +125,14 @@ class _FirstLook:
         ctx.log.info("This state doesn't know yet what CloudIndex has of %s: its documents are listed once.", where)
         _stage(ctx, self.copy, self.keep)
         self._stage_listed()
-        keys, size = self.copy.selected()
+        keys, read = self.copy.selected()
         if keys:
             ctx.log.warning(
-                "%d keys of %s have documents in the project that this state doesn't know, as after the loss of a"
-                " state. Their bytes are compared before anything is uploaded: up to %d objects and %d bytes of S3,"
+                "%s of %s %s documents in the project that this state doesn't know, as after the loss of a"
+                " state. Their bytes are compared before anything is uploaded: up to %s and %s of S3,"
                 " about %s. Objects with a SHA-256 of S3's own aren't read.",
-                keys, where, keys, size, duration(max(1.0, reading_seconds(keys, size))),
+                count(keys, "key"), where, verb(keys, "has", "have"), count(keys, "object"), size(read),
+                duration(max(1.0, reading_seconds(keys, read))),
             )  # fmt: skip
         try:
             whole = self._adopt_all()
@@ -178,15 +180,15 @@ class _FirstLook:
     def _end(self, whole: bool, keys: int) -> None:
         ctx = self.ctx
         if keys:
-            ctx.log.info("Adopted the documents of %d keys; they aren't uploaded again.", self.adopted)
+            ctx.log.info("Adopted the documents of %s; they aren't uploaded again.", count(self.adopted, "key"))
         if not whole:
             ctx.log.warning("Not all of them could be looked at in this run's time; the next run goes on there.")
             return
         orphans, names = self.copy.orphans(_EXAMPLES)
         if orphans:
             ctx.log.info(
-                "%d documents are named like a sync's, but not after a key of this one; they are left alone: %s",
-                orphans, ", ".join(names),
+                "%s named like a sync's, but not after a key of this one, and left alone: %s",
+                count(orphans, "document is", "documents are"), ", ".join(map(plain, names)),
             )  # fmt: skip
         # A run of named keys has looked for those alone: where more may be ours, the next run must look, too.
         if ctx.settings.keys is None or not orphans:

@@ -23,6 +23,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.guard import delete_guard
 from cloudindex_provider.sync.remove import Deletion, delete_documents
 from cloudindex_provider.sync.selection import SkipReason, selection_of, selector
+from cloudindex_provider.words import count, verb
 
 __all__ = ["PruneItem", "Pruned", "TaskName", "plan_prune", "prune"]
 
@@ -121,7 +122,8 @@ def prune(
     """
     if found.held is not None:
         raise DeletesHeldError(
-            f"{found.delete} documents of s3://{ctx.settings.bucket}/{ctx.settings.prefix} are not deleted:"
+            f"{count(found.delete, 'document')} of s3://{ctx.settings.bucket}/{ctx.settings.prefix}"
+            f" {verb(found.delete)} not deleted:"
             f" {found.held}.",
             hint=f"Look at the selection first. If they are really to go, allow it: --ceiling {found.delete}.",
         )
@@ -252,4 +254,4 @@ def _keep_because(ctx: SyncContext, reason: str, one: Removal) -> str | None:
 
 
 def _keep(ctx: SyncContext, one: Removal, why: str) -> None:
-    ctx.log.warning("s3://%s/%s keeps its document: %s", ctx.settings.bucket, one.key, why)
+    ctx.log_kept(one.key, why)

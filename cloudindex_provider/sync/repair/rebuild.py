@@ -31,6 +31,7 @@ from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair.index_copy import IndexCopy, Listed, stage_index
 from cloudindex_provider.sync.selection import SkipReason, selector
+from cloudindex_provider.words import count, quoted, size
 
 __all__ = [
     "READERS", "Digest", "Rebuild", "Survey", "check_source", "choose", "listed_digest", "object_digest",
@@ -102,12 +103,13 @@ def check_source(ctx: SyncContext, *, replace: bool) -> None:
     number = rebuilt.count_rows(ctx.db, ctx.source)
     if number and not replace:
         raise StateError(
-            f"Source {ctx.source.id} has {number} keys in the state already.",
+            f"Source {ctx.source.id} has {count(number, 'key')} in the state already.",
             hint="Use --replace to make them again; pause the DAG first.",
         )
     if busy := sources.claimed_rows(ctx.db, ctx.source):
         raise StateError(
-            f"A run works on {busy} keys of source {ctx.source.id} now.", hint="Pause its DAG and wait for its end."
+            f"A run works on {count(busy, 'key')} of source {ctx.source.id} now.",
+            hint="Pause its DAG and wait for its end.",
         )
 
 
@@ -160,7 +162,7 @@ def rebuild(ctx: SyncContext, copy: IndexCopy, *, replace: bool = False) -> Rebu
             ]
             copy.add_rebuilt((row.key, json.dumps(asdict(row))) for row in rows)
             after = block[-1].key
-            ctx.log.info("Read %d bytes, up to %r.", done.bytes_read, after)
+            ctx.log.info("Read %s, up to %s.", size(done.bytes_read), quoted(after))
     check_source(ctx, replace=replace)  # a run may have begun meanwhile
     _write(ctx, copy, done, replace=replace)
     return done

@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 from cloudindex_provider.api.limits import request_estimate
+from cloudindex_provider.words import count, duration, size
 
-__all__ = ["Estimate", "duration", "pace"]
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+__all__ = ["Estimate", "pace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Estimate:
 
     def backlog(self) -> str:
         """For example: 48,211 documents, 2.1 GB, about 2,411 requests: about 25 min at 100 requests a minute."""
-        text = f"{_count(self.documents, 'document')}, {_size(self.size)}, about {_count(self.requests, 'request')}"
+        text = f"{count(self.documents, 'document')}, {size(self.size)}, about {count(self.requests, 'request')}"
         time = self.time()
         return f"{text}: {time}" if time else text
 
@@ -70,7 +69,7 @@ class Estimate:
         rate = (
             f"{self.requests_per_minute:,.0f}" if self.requests_per_minute >= 10 else f"{self.requests_per_minute:.2g}"
         )
-        return f"about {duration(self.seconds)}{left} at {rate} requests a minute"
+        return f"about {duration(self.seconds)}{left} at {rate} request{'' if rate == '1' else 's'} a minute"
 
     def deferral(self, seconds: float, max_documents: int | None) -> str:
         """What this run leaves to the next ones when it may go on for ``seconds`` more; empty: nothing."""
@@ -87,29 +86,3 @@ class Estimate:
 def pace(requests: int, seconds: float) -> float | None:
     """Requests a minute; ``None`` where there is nothing to tell it from."""
     return requests * 60 / seconds if requests > 0 and seconds > 0 else None
-
-
-def duration(seconds: float) -> str:
-    """For example: 40 s, 25 min, 3 h 20 min, 2 days 4 h. Rounded up."""
-    if seconds <= 90:
-        return f"{math.ceil(seconds)} s"
-    minutes = math.ceil(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days:,} days {hours} h" if hours else f"{days:,} days"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _size(size: float) -> str:
-    for unit in _UNITS:
-        if size < 999.5 or unit == _UNITS[-1]:
-            break
-        size /= 1000
-    return f"{size:.0f} {unit}" if unit == "bytes" or size >= 99.5 else f"{size:.1f} {unit}"

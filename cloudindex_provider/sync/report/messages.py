@@ -1,14 +1,17 @@
-"""What a task's log says about a sync: numbers that aren't 0, then every problem with its key, cause and remedy."""
+"""What a task's log says about a sync: what a person must do, each problem with its remedy, the table of outcomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cloudindex_provider.state.counts import DETECTED
 from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.report.report import SyncReport
+from cloudindex_provider.sync.report.summary import things_to_do
+from cloudindex_provider.sync.report.table import table
 from cloudindex_provider.sync.settings import SyncSettings
+from cloudindex_provider.words import count, plain, quoted, shortened
 
 __all__ = ["log_detection", "log_report"]
 
@@ -20,64 +23,84 @@ _SHOWN = 5  # examples of what needs no action
 def log_detection(log: Log, settings: SyncSettings, found: Detection) -> None:
     """What S3 has, against what CloudIndex has."""
     counts = [f"{name} {found.counts[name]:,}" for name in DETECTED if found.counts.get(name)]
-    log.info("%s: %s; %d to upload.", _where(settings), ", ".join(counts) or "nothing listed", found.backlog)
+    log.info("%s: %s; %s to upload.", _where(settings), ", ".join(counts) or "nothing listed", f"{found.backlog:,}")
     _log_emptiness(log, settings, found.counts)
     if found.hold:
-        log.warning("%d removals are held: %s.", found.counts.get("removed", 0), found.hold.reason)
+        removals = count(found.counts.get("removed", 0), "removal is", "removals are")
+        log.warning("%s held: %s.", removals, found.hold.reason)
 
 
 def log_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
-    """A run's report, or a dry run's."""
-    log.info("%s of %s: %s", "Dry run" if report.dry_run else "Report", _where(settings), report.summary())
+    """A run's report, or a dry run's: first what a person must do, then every outcome with its first keys."""
+    what = "Dry run" if report.dry_run else "Report"
+    log.info("%s of %s: %s", what, _where(settings), report.numbers())
+    if report.problems:
+        log.error("%s", report.summary())
+    for number, one in enumerate(things_to_do(report) if report.problems else [], 1):
+        log.error("To do, %d: %s", number, one)
     if report.dry_run:
         _log_emptiness(log, settings, report.counts)
-        for what, keys in report.plan.items():
-            if keys:
-                log.info("Would %s: %s", what, ", ".join(map(repr, keys)))
-    for reason, number in sorted(report.skipped_by_reason.items()):
-        log.info("Skipped as %s: %d", reason, number)
+        _log_plan(log, report)
     for row in report.failures:
-        log.error("%s %r: %s", row["outcome"], row["key"], row["reason"])
-    _log_leftovers(log, report)
-
-
-def _log_leftovers(log: Log, report: SyncReport) -> None:
-    counts = report.counts
-    if counts.get("deferred") and not report.dry_run:
-        log.info("%d documents are left to the next run%s.", counts["deferred"], _first(report.deferred))
-    if counts.get("gone"):
-        log.info("%d objects are gone or others since they were listed%s.", counts["gone"], _first(report.gone))
-    if counts.get("elsewhere"):
-        log.info("%d keys are worked on elsewhere%s.", counts["elsewhere"], _first(report.elsewhere))
+        log.error("%s %s: %s", row["outcome"], quoted(str(row["key"])), shortened(str(row["reason"])))
+    _log_warnings(log, report)
     if report.left.documents and not report.dry_run:
         log.info("Still to upload: %s.", report.left.backlog())
+    _log_table(log, report)
+
+
+def _log_plan(log: Log, report: SyncReport) -> None:
+    for what, keys in report.plan.items():
+        if keys:
+            log.info("Would %s: %s", what, ", ".join(quoted(key) for key in keys))
+
+
+def _log_table(log: Log, report: SyncReport) -> None:
+    lines = table(report)
+    for line in lines:
+        log.info("%s", line)
+    if lines and not report.dry_run:
+        log.info("All keys, and what happened to each: %s", report.page_url or "the page CloudIndex in Airflow's UI.")
+
+
+def _log_warnings(log: Log, report: SyncReport) -> None:
+    counts = report.counts
     if report.imbalance:
         log.warning(
             "The run's counts don't add up: %s. Nothing was done because of it; please report it with this log.",
             report.imbalance,
         )
-    if counts.get("stale"):
-        log.warning("%d documents are still served in an older version, because the new one failed.", counts["stale"])
+    if stale := counts.get("stale"):
+        what = count(stale, "document is", "documents are")
+        log.warning("%s still served in an older version, because the new one failed.", what)
     if report.held_reason and (counts.get("held") or report.dry_run):
-        number = counts.get("held") or counts.get("removed")
+        number = counts.get("held") or counts.get("removed", 0)
         remedy = f" {report.held_remedy}" if report.held_remedy else ""
-        log.warning("%s removals are held, nothing of them is deleted: %s.%s", number, report.held_reason, remedy)
+        what = count(number, "removal is", "removals are")
+        log.warning("%s held, nothing of them is deleted: %s.%s", what, report.held_reason, remedy)
     if report.kept:
-        shown = "; ".join(f"{row['key']!r}: {row['reason']}" for row in report.kept[:_SHOWN])
-        log.warning("%d removed keys keep their documents, the first of them %s", counts.get("kept", 0), shown)
+        shown = "; ".join(f"{quoted(str(row['key']))}: {shortened(str(row['reason']))}" for row in report.kept[:_SHOWN])
+        what = count(counts.get("kept", 0), "removed key keeps its document", "removed keys keep their documents")
+        log.warning("%s, the first of them %s", what, shown)
     if report.quarantined:
-        first = report.quarantined[0]
-        when = f", this one from {first['again']} on" if first.get("again") else ""
-        log.warning(
-            "Some keys are quarantined, the first of them %r: %s It is tried again when it changes in S3; without that"
-            " a run tries a few a day%s. At once: Retry on the page CloudIndex in Airflow's UI, or"
-            " `airflow cloudindex retry --source %s --all-quarantined`.",
-            first["key"], first["reason"], when, report.source_id,
-        )  # fmt: skip
+        _log_quarantined(log, report)
+    for overlap in report.overlaps:
+        what = count(overlap.keys, "key is", "keys are")
+        first = ", ".join(quoted(key) for key in overlap.first)
+        it = "it" if overlap.keys == 1 else "them"
+        log.warning("%s skipped because another sync has %s: %s. %s", what, it, first, overlap.remedy)
 
 
-def _first(rows: Sequence[Mapping[str, str | None]]) -> str:
-    return "".join(f"; {row['key']!r}: {row['reason']}" for row in rows[:_SHOWN])
+def _log_quarantined(log: Log, report: SyncReport) -> None:
+    first = report.quarantined[0]
+    when = f", this one from {first['again']} on" if first.get("again") else ""
+    log.warning(
+        "%s quarantined, the first of them %s: %s It is tried again when it changes in S3; without that a run tries a"
+        " few a day%s. At once: Retry on the page CloudIndex in Airflow's UI, or"
+        " `airflow cloudindex retry --source %s --all-quarantined`.",
+        count(max(report.counts.get("quarantined", 0), len(report.quarantined)), "key is", "keys are"),
+        quoted(str(first["key"])), shortened(str(first["reason"])), when, report.source_id,
+    )  # fmt: skip
 
 
 def _log_emptiness(log: Log, settings: SyncSettings, counts: Mapping[str, int]) -> None:
@@ -102,4 +125,4 @@ def _prefix_hint(prefix: str) -> str:
 
 
 def _where(settings: SyncSettings) -> str:
-    return f"s3://{settings.bucket}/{settings.prefix}"
+    return plain(f"s3://{settings.bucket}/{settings.prefix}")

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cloudindex_provider import words
 from cloudindex_provider.state import claims, runs
 from cloudindex_provider.state.records import Run
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.detection import Detection
+from cloudindex_provider.sync.log_pace import LogPace, per_second
 from cloudindex_provider.sync.report.estimate import Estimate, pace
 from cloudindex_provider.sync.report.numbers import tell_backlog
+from cloudindex_provider.words import count
 
 __all__ = ["UploadProgress", "accepted_requests", "estimate_left", "log_backlog"]
 
-_EVERY = 60.0  # seconds between two messages of one loop
 _SENT = ("uploaded", "adopted")
 _SETTLED = (*_SENT, "same_bytes")
 
@@ -54,11 +56,15 @@ class UploadProgress:
     """
 
     clock: Callable[[], float] = time.monotonic
+    _pace: LogPace = field(init=False)
     _counted: int = 0  # the loop's requests that the run's counter has
-    _told_at: float | None = None
-    _begun: tuple[float, int] = (0.0, 0)  # by the clock, and the run's requests then
+    _told: tuple[int, int] = (0, 0)  # the run's documents and bytes, by the last message
+    _begun: tuple[float, int] | None = None  # by the clock, and the run's requests then
     _adopted: int = 0  # that needed no upload of this detection
     _backlog: tuple[int, int] | None = None  # documents and bytes, with those that the run had settled by then
+
+    def __post_init__(self) -> None:
+        self._pace = LogPace(self.clock)
 
     def note(self, ctx: SyncContext, run: Run, requests: int) -> None:
         """Count the loop's requests in the run, and say once a minute how far the run is.
@@ -69,37 +75,43 @@ class UploadProgress:
             with ctx.db.write() as connection:
                 runs.add_counts(connection, run.id, {_counter(run): requests - self._counted})
             self._counted = requests
-        now = self.clock()
-        if self._told_at is None:
+        passed = self._pace.due()
+        if self._begun is None:
             counted = runs.counts(ctx.db, run)
-            self._begun, self._adopted = (now, counted.get(_counter(run), 0)), counted.get("adopted", 0)
-        elif now - self._told_at < _EVERY:
-            return
-        else:
-            self._log_progress(ctx, run, now)
-        self._told_at = now
+            self._begun, self._adopted = (self._pace.now, counted.get(_counter(run), 0)), counted.get("adopted", 0)
+            self._told = counted.get("uploaded", 0), counted.get("bytes", 0)
+        elif passed is not None:
+            self._log_progress(ctx, run, passed, *self._begun)
 
-    def _log_progress(self, ctx: SyncContext, run: Run, now: float) -> None:
+    def _log_progress(self, ctx: SyncContext, run: Run, passed: float, since: float, before: int) -> None:
         counted = runs.counts(ctx.db, run)
         counted["adopted"] = counted.get("adopted", 0) - self._adopted
         settled, size = sum(counted.get(name, 0) for name in _SETTLED), counted.get("bytes", 0)
         if self._backlog is None:  # once: it reads every row that is left
             documents, total = claims.backlog(ctx.db, ctx.source)
             self._backlog = documents + settled, total + size
-        since, before = self._begun
         left = _estimate(
             ctx,
             max(0, self._backlog[0] - settled),
             max(0, self._backlog[1] - size),
-            measured=pace(counted.get(_counter(run), 0) - before, now - since),
+            measured=pace(counted.get(_counter(run), 0) - before, self._pace.now - since),
         )
         tell_backlog(ctx, left.documents)
-        sent, when = sum(counted.get(name, 0) for name in _SENT), left.time(" left")
+        sent, uploaded = sum(counted.get(name, 0) for name in _SENT), counted.get("uploaded", 0)
         ctx.log.info(
-            "Uploaded %s of %s documents%s.", f"{sent:,}", f"{sent + left.documents:,}", f" ({when})" if when else ""
-        )
+            "Uploaded %s of %s (%s of %s): %s documents/s, %s/s%s.",
+            f"{sent:,}", count(sent + left.documents, "document"), words.size(size), words.size(size + left.size),
+            per_second(uploaded - self._told[0], passed), words.size((size - self._told[1]) / passed),
+            "".join(f"; {one}" for one in (left.time(" left"), _quota(ctx)) if one),
+        )  # fmt: skip
+        self._told = uploaded, size
         most = ctx.settings.limits.max_documents_per_run
         _log_deferral(ctx, left, None if most is None else most - settled)
+
+
+def _quota(ctx: SyncContext) -> str:
+    left = ctx.requests_left() if ctx.requests_left else None
+    return "" if left is None else f"{count(left, 'request')} left of the quota until it renews"
 
 
 def _estimate(ctx: SyncContext, documents: int, size: int, *, measured: float | None) -> Estimate:

@@ -33,6 +33,7 @@ from cloudindex_provider.sync.report.progress import UploadProgress, accepted_re
 from cloudindex_provider.sync.upload.others import outlast_others
 from cloudindex_provider.sync.upload.readers import AHEAD, Readers, Reading
 from cloudindex_provider.sync.upload.sender import Sender, UploadSummary
+from cloudindex_provider.words import count, duration, verb
 
 __all__ = ["UploadSummary", "upload", "upload_side_by_side"]
 
@@ -131,7 +132,8 @@ class _UploadLoop:
         if wait is None or wait <= self.ctx.time_left or not accepted_requests(self.ctx, self.run):
             return False
         self.ctx.log.info(
-            "The next upload's turn is in %.0f s, after max_run_time: what is left is deferred to the next run.", wait
+            "The next upload's turn is in %s, after max_run_time: what is left is deferred to the next run.",
+            duration(wait),
         )
         return True
 
@@ -233,7 +235,12 @@ class _UploadLoop:
         try:
             claims.give_back(self.ctx.db, self.run, self.ctx.owner, rows)
         except StateError as error:
-            self.ctx.log.warning("%d claims couldn't be given back; they end by themselves: %s", len(rows), error)
+            self.ctx.log.warning(
+                "%s couldn't be given back, and %s by itself: %s"
+                if len(rows) == 1
+                else "%s couldn't be given back, and %s by themselves: %s",
+                count(len(rows), "claim"), verb(len(rows), "ends", "end"), error,
+            )  # fmt: skip
 
     def _claim(self) -> list[WorkRow]:
         limits = self.ctx.settings.limits
@@ -297,13 +304,14 @@ class _UploadLoop:
         rows = old + young
         if self._unknown:
             raise IncompleteListError(
-                f"The outcome of {len(self._unknown)} uploads is unknown, the first of them {min(self._unknown)!r}:"
-                " CloudIndex's list of documents has entries that can't be read, or fewer than it says.",
+                f"The outcome of {count(len(self._unknown), 'upload')} is unknown, the first of them"
+                f" {min(self._unknown)!r}: CloudIndex's list of documents has entries that can't be read, or fewer than"
+                " it says.",
                 key=min(self._unknown),
             )
         if rows:
             raise UnsettledUploadsError(
-                f"The outcome of {len(rows)} uploads is unknown, the first of them {rows[0].key!r}.",
+                f"The outcome of {count(len(rows), 'upload')} is unknown, the first of them {rows[0].key!r}.",
                 hint="The next try looks them up; nothing is uploaded twice.",
                 key=rows[0].key,
                 retry_after=max(0.0, remaining),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from cloudindex_provider.state import claims
 from cloudindex_provider.state.records import Run
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.words import count
 
 __all__ = ["outlast_others"]
 
@@ -23,7 +24,8 @@ def outlast_others(ctx: SyncContext, run: Run, seconds: float) -> bool:
     first = claims.claimed_by_others(ctx.db, run, ctx.owner)
     if not first:
         return False
-    ctx.log.info("%d keys are claimed by another run: looking whether it is alive.", len(first))
+    what = count(len(first), "key is", "keys are")
+    ctx.log.info("%s claimed by another run: looking whether it is alive.", what)
     waited, pause = 0.0, ctx.lease / _LOOKS
     while waited <= min(ctx.lease, seconds) and not ctx.stop.is_set():
         ctx.sleep(pause)

@@ -40,6 +40,7 @@ from cloudindex_provider.sync.processing import SEVERAL
 from cloudindex_provider.sync.upload.binding import Lookup, bind
 from cloudindex_provider.sync.upload.prepare import Prepared, Ready, gone_or_changed, source_failure
 from cloudindex_provider.sync.upload.unsent import Unsent
+from cloudindex_provider.words import count, quoted
 
 __all__ = ["Sender", "UploadSummary"]
 
@@ -261,8 +262,8 @@ class Sender:
         if len(rows) == 1 and rows[0].doubtful:  # not for the first time
             self.suspects.add(rows[0].key)
         self.ctx.log.warning(
-            "The outcome of an upload of %d documents, the first of them %r, is unknown: %s",
-            len(rows), rows[0].key, error,
+            "The outcome of an upload of %s, the first of them %s, is unknown: %s",
+            count(len(rows), "document"), quoted(rows[0].key), error,
         )  # fmt: skip
         if self._unknown >= _UNKNOWN_IN_A_ROW:
             raise error
@@ -347,7 +348,7 @@ class Sender:
             self.ctx.db, self.run, self.ctx.owner, row, failure, max_attempts=limits.max_attempts
         )
         self.summary.failed += 1
-        self.ctx.log.error("s3://%s/%s %s: %s", self.ctx.settings.bucket, row.key, outcome, failure.reason)
+        self.ctx.log_failure(row.key, outcome, failure.reason)
 
     def _details(self, document: Document) -> Document | None:
         try:

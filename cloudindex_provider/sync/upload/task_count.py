@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from cloudindex_provider import words
 from cloudindex_provider.state import runs
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.settings import MAX_UPLOAD_TASKS
@@ -25,8 +26,9 @@ def upload_tasks_for(ctx: SyncContext, requests: int) -> int:
     count = upload_task_count(requests, wanted, rate=None if fed is None else fed / seconds, busy=busy)
     if fed is not None and count < upload_task_count(requests, wanted):
         ctx.log.info(
-            "The rate limit gives about %.0f requests a minute, which %d of %d upload tasks use up.",
-            fed * 60 / seconds, count, wanted,
+            "The rate limit gives about %s a minute, which %s of %s up.",
+            words.count(round(fed * 60 / seconds), "request"), f"{count:,}",
+            words.count(wanted, "upload task uses", "upload tasks use"),
         )  # fmt: skip
     return count
 

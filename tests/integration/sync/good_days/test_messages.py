@@ -39,7 +39,7 @@ def test_a_failed_run_names_the_setting(in_memory: Mirror, number: int, words: s
     report = in_memory.run()
     with pytest.raises(SyncFailedError) as caught:
         judge(report, max_failed_documents=0)
-    assert caught.value.message.startswith(f"{words}and max_failed_documents is 0: docs/broken0.txt: ")
+    assert caught.value.message.startswith(f"{words}and max_failed_documents is 0: 'docs/broken0.txt': ")
     assert "Raise max_failed_documents" in caught.value.hint
     judge(report, max_failed_documents=number)
 
@@ -53,7 +53,7 @@ def test_a_quarantine_says_when_it_is_tried_again_and_how_to_end_it(in_memory: M
         synchronize(ctx)
     report = make_report(ctx)
     log_report(LOG, ctx.settings, report)
-    (line,) = said("are quarantined")
+    (line,) = said("1 key is quarantined")
     again = datetime.strptime(str(report.quarantined[0]["again"]), "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
     assert timedelta(hours=20) < again - datetime.now(UTC) < timedelta(hours=28)
     assert "'docs/broken.txt'" in line

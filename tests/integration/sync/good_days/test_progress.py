@@ -97,11 +97,17 @@ def test_progress_is_said_once_a_minute_at_the_pace_that_the_run_really_has(in_m
     clock.now += 1
     progress.note(ctx, ctx.run(), 0)
     progress.note(ctx, ctx.run(), 0)
-    assert said("Uploaded") == ["Uploaded 40 of 100 documents (about 90 s left at 2 requests a minute)."]
+    assert said("Uploaded") == [
+        "Uploaded 40 of 100 documents (710 bytes of 1.8 kB): 0.67 documents/s, 12 bytes/s; about 90 s left at 2"
+        " requests a minute."
+    ]
     assert said("All of it") == ["All of it is deferred to the next runs (max_documents_per_run)."]
     clock.now += 60
     progress.note(ctx, ctx.run(), 2)  # two more of its own, in a minute without documents
-    assert said("Uploaded")[1:] == ["Uploaded 40 of 100 documents (about 90 s left at 2 requests a minute)."]
+    assert said("Uploaded")[1:] == [
+        "Uploaded 40 of 100 documents (710 bytes of 1.8 kB): 0 documents/s, 0 bytes/s; about 90 s left at 2 requests a"
+        " minute."
+    ]
 
 
 def test_progress_at_the_quota_and_without_any_pace(in_memory: Mirror, said: Any) -> None:
@@ -109,12 +115,14 @@ def test_progress_at_the_quota_and_without_any_pace(in_memory: Mirror, said: Any
     clock = Clock()
     for name, quota in (("known", 3.0), ("unknown", None)):
         ctx, progress = detected(in_memory, name, quota=quota), UploadProgress(clock)
+        ctx.requests_left = (lambda: 17) if quota else None
         progress.note(ctx, ctx.run(), 0)
         clock.now += 60
         progress.note(ctx, ctx.run(), 0)
     assert said("Uploaded") == [
-        "Uploaded 0 of 60 documents (about 90 s left at 3 requests a minute).",
-        "Uploaded 0 of 60 documents.",
+        "Uploaded 0 of 60 documents (0 bytes of 1.1 kB): 0 documents/s, 0 bytes/s; about 90 s left at 3 requests a"
+        " minute; 17 requests left of the quota until it renews.",
+        "Uploaded 0 of 60 documents (0 bytes of 1.1 kB): 0 documents/s, 0 bytes/s.",
     ]
 
 
@@ -134,7 +142,7 @@ def test_what_needs_no_upload_is_no_longer_left(in_memory: Mirror, said: Any) ->
     clock.now += 60
     progress.note(ctx, ctx.run(), 0)
     assert [text.partition(" (")[0] for text in said("Uploaded")] == [
-        "Uploaded 0 of 10 documents.", "Uploaded 6 of 6 documents",
+        "Uploaded 0 of 10 documents", "Uploaded 6 of 6 documents",
     ]  # fmt: skip
 
 
@@ -148,7 +156,8 @@ def test_a_report_says_what_is_left_and_how_long_it_takes_at_the_quota(in_memory
     report = synchronize(ctx)
     found = report.as_dict()
     assert (found["backlog"], found["eta_seconds"], found["requests_per_minute"]) == (30, 60.0, 3.0)
-    assert report.summary().endswith("backlog 30 (about 60 s at 3 requests a minute)")
+    assert report.numbers().endswith("backlog 30 (about 60 s at 3 requests a minute)")
+    assert "Still to upload: 30 documents, about 60 s at 3 requests a minute." in report.summary()
     assert json.loads(json.dumps(found)) == found
 
 
@@ -178,7 +187,8 @@ def test_a_finished_backlog_takes_no_time(in_memory: Mirror) -> None:
     in_memory.put_many(3)
     report = in_memory.run()
     assert (report.as_dict()["backlog"], report.as_dict()["eta_seconds"]) == (0, 0.0)
-    assert "backlog" not in report.summary()
+    assert "backlog" not in report.numbers()
+    assert "Still to upload" not in report.summary()
 
 
 def test_a_dry_run_reports_its_backlog_without_a_time(in_memory: Mirror) -> None:

@@ -204,4 +204,4 @@ def test_people_get_a_table_with_the_first_keys(mirror: Mirror, cli: Cli) -> Non
     assert answer.code == 1
     line = next(line for line in answer.out.splitlines() if line.startswith("gone"))
     assert key in line
-    assert "Compared 1 rows, 1 keys in S3 and 0 documents." in answer.out
+    assert "Compared 1 row, 1 key in S3 and 0 documents." in answer.out

@@ -51,7 +51,7 @@ def test_people_see_a_line_a_key(emptied: Mirror, cli: Cli) -> None:
     assert shown[0] == "action | class   | size           | key"
     assert shown[2] == "delete | removed |                | docs/0000.txt"
     assert shown[5] == "upload | new     | 1500           | docs/new.txt"
-    assert shown[6].startswith("1 uploads of 1,500 bytes, 3 deletes. Hash ")
+    assert shown[6].startswith("1 upload of 1,500 bytes, 3 deletes. Hash ")
     assert len(shown) == 7
     plain = cli("plan", *where(emptied), "-o", "plain")
     assert [line.split() for line in plain.out.splitlines()][::4] == [

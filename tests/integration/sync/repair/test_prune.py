@@ -188,7 +188,7 @@ def test_what_a_killed_prune_leaves_is_ended_by_the_next_one_or_by_a_sync(
         narrow.client.delete_document(narrow.of("docs/0.md")[0]["id"])
     found = summary(prune(cli, narrow, "--yes", "-o", "json"))
     assert (found["deleted"], found["later"]) == (2, 1)
-    assert "1 keys are left: somebody works on them" in prune(cli, narrow, "--yes").out
+    assert "Left: 1 key that somebody works on" in prune(cli, narrow, "--yes").out
     narrow.time_passes(2e12)
     narrow.run(selection=narrowed(narrow))
     # Where its document is gone already, the sync's daily comparison has found that out.
@@ -213,8 +213,8 @@ def test_a_size_is_asked_of_s3_before_its_document_goes(
     words = ("--max-file-size", 100, "--max-delete-percent", 100, "--yes", "-o", "json")
     answer = prune(cli, mirror, *words, exclude=None)
     assert (summary(answer)["delete"], summary(answer)["deleted"]) == (3, 1)
-    assert "docs/shrunk.txt keeps its document: S3 has another version of it, which is no longer too" in caplog.text
-    assert "docs/gone.txt keeps its document: S3 has it no more; the next sync decides" in caplog.text
+    assert "'docs/shrunk.txt' keeps its document: S3 has another version of it, which is no longer too" in caplog.text
+    assert "'docs/gone.txt' keeps its document: S3 has it no more; the next sync decides" in caplog.text
     assert sorted(key for key, row in mirror.rows().items() if row.document_id) == [
         "docs/gone.txt", "docs/shrunk.txt", "docs/small.txt",
     ]  # fmt: skip

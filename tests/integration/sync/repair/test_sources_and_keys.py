@@ -88,7 +88,7 @@ def test_keys_that_a_run_works_on_are_not_handed_over(mirror: Mirror, cli: Cli) 
     mirror.run()
     mirror.run(prefix="docs/sub/")
     mirror.execute("UPDATE object SET claim_owner = 'x', claim_try = 1, claim_until = 1e12 WHERE key = 'docs/a.txt'")
-    assert "A run works on 1 keys of source 1" in cli("sources", "adopt", "--source", 2, "--from", 1).error
+    assert "A run works on 1 key of source 1" in cli("sources", "adopt", "--source", 2, "--from", 1).error
     assert {row.source_id for row in mirror.rows().values()} == {1}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudindex_provider.sync.report.estimate import Estimate, duration, pace
+from cloudindex_provider.sync.report.estimate import Estimate, pace
 
 MB = 1_000_000
 BACKLOG = Estimate(48_211, 2_100 * MB, 20 * MB, requests_per_minute=100, shared=True)
@@ -83,28 +83,6 @@ def test_a_limit_of_documents_is_named_without_a_pace_and_one_of_time_is_not() -
     one = Estimate(2000, 0, 1)
     assert one.deferral(1.0, None) == ""
     assert one.deferral(1.0, 50).startswith("This run does about 50 of them (max_documents_per_run)")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"), (0.2, "1 s"), (90, "90 s"), (91, "2 min"), (119 * 60, "119 min"), (119 * 60 + 1, "2 h"),
-        (3 * 3600 + 19 * 60 + 1, "3 h 20 min"), (48 * 3600, "2 days"), (52 * 3600, "2 days 4 h"),
-    ],
-)  # fmt: skip
-def test_a_time_is_said_as_people_do_and_rounded_up(seconds: float, said: str) -> None:
-    """Seconds below a minute and a half, then minutes, hours, days."""
-    assert duration(seconds) == said
-
-
-@pytest.mark.parametrize(
-    ("size", "said"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (99_400, "99.4 kB"), (999_600, "1.0 MB"),
-     (250 * MB, "250 MB"), (10**15, "1000 TB")],
-)  # fmt: skip
-def test_sizes_are_decimal(size: int, said: str) -> None:
-    """As S3's console shows them."""
-    assert f", {said}, " in Estimate(2, size, MB).backlog()
 
 
 def test_a_slow_pace_keeps_its_digits() -> None:
