@@ -27,9 +27,11 @@ from cloudindex_provider.state.approvals import (
     unasked_hold,
 )
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.tally import EXAMPLES
 from cloudindex_provider.sync.arguments import whole
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.words import count
+from cloudindex_provider.sync.detect.held import first_held
+from cloudindex_provider.words import count, plain
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
@@ -167,7 +169,11 @@ def ask_for_approval(
         task_id="ask_for_approval",
         trigger_dag_id=APPROVAL_DAG_ID,
         trigger_run_id=run_id,
-        conf={**_question(hold), "state_conn_id": state_conn_id or "", "state_url": state_url or ""},
+        conf={
+            **_question(hold, first_held(ctx, ctx.run(), EXAMPLES)),
+            "state_conn_id": state_conn_id or "",
+            "state_url": state_url or "",
+        },
     ).execute(context)
 
 
@@ -193,15 +199,27 @@ def _status(error: Exception) -> Any:
     return detail.get("status_code") if isinstance(detail, Mapping) else None
 
 
-def _question(hold: HoldRow) -> dict[str, Any]:
+def _question(hold: HoldRow, first: Sequence[str]) -> dict[str, Any]:
+    """What a person is asked, as Markdown: keys stand in a block of code, in which nothing of them acts.
+
+    :param first: the first keys whose documents would go
+    """
+    where = plain(f"s3://{hold.bucket}/{hold.prefix}")
+    documents = count(hold.removed, "document")
+    keys = "\n".join(f"    {key}" for key in first)
+    more = hold.removed - len(first)
+    rest = f"\n\nand {more:,} more" if more > 0 else ""
     return {
         "hold": hold.token,
         "project_id": hold.project_id,
         "bucket": hold.bucket,
         "prefix": hold.prefix,
         "ceiling": hold.removed,
-        "subject": f"Delete {hold.removed} of {hold.live} documents?",
-        "body": f"S3 lists {hold.removed} objects of s3://{hold.bucket}/{hold.prefix} no more: {hold.reason}."
-        f" Look at the bucket first. Approved, the next sync of project {hold.project_id} plans anew and deletes at"
-        f" most {hold.removed} documents.",
+        "subject": f"Delete {hold.removed:,} of {count(hold.live, 'document')}?",
+        "body": f"S3 lists {count(hold.removed, 'object')} of `{where}` no more: {hold.reason}. Look at the bucket"
+        f" first. Approved, the next sync of project {hold.project_id} plans anew and deletes at most {documents}.\n\n"
+        f"Their documents would go:\n\n{keys}{rest}\n\nThe page CloudIndex in Airflow's navigation has all of them,"
+        " and lets you allow fewer or keep them. So does"
+        f" `airflow cloudindex approve --source {hold.source_id} --ceiling {hold.removed}`, and the limit that is named"
+        " here, raised for one run.",
     }

@@ -30,7 +30,7 @@ from cloudindex_provider.sync.detect.guard import moved_reason
 from cloudindex_provider.sync.detect.held import held_remedy
 from cloudindex_provider.sync.document_list import Copies, find_copies
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.words import quoted
+from cloudindex_provider.words import count, quoted, verb
 
 __all__ = ["Deletion", "RemovalSummary", "delete_documents", "remove"]
 
@@ -113,7 +113,8 @@ def _begin(ctx: SyncContext, run: Run) -> Hold | None:
 def _say_held(ctx: SyncContext, run: Run, hold: Hold, held: int) -> None:
     if not held:
         return
-    message = f"{held} documents of s3://{ctx.settings.bucket}/{ctx.settings.prefix} are not deleted: {hold.reason}."
+    bucket, prefix = ctx.settings.bucket, ctx.settings.prefix
+    message = f"{count(held, 'document')} of s3://{bucket}/{prefix} {verb(held)} not deleted: {hold.reason}."
     if ctx.settings.on_mass_delete == "fail" and hold.mass:
         raise DeletesHeldError(message, hint=held_remedy(ctx, run, held))
     ctx.log.warning("%s", message)

@@ -124,6 +124,11 @@ def test_the_question_names_its_hold_and_its_state(run, held, approval_dag, tmp_
     assert (conf["hold"], conf["bucket"], conf["prefix"]) == (hold.token, held.bucket, "documents/")
     assert (conf["project_id"], conf["ceiling"]) == (held.ci.project_id, 5)
     assert (conf["state_url"], conf["state_conn_id"]) == (url, "")
+    assert conf["subject"] == "Delete 5 of 6 documents?"
+    shown = [line.strip() for line in conf["body"].splitlines() if line.startswith("    ")]
+    assert shown == [f"'{key}' ({len(f'the text of {key}')} bytes)" for key in KEYS[1:]]  # a block of code
+    for way in ("The page CloudIndex", f"approve --source {hold.source_id} --ceiling 5", "the limit that is named"):
+        assert way in conf["body"]
 
 
 def test_two_states_ask_two_questions_and_an_answer_reaches_its_own(run, held, approval_dag, tmp_path):

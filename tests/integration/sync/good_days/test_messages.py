@@ -89,6 +89,7 @@ def test_a_hold_names_page_command_and_the_setting_that_helps(
     for text in (caught.value.hint, line):
         assert PAGE in text
         assert f"`airflow cloudindex approve --source {ctx.source.id} --ceiling {10 - left}`" in text
+        assert f"The first of them: 'docs/{left:04}.txt' (17 bytes), " in text
         assert setting in text
     if setting.startswith("or raise"):
         assert "max_delete_documents (2)" in str(caught.value)
