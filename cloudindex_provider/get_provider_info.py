@@ -48,7 +48,7 @@ def get_provider_info() -> dict[str, object]:
                 "hook-class-name": "cloudindex_provider.hooks.cloudindex.CloudIndexHook",
                 "hook-name": "CloudIndex",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "login", "port"],
+                    "hidden-fields": ["schema", "login"],
                     "relabeling": {"host": "Base URL", "password": "API key"},
                     "placeholders": {
                         "host": "https://api.cloudindex.ai/public/v1",

@@ -11,15 +11,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 
+from cloudindex_provider.api.connection import DEFAULT_BASE_URL
 from cloudindex_provider.get_provider_info import get_provider_info
 from cloudindex_provider.hooks.cloudindex import CloudIndexSettings
-from tests.support.guide_blocks import Block, blocks, shell_lines
+from tests.support.guide_blocks import Block, blocks, connections, shell_lines
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -35,6 +38,7 @@ BLOCKS = [
     if page.name != "deploy.md"
     for block in blocks(page)
 ]
+ASSIGNMENT = re.compile(r"[A-Z_]+=")
 # Commands of the blocks that aren't Airflow's.
 TOOLS = {"export", "make", "pip", "python", "sqlite3", "pg_dump"}
 
@@ -122,15 +126,13 @@ def _python(block: Block) -> None:
 
 
 def _bash(block: Block) -> None:
-    from airflow.cli.cli_parser import get_parser
-
     for words in shell_lines(block):
-        if words[0].startswith("#"):
+        words = words[: next((at for at, word in enumerate(words) if word in ("|", "#")), None)]
+        words = list(dropwhile(ASSIGNMENT.match, words))
+        if not words:
             continue
-        words = words[: words.index("|")] if "|" in words else words
-        words = words[: words.index("#")] if "#" in words else words
         if words[0] == "airflow":
-            get_parser().parse_args(words[1:])
+            _airflow(words[1:])
         elif words[0] == "make":
             targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
             assert words[1] in targets, words
@@ -138,6 +140,28 @@ def _bash(block: Block) -> None:
             importlib.import_module(words[2])
         else:
             assert words[0] in TOOLS, words
+    for conn_id, text in connections(block):
+        with patch.dict(os.environ, {f"AIRFLOW_CONN_{conn_id.upper()}": text}):
+            _check_connection(conn_id)
+
+
+def _airflow(words: list[str]) -> None:
+    from airflow.cli.cli_parser import get_parser
+
+    given = get_parser().parse_args(words)
+    if words[:2] == ["connections", "add"] and given.conn_extra:
+        json.loads(given.conn_extra)
+
+
+def _check_connection(conn_id: str) -> None:
+    from airflow.sdk import BaseHook
+
+    found = BaseHook.get_connection(conn_id)
+    if found.conn_type == "cloudindex":
+        settings = CloudIndexSettings.from_connection(found)
+        assert (settings.base_url, bool(settings.project_id)) == (DEFAULT_BASE_URL, True)
+    else:
+        assert found.conn_type in ("aws", "postgres")
 
 
 def _ini(block: Block) -> None:

@@ -127,7 +127,7 @@ def test_airflow_finds_provider_form_and_section():
     manager.initialize_providers_list()
     assert manager.providers[INFO["package-name"]].version == cloudindex_provider.__version__
     assert dict(manager.hooks)["cloudindex"].hook_name == "CloudIndex"
-    assert manager.field_behaviours["cloudindex"]["hidden_fields"] == ["schema", "login", "port"]
+    assert manager.field_behaviours["cloudindex"]["hidden_fields"] == ["schema", "login"]
     assert "extra__cloudindex__project_id" in manager.connection_form_widgets
     assert conf.get("cloudindex", "state_path") == ""
     assert conf.get("cloudindex", "state_conn_id") == ""

@@ -71,8 +71,10 @@ def connections(block: Block) -> Iterator[tuple[str, str]]:
     elif block.language == "bash":
         for words in shell_lines(block):
             given = dict(itertools.pairwise(words))
-            if words[:3] == ["airflow", "connections", "add"]:
-                yield words[3], given.get("--conn-uri") or given["--conn-json"]
+            if words[:3] == ["airflow", "connections", "add"] and (
+                text := given.get("--conn-uri") or given.get("--conn-json")
+            ):
+                yield words[3], text
             elif "--secret-string" in given:
                 yield given["--name"].removeprefix(_SECRETS), given["--secret-string"]
 
