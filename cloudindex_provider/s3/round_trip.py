@@ -27,7 +27,7 @@ __all__ = ["RoundTrip"]
 _TESTED = ("sqs", "sns")  # kinds of destinations that S3 tests
 _SLACK = timedelta(seconds=5)  # between the clock of S3's answers and that of its messages
 _MOST = 500  # messages of others that are looked at: each look is a delivery to the redrive policy
-_LONG_POLL = 10.0  # seconds
+_RECEIVE = 10.0  # seconds that one receive waits
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class RoundTrip:
 
     def _await(self, began: datetime, until: float, others: list[Delivery]) -> Link:
         while (left := until - self.clock()) > 0 and len(others) < _MOST:
-            for delivery in self.queue.receive(min(_LONG_POLL, left)):
+            for delivery in self.queue.receive(min(_RECEIVE, left)):
                 if self._is_ours(delivery.body, began):
                     self.queue.delete([delivery])
                     return Link("test event", OK, f"S3's test message came {max(0.0, self._age(began)):.0f} s later")
