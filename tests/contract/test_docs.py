@@ -127,7 +127,7 @@ def _python(block: Block) -> None:
 
 def _bash(block: Block) -> None:
     for words in shell_lines(block):
-        words = words[: next((at for at, word in enumerate(words) if word in ("|", "#")), None)]
+        words = words[: next((at for at, word in enumerate(words) if word in ("|", "#", ">")), None)]
         words = list(dropwhile(ASSIGNMENT.match, words))
         if not words:
             continue
