@@ -53,6 +53,13 @@ def test_the_package_declares_what_the_matrix_tries() -> None:
     assert (tuple(stated), PROJECT["requires-python"]) == (PYTHONS, f">={PYTHONS[0]}")
 
 
+def test_the_compatibility_table_has_every_release() -> None:
+    """With the Pythons, and whether the tests run on it or it is only resolved."""
+    text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\d.]+\w*) \| ([\d., ]+) \| (yes|resolved) \|", text, re.MULTILINE)
+    assert rows == [(one.version, ", ".join(PYTHONS), "yes" if one.tested else "resolved") for one in RELEASES]
+
+
 def test_no_dependency_has_an_upper_bound() -> None:
     """A bound of ours would keep people from an Airflow that works."""
     extras = [one for names in PROJECT["optional-dependencies"].values() for one in names]
