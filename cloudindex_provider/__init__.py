@@ -6,6 +6,7 @@
     operators          tasks
     sensors            tasks that only look
     triggers           what waits without a worker
+    links              buttons on a task's page
     hooks              what Airflow's connections lead to
     retry              whether and when a failed task is tried again
     airflow_compat     what the older of the supported Airflow versions lack

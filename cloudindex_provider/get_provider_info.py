@@ -41,6 +41,11 @@ def get_provider_info() -> dict[str, object]:
             }
         ],
         "triggers": [{"integration-name": "CloudIndex", "python-modules": ["cloudindex_provider.triggers.cloudindex"]}],
+        "extra-links": [
+            "cloudindex_provider.links.cloudindex.CloudIndexPageLink",
+            "cloudindex_provider.links.cloudindex.CloudIndexProjectLink",
+            "cloudindex_provider.links.cloudindex.S3PrefixLink",
+        ],
         "cli": ["cloudindex_provider.cli.definition.get_cloudindex_cli_commands"],
         "connection-types": [
             {
@@ -92,6 +97,14 @@ def get_provider_info() -> dict[str, object]:
                             "Requests under way at the same time, over all tasks of the connection together. Default 5."
                         ),
                         "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "project_url": {
+                        "label": "Project page",
+                        "description": (
+                            "Where people look at a project in CloudIndex: tasks link to it. {project_id} stands for"
+                            " the project's id. Default: no link."
+                        ),
+                        "schema": {"type": ["string", "null"]},
                     },
                     "verify": {
                         "label": "Trusted certificates",

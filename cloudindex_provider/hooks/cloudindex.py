@@ -56,6 +56,7 @@ class CloudIndexSettings:
     max_file_size: int = DEFAULT_MAX_FILE_SIZE  # bytes
     max_request_size: int = DEFAULT_MAX_REQUEST_SIZE  # bytes, all files of a request together
     max_concurrency: int = 5  # requests under way at the same time, over all tasks of the connection together
+    project_url: str | None = None  # where people look at a project; {project_id} stands for its id
     network: Network = field(default_factory=Network)  # certificates and proxy
 
     @classmethod
@@ -79,6 +80,7 @@ class CloudIndexSettings:
             "max_file_size": extras.count("max_file_size"),
             "max_request_size": extras.count("max_request_size"),
             "max_concurrency": extras.count("max_concurrency"),
+            "project_url": extras.web_address("project_url"),
             "network": (network := _network(extras)),
         }
         _warn(connection, extras, network)

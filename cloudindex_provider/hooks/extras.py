@@ -112,6 +112,13 @@ class Extras:
             return value
         raise self._wrong(name, _Unshown(value), "Write one URL as text; it serves for every address.")
 
+    def web_address(self, name: str) -> str | None:
+        """Where a browser is sent."""
+        value = self._given(name)
+        if value is None or (isinstance(value, str) and value.startswith(("https://", "http://"))):
+            return value
+        raise self._wrong(name, _Unshown(value), "Write an address that begins with https://.")
+
     def seconds(self, name: str) -> float | None:
         value = self._number(name, float)
         if value is None or 0 < value < float("inf"):

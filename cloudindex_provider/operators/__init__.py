@@ -3,6 +3,7 @@
     base                   the arguments of a sync and its session: what every operator of a sync shares
     identity               what a task is called in the state
     cloudindex_sync        the five steps of a sync, for the task group
+    reporting              a run's report in XCom and log, in green and in red
     steps                  how the other steps of a group ended
     cloudindex             single steps, by the path that DAGs import; a module each:
     upload_documents       uploads files of the worker's disk

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk.configuration import conf
 from jinja2.nativetypes import NativeEnvironment
 
 from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import connection_settings, sync_session
-from cloudindex_provider.hooks.state import open_state, preview_state
+from cloudindex_provider.hooks.state import SECTION, open_state, preview_state
+from cloudindex_provider.links.cloudindex import CloudIndexPageLink, CloudIndexProjectLink, S3PrefixLink
+from cloudindex_provider.links.places import absolute, console_url, page_path, project_url
 from cloudindex_provider.operators.identity import instance_scope, run_name, task_owner
+from cloudindex_provider.operators.reporting import tells_problem
 from cloudindex_provider.operators.slots import gives_slot_back
 from cloudindex_provider.retry import CloudIndexRetryPolicy
+from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync import arguments
@@ -121,7 +126,9 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
     """
 
     template_fields: Sequence[str] = (*SETTINGS, "aws_conn_id", "cloudindex_conn_id")
+    operator_extra_links = (CloudIndexPageLink(), S3PrefixLink(), CloudIndexProjectLink())
     ui_color = "#d7e8ff"
+    found_links: dict[str, str] | None = None  # what the links lead to, once the task has found it out
     _stop: threading.Event | None = None  # made when the task runs: an operator is copied and serialized
 
     def __init__(
@@ -218,6 +225,11 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
 
         :raises AirflowRescheduleException: the step waits for more than a minute: its worker's slot is given back
         """
+        with tells_problem(self, context), self._connected(context) as ctx:
+            yield ctx
+
+    @contextmanager
+    def _connected(self, context: Context | Mapping[str, Any]) -> Iterator[SyncContext]:
         conn_id = arguments.text("cloudindex_conn_id", self.cloudindex_conn_id)
         hook = CloudIndexHook(conn_id, project_id=arguments.optional(arguments.text, "project_id", self.project_id))
         settings = self._settings(hook)
@@ -236,10 +248,38 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
                 stop=self._stop,
                 try_number=None if ti is None else ti.try_number,
             ) as ctx,
+            self._reporting(ctx, context),
             pausing(ctx),
         ):
             self._pauses = ctx.pauses.count if ctx.pauses else 0
+            self.found_links = self._links(ctx, hook, context)
             yield ctx
+
+    def _reporting(self, ctx: SyncContext, context: Context | Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Around the step's work, where an error of it is to be reported at once."""
+        return nullcontext()
+
+    def _links(self, ctx: SyncContext, hook: CloudIndexHook, context: Context | Mapping[str, Any]) -> dict[str, str]:
+        """What the task's extra links lead to; an empty text is no link."""
+        ti, client, settings = context.get("ti"), ctx.s3.client, ctx.settings
+        at_run = {} if ti is None else {"dag_id": ti.dag_id, "run_id": ti.run_id}
+        region = getattr(getattr(client, "meta", None), "region_name", None)
+        store = bucket_place(client, settings.bucket)
+        return {
+            CloudIndexPageLink.key: page_path(ctx.source.id, **at_run) if self._has_page() else "",
+            S3PrefixLink.key: console_url(store, settings.bucket, settings.prefix, region),
+            CloudIndexProjectLink.key: project_url(hook.settings.project_url, settings.project_id),
+        }
+
+    def _has_page(self) -> bool:
+        """Whether the page shows this sync: it reads the state that the configuration names, and no other."""
+        own = self.state_conn_id if self.state_conn_id != conf.get(SECTION, "state_conn_id", fallback=None) else None
+        return not (own or self.state_url)
+
+    @property
+    def page_url(self) -> str | None:
+        """The whole address of the page at this sync, where there is one and Airflow knows its own."""
+        return absolute((self.found_links or {}).get(CloudIndexPageLink.key, ""))
 
     def on_kill(self) -> None:
         """The task is cleared, or its worker stopped: begin nothing more, and give back what is claimed."""

@@ -18,13 +18,15 @@ from airflow.sdk.exceptions import AirflowSkipException
 from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
+from cloudindex_provider.operators.reporting import conclude, problem_of, problems_of, publish, store
 from cloudindex_provider.operators.steps import Steps, steps_before
+from cloudindex_provider.state.counts import REPORTED
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.polling import POLL_INTERVAL, QUICK_LOOKS, Poller
 from cloudindex_provider.sync.remove import remove
-from cloudindex_provider.sync.report.messages import log_detection, log_report
+from cloudindex_provider.sync.report.messages import log_detection, log_problems
 from cloudindex_provider.sync.report.progress import log_backlog
-from cloudindex_provider.sync.report.report import dry_report, judge, make_report
+from cloudindex_provider.sync.report.report import SyncReport, dry_report, failure, make_report
 from cloudindex_provider.sync.run import find_work, record_requests
 from cloudindex_provider.sync.upload.loop import upload, upload_side_by_side
 from cloudindex_provider.sync.upload.task_count import upload_tasks_for
@@ -64,8 +66,8 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
             tasks = 0 if ctx.settings.dry_run else upload_tasks_for(ctx, found.requests)
         if ctx.settings.dry_run:
             report = dry_report(ctx.settings, found, s3_requests)
-            log_report(self.log, ctx.settings, report)
-            context["ti"].xcom_push(COUNTS, report.as_dict())
+            report.page_url = self.page_url
+            context["ti"].xcom_push(COUNTS, publish(self, context, ctx.settings, report))
             return []
         context["ti"].xcom_push(COUNTS, {**found.counts, "backlog": found.backlog})
         return list(range(tasks))
@@ -74,6 +76,8 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
 class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):
     """Uploads from the backlog until it is empty; mapped, every instance takes what is free. Returns its counts.
 
+    Airflow's list of mapped instances says what each has done: "worker 3: 1,200 documents".
+
     :param worker: the number of the instance
     :param workers: what the detection returned: the task uploads as many times side by side, in threads. For where it
         can't be mapped, which is in a mapped task group
@@ -81,10 +85,22 @@ class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):
 
     template_fields = (*BaseS3ToCloudIndexOperator.template_fields, "workers")
 
-    def __init__(self, *, worker: int = 0, workers: Sequence[int] | XComArg | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        worker: int = 0,
+        workers: Sequence[int] | XComArg | None = None,
+        map_index_template: str | None = "{{ cloudindex_upload | default(task.label) }}",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(map_index_template=map_index_template, **kwargs)
         self.worker = worker
         self.workers = workers
+
+    @property
+    def label(self) -> str:
+        """What the instance is called while it works; where it isn't mapped by itself, nothing of its own."""
+        return f"worker {self.worker + 1}" if self.workers is None else ""
 
     def execute(self, context: Context) -> dict[str, int]:
         loops = 1 if self.workers is None else len(cast(Sequence[int], self.workers))
@@ -94,6 +110,8 @@ class CloudIndexUploadChangesOperator(BaseS3ToCloudIndexOperator):
             done = [upload(ctx)] if loops == 1 else upload_side_by_side(ctx, loops)
         documents, requests = sum(one.documents for one in done), sum(one.requests for one in done)
         failed = sum(one.failed for one in done)
+        if self.label:
+            context["cloudindex_upload"] = f"{self.label}: {count(documents, 'document')}"  # type: ignore[typeddict-unknown-key]  # for map_index_template, as Airflow's documentation has it
         if requests or failed:
             what = (count(documents, "document"), count(requests, "request"), f"{failed:,}")
             self.log.info("Uploaded %s in %s; %s failed.", *what)
@@ -220,22 +238,34 @@ class CloudIndexSyncReportOperator(_SkippedWithDetection):
 
     def execute(self, context: Context) -> dict[str, Any]:
         steps = self._steps(context)
-        if self.is_dry_run:
-            if steps.failed or not steps.detected:
-                raise _incomplete(steps, None)
+        if self.is_dry_run and steps.detected and not steps.failed:
             raise AirflowSkipException("A dry run's report is in the log of its detect_changes task.")
-        if not steps.detected:
-            raise _incomplete(steps, None)
+        if self.is_dry_run or not steps.detected:
+            raise self._undetected(context, steps)
         with self._session(context) as ctx:
             report = make_report(ctx)
-        log_report(self.log, ctx.settings, report)
+        report.page_url = self.page_url
         if steps.failed:
-            raise _incomplete(steps, report.as_dict())
-        judge(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
-        return report.as_dict()
+            more = problems_of(context, steps.failed)
+            return conclude(self, context, ctx.settings, report, _incomplete(steps), more=more)
+        error = failure(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
+        return conclude(self, context, ctx.settings, report, error)
+
+    def _undetected(self, context: Context, steps: Steps) -> SyncFailedError:
+        """The error of a run without a detection, whose report says why. Nothing is connected for it: what keeps the
+        detection from its connections may well be the reason."""
+        report = SyncReport(counts=dict.fromkeys(REPORTED, 0), dry_run=self.is_dry_run)
+        report.bucket, report.prefix, report.project_id = (
+            value if isinstance(value, str) else "" for value in (self.bucket, self.prefix, self.project_id)
+        )
+        error = _incomplete(steps)
+        report.problems = [problem_of(error), *problems_of(context, steps.failed)]
+        error.report = store(self, context, report)
+        log_problems(self.log, report)
+        return error
 
 
-def _incomplete(steps: Steps, report: dict[str, Any] | None) -> SyncFailedError:
+def _incomplete(steps: Steps) -> SyncFailedError:
     if steps.blocked and not steps.failed:
         return SyncFailedError(
             "The sync didn't run, because a task before it failed.",
@@ -243,6 +273,5 @@ def _incomplete(steps: Steps, report: dict[str, Any] | None) -> SyncFailedError:
         )
     return SyncFailedError(
         f"The sync isn't complete, because of {', '.join(steps.failed) or 'a detection that did not run'}.",
-        report=report,
         hint="The log there says why. What was done is kept, and the next run goes on from there.",
     )

@@ -8,15 +8,13 @@ from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
 
+from cloudindex_provider.links.routes import DAG_ROUTE, NAV_ROUTE, RUN_ROUTE
+
 __all__ = ["PREFIX", "CloudIndexPlugin"]
 
 PREFIX = "/cloudindex"
 _NAME = "CloudIndex"
-_PLACES = {
-    "nav": "cloudindex",
-    "dag": "cloudindex-dag",
-    "dag_run": "cloudindex-run",
-}  # where -> its part of the address
+_PLACES = {"nav": NAV_ROUTE, "dag": DAG_ROUTE, "dag_run": RUN_ROUTE}  # where -> its part of the address
 
 
 class CloudIndexPlugin(AirflowPlugin):

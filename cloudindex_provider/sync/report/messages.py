@@ -13,7 +13,7 @@ from cloudindex_provider.sync.report.table import table
 from cloudindex_provider.sync.settings import SyncSettings
 from cloudindex_provider.words import count, plain, quoted, shortened
 
-__all__ = ["log_detection", "log_report"]
+__all__ = ["log_detection", "log_problems", "log_report"]
 
 Log = Any  # Airflow's task logger is structlog's, a worker's is logging's
 
@@ -34,10 +34,7 @@ def log_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
     """A run's report, or a dry run's: first what a person must do, then every outcome with its first keys."""
     what = "Dry run" if report.dry_run else "Report"
     log.info("%s of %s: %s", what, _where(settings), report.numbers())
-    if report.problems:
-        log.error("%s", report.summary())
-    for number, one in enumerate(things_to_do(report) if report.problems else [], 1):
-        log.error("To do, %d: %s", number, one)
+    log_problems(log, report)
     if report.dry_run:
         _log_emptiness(log, settings, report.counts)
         _log_plan(log, report)
@@ -47,6 +44,15 @@ def log_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
     if report.left.documents and not report.dry_run:
         log.info("Still to upload: %s.", report.left.backlog())
     _log_table(log, report)
+
+
+def log_problems(log: Log, report: SyncReport) -> None:
+    """Of a red run: why it is, and what a person must do, the most urgent first."""
+    if not report.problems:
+        return
+    log.error("%s", report.summary())
+    for number, one in enumerate(things_to_do(report), 1):
+        log.error("To do, %d: %s", number, one)
 
 
 def _log_plan(log: Log, report: SyncReport) -> None:

@@ -117,14 +117,15 @@ def summary(report: Reported) -> str:
 
 
 def _headline(report: Reported) -> str:
-    where = f"{report.where} to CloudIndex project {report.project_id}"
+    project = f"CloudIndex project {report.project_id}" if report.project_id else "CloudIndex"
+    where = f"{report.where} to {project}"
+    if report.problems:
+        return f"The {'dry run' if report.dry_run else 'sync'} of {where} failed."
     if report.dry_run:
         return f"Dry run of {where}."
-    if report.problems:
-        return f"The sync of {where} failed."
     if any(report.counts.get(name) for name in _OPEN):
         return f"The sync of {where} is done, and some keys are out of step."
-    return f"{report.where} is in step with CloudIndex project {report.project_id}."
+    return f"{report.where} is in step with {project}."
 
 
 def _next(report: Reported) -> str:
@@ -137,7 +138,7 @@ def _next(report: Reported) -> str:
 
 def _numbers(report: Reported) -> str:
     counts = report.counts
-    if report.dry_run:
+    if report.dry_run and not report.problems:
         would = (counts.get("deferred", 0), counts.get("removed", 0))
         return f"It would upload {count(would[0], 'document')} and find {count(would[1], 'key')} removed."
     if not counts.get("listed") and not any(counts.values()):

@@ -83,6 +83,7 @@ class Ran:
     log: str
     waits: list[float | None] = field(default_factory=list)  # seconds that the retry policy asked for
     pauses: list[float] = field(default_factory=list)  # seconds for which tasks gave their slots back
+    labels: list[str] = field(default_factory=list)  # of mapped tasks, as the UI shows them
 
     def states(self, task: str) -> list[str]:
         return [state for state, _ in self.tasks[task]]
@@ -191,6 +192,7 @@ def _ran(dag_run: Any, log: str, waits: list[float | None]) -> Ran:
     tasks: dict[str, list[tuple[str, int]]] = {}
     for ti in sorted(dag_run.get_task_instances(), key=lambda ti: ti.map_index):
         tasks.setdefault(_short(ti.task_id), []).append((str(ti.state), tries_of(ti)))
+    labels = [one.rendered_map_index for one in dag_run.get_task_instances() if one.rendered_map_index]
     xcoms: dict[tuple[str, str], list[Any]] = {}
     stored: list[str] = []
     with create_session() as session:
@@ -202,7 +204,7 @@ def _ran(dag_run: Any, log: str, waits: list[float | None]) -> Ran:
             xcoms.setdefault((_short(row.task_id), row.key), []).append(value)
             stored.append(json.dumps(value, default=str))
     stored += [json.dumps(fields, default=str) for fields in rendered_fields_of(dag_run)]
-    return Ran(str(dag_run.state), tasks, xcoms, "\n".join(stored), log, waits)
+    return Ran(str(dag_run.state), tasks, xcoms, "\n".join(stored), log, waits, labels=sorted(labels))
 
 
 def _short(task_id: str) -> str:

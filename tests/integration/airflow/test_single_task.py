@@ -32,7 +32,7 @@ def test_the_shipped_dag_with_one_task_syncs_and_returns_its_report(run, world, 
     ran = run(shipped("cloudindex_s3_sync_simple"), bucket=world.bucket)
     assert ran.state == "success"
     assert (ran.value("sync")["indexed"], ran.value("sync")["skipped"]) == (1, 1)
-    assert "Skipped as unsupported_type: 1" in ran.log
+    assert "unsupported_type 1" in ran.log
     assert world.has("documents/a.txt")
 
 
