@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from playwright.sync_api import Browser
 
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.local.settings import Settings
 from cloudindex_provider.sync.naming import file_name
 from tests.support.airflow_server import AirflowServer
+from tests.support.browser import find_chromium, running_chromium
 
 SHIPPED = Path(__file__).parents[2] / "dags"
 VARIANTS = Path(__file__).parent / "dags"
@@ -121,6 +124,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         moto.stop()
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; the machine of a developer may be without it."""
+    path = find_chromium()
+    if path is None and os.environ.get("CI", "").lower() == "true":
+        pytest.fail("Chromium is missing, and in CI nothing is skipped", pytrace=False)
+    if path is None:
+        pytest.skip("Chromium is missing: apt-get install chromium")
+    with running_chromium(path) as found:
+        yield found
+
+
 def _connections(s3_url: str, cloudindex: LocalCloudIndex, slow: LocalCloudIndex) -> dict[str, str]:
     def connection(index: LocalCloudIndex, **extra: float) -> str:
         fields = {"conn_type": "cloudindex", "host": index.url, "password": index.api_key}
@@ -132,6 +147,7 @@ def _connections(s3_url: str, cloudindex: LocalCloudIndex, slow: LocalCloudIndex
         # What is in doubt may be looked up 30 s after this timeout.
         "AIRFLOW_CONN_CLOUDINDEX_QUICK": connection(cloudindex, read_timeout=10),
         "AIRFLOW_CONN_CLOUDINDEX_SLOW": connection(slow),
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws | {"extra": {"endpoint_url": s3_url, "region_name": "us-east-1"}}),
     }
 

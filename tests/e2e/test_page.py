@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.sync.naming import file_name
 from tests.e2e.conftest import Stack
-from tests.support.browser import Session, Window, find_chromium, open_window, running_chromium, sign_in
+from tests.support.browser import Session, Window, open_window, sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -31,17 +30,6 @@ STRANGE = [
 ]  # fmt: skip
 MANY = 10_000
 assert len(STRANGE[2].encode()) == 1021
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = find_chromium()
-    if path is None and os.environ.get("CI", "").lower() == "true":
-        pytest.fail("Chromium is missing, and in CI nothing is skipped", pytrace=False)
-    if path is None:
-        pytest.skip("Chromium is missing: apt-get install chromium")
-    with running_chromium(path) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
