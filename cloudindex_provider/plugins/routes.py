@@ -102,9 +102,15 @@ def show_sync(found: FoundDep) -> models.SyncDetail:
     [one] = syncs.judge_all(found.db, [found.row], numbers, found.dags)
     sync = syncs.show(one, found.dags, may_act=found.may_act)
     plan = read_plan(found.db, found.row.source.id)
+    # Another sync's name is for those who may see that one, too.
+    others = [
+        owner
+        for owner in syncs.other_owners(found.db, one)
+        if found.who.visible(read_syncs(found.db, owner.source_id))[0]
+    ]
     return models.SyncDetail(
         sync=sync,
-        groups=syncs.groups(found.db, one),
+        groups=syncs.groups(found.db, one, others),
         hold=syncs.hold(found.db, found.row),
         plan=models.RunName(dag_id=plan.dag_id, run_id=plan.run_id) if plan else None,
         drifted=found.row.drifted,

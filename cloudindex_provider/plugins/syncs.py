@@ -11,11 +11,15 @@ from cloudindex_provider.plugins.runs import DagFacts, read_run_states
 from cloudindex_provider.plugins.verdict import UNDERWAY, Facts, Verdict, judge, remedy
 from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.first_keys import OtherOwner, read_other_owner
 from cloudindex_provider.state.views.numbers import MOST_REASONS, Numbers, ReasonCount, read_reasons
 from cloudindex_provider.state.views.overview import RunRow, SyncRow, read_decision, read_runs
 from cloudindex_provider.sync.processing import cause
+from cloudindex_provider.sync.report.overlaps import owners_of
+from cloudindex_provider.sync.report.overlaps import remedy as overlap_remedy
+from cloudindex_provider.sync.selection import SkipReason
 
-__all__ = ["SPARKLINE", "Judged", "group_name", "groups", "hold", "judge_all", "show", "show_runs"]
+__all__ = ["SPARKLINE", "Judged", "group_name", "groups", "hold", "judge_all", "other_owners", "show", "show_runs"]
 
 SPARKLINE = 30  # runs
 _GROUPED = (Status.FAILED, Status.QUARANTINED, Status.SKIPPED)
@@ -146,8 +150,19 @@ def group_name(key: str, reason: str | None) -> str:
     return cause(_REQUEST.sub("request", text))
 
 
-def groups(db: Database, one: Judged) -> list[models.Group]:
-    """What isn't in step, by status and reason, with what to do; the largest first of each status."""
+def other_owners(db: Database, one: Judged) -> list[OtherOwner]:
+    """The other syncs that have keys of the last complete listing."""
+    counts = next((run.counts for run in one.runs if run.complete), {})
+    found = [read_other_owner(db, one.row.source, source_id, limit=1) for source_id in owners_of(counts)]
+    return [owner for owner in found if owner is not None]
+
+
+def groups(db: Database, one: Judged, others: Sequence[OtherOwner] = ()) -> list[models.Group]:
+    """What isn't in step, by status and reason, with what to do; the largest first of each status.
+
+    :param others: those of ``other_owners`` that may be named
+    """
+    hand_over = " ".join(overlap_remedy(one.row.source, owner) for owner in others)
     statuses = one.facts.statuses
     skipped = _skipped(one)
     read = [status for status in _GROUPED if statuses.get(status) and not (status == Status.SKIPPED and skipped)]
@@ -160,7 +175,7 @@ def groups(db: Database, one: Judged) -> list[models.Group]:
             example=group.example,
             keys=group.keys,
             at_least=group.status in read and statuses.get(group.status, 0) > MOST_REASONS,
-            remedy=remedy(group.status, group.example),
+            remedy=(group.example == SkipReason.OWNED_BY_OTHER and hand_over) or remedy(group.status, group.example),
         )
         for group in sorted(found, key=lambda group: (_place(group.status), -group.keys))
     ]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from cloudindex_provider.state.blocks import prefix_end
 from cloudindex_provider.state.conditions import ADOPTED, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.records import Run
+from cloudindex_provider.state.records import Run, Source
 from cloudindex_provider.state.tally import EXAMPLES
 
 __all__ = ["FirstKey", "OtherOwner", "read_first_keys", "read_other_owner"]
@@ -84,15 +84,15 @@ def read_first_keys(
     return found
 
 
-def read_other_owner(db: Database, run: Run, source_id: int, *, limit: int) -> OtherOwner | None:
-    """Who has keys under the run's prefix; ``None``: it was forgotten meanwhile."""
+def read_other_owner(db: Database, mine: Source, source_id: int, *, limit: int) -> OtherOwner | None:
+    """Who has keys under this source's prefix; ``None``: it was forgotten meanwhile."""
     with db.read() as connection:
         row = connection.execute(
             sa.text("SELECT prefix, sync_id FROM source WHERE id = :other"), {"other": source_id}
         ).one_or_none()
         if row is None:
             return None
-        low = max(row.prefix, run.source.prefix, key=len)  # of two prefixes that share keys, one begins with the other
+        low = max(row.prefix, mine.prefix, key=len)  # of two prefixes that share keys, one begins with the other
         end = prefix_end(low)
         dags = connection.execute(
             sa.text("SELECT DISTINCT dag_id FROM run WHERE source_id = :other AND dag_id <> '' ORDER BY 1"),
@@ -104,7 +104,7 @@ def read_other_owner(db: Database, run: Run, source_id: int, *, limit: int) -> O
         keys = connection.execute(
             sa.text(_OTHERS.format(end=" AND key < :end" if end is not None else "")),
             {
-                "scope": run.source.scope_id, "low": low, "end": end, "other": source_id, "window": _WINDOW,
+                "scope": mine.scope_id, "low": low, "end": end, "other": source_id, "window": _WINDOW,
                 "limit": limit,
             },
         ).scalars()  # fmt: skip

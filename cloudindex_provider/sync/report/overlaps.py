@@ -51,7 +51,7 @@ def read_overlaps(db: Database, run: Run, counts: Mapping[str, int]) -> list[Ove
     """
     found = []
     for source_id, keys in owners_of(counts).items():
-        owner = read_other_owner(db, run, source_id, limit=_SHOWN)
+        owner = read_other_owner(db, run.source, source_id, limit=_SHOWN)
         if owner is not None:
             names = (owner.source_id, owner.prefix, owner.sync_id, owner.dag_ids)
             found.append(Overlap(*names, keys, owner.keys, remedy(run.source, owner)))

@@ -324,3 +324,24 @@ def test_a_restored_file_is_seen_at_once(viewer: TestClient, known: Known, tmp_p
         path.unlink()
     (tmp_path / "other.db").replace(known.path)
     assert viewer.get(LIST).json()["total"] == 0
+
+
+@pytest.mark.parametrize("sees_all", [True, False])
+def test_keys_of_another_sync_come_with_its_name_for_who_may_see_it(
+    viewer: TestClient, known: Known, monkeypatch: pytest.MonkeyPatch, sees_all: bool
+) -> None:
+    """And with the command that hands them over; for anybody else, with the remedy alone."""
+    other = known.sync("docs/a/", dag_id="others")
+    other.index("docs/a/1", "docs/a/2")
+    sync = known.sync("docs/")
+    sync.list("docs/a/1", "docs/a/2", "docs/b")
+    if not sees_all:
+        from airflow.api_fastapi.app import get_auth_manager
+
+        monkeypatch.setattr(get_auth_manager(), "get_authorized_dag_ids", lambda **_: {"mine"})
+    groups = viewer.get(sync.url).json()["groups"]
+    [group] = [one for one in groups if one["reason"] == "owned_by_other"]
+    assert group["keys"] == 2
+    command = f"airflow cloudindex sources adopt --source {sync.source.id} --from {other.source.id}"
+    assert (command in group["remedy"], "'others'" in group["remedy"]) == (sees_all, sees_all)
+    assert "sources adopt" in group["remedy"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
+from cloudindex_provider.state import sources
+from cloudindex_provider.sync.report.messages import log_report
 from cloudindex_provider.sync.report.report import SyncReport
+from cloudindex_provider.sync.report.summary import things_to_do
+from cloudindex_provider.sync.run import synchronize
 from tests.support.mirror import Mirror
 
 
@@ -89,3 +94,63 @@ def test_a_dry_run_announces_what_it_would_take_over(in_memory: Mirror) -> None:
     report = run(mirror, MARKDOWN, dry_run=True)
     assert report.plan["upload"] == ["docs/a.md"]
     assert mirror.rows() == before
+
+
+# Overlaps
+
+
+def test_a_key_of_another_sync_names_it_its_dag_and_the_command_that_hands_it_over(
+    in_memory: Mirror, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the report and as a warning in the log; a widened prefix finds its narrower self so."""
+    mirror = in_memory
+    caplog.set_level(logging.INFO)
+    for number in range(5):
+        mirror.put(f"a/{number}.txt", f"text {number}")
+    mirror.put("b.txt", "text")
+    ctx = mirror.context(dag="narrow", prefix="docs/a/")
+    synchronize(ctx)
+    wide = mirror.context(dag="wide")
+    report = synchronize(wide)
+    [overlap] = report.overlaps
+    assert (overlap.source, overlap.prefix, overlap.dag_ids, overlap.keys) == (ctx.source.id, "docs/a/", ("narrow",), 5)
+    assert overlap.first == ("docs/a/0.txt", "docs/a/1.txt", "docs/a/2.txt")
+    command = f"airflow cloudindex sources adopt --source {wide.source.id} --from {ctx.source.id}"
+    assert f"`{command}`" in overlap.remedy
+    assert "If this sync takes its place" in overlap.remedy
+    assert report.as_dict()["overlaps"][0]["dag_ids"] == ["narrow"]
+    assert things_to_do(report)[0].startswith("5 keys are skipped because another sync has them. They belong to s3://")
+    log_report(logging.getLogger("messages"), wide.settings, report)
+    [line] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING" and command in one.getMessage()]
+    assert "5 keys are skipped because another sync has them: 'docs/a/0.txt', " in line
+
+
+def test_the_command_does_what_it_is_offered_for(in_memory: Mirror) -> None:
+    """After it, the wide sync has all, uploads nothing again, and says nothing of an overlap."""
+    mirror = in_memory
+    for number in range(3):
+        mirror.put(f"a/{number}.txt", f"text {number}")
+    mirror.run(prefix="docs/a/")
+    mirror.run()
+    uploads = mirror.uploads
+    by_prefix = {one.source.prefix: one.source for one in sources.list_sources(mirror.db)}
+    sources.adopt(mirror.db, by_prefix["docs/"], by_prefix["docs/a/"])
+    report = mirror.run()
+    assert (nonzero(report), report.overlaps) == ({"listed": 3, "unchanged": 3}, [])
+    assert mirror.uploads == uploads
+
+
+def test_a_narrower_sync_is_told_of_the_wider_one_and_of_each_of_several(in_memory: Mirror) -> None:
+    """The one with the most keys comes first; a detection that is repeated counts them anew."""
+    mirror = in_memory
+    for number in range(3):
+        mirror.put(f"a/{number}.txt", f"text {number}")
+    mirror.put("a/x.md", "markdown")
+    run(mirror, {**MARKDOWN, "include": ("*.md",)})
+    mirror.run(sync_id="all")
+    for _ in range(2):
+        report = mirror.run("again", prefix="docs/a/")
+    assert [(one.sync_id, one.keys) for one in report.overlaps] == [("all", 3), ("markdown", 1)]
+    assert "exclude them there" in report.overlaps[0].remedy
+    assert ", sync_id 'all' (source " in report.overlaps[0].remedy
+    assert report.skipped_by_reason == {"owned_by_other": 4}
