@@ -179,6 +179,7 @@ def _mermaid(block: Block) -> None:
 
 CHECKS = {
     "python": _python, "bash": _bash, "ini": _ini, "mermaid": _mermaid,
+    "text": lambda block: None,  # nothing but text
     "json": lambda block: json.loads(block.text), "yaml": lambda block: yaml.safe_load(block.text),
 }  # fmt: skip
 

@@ -15,7 +15,14 @@ import pytest
 
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.sync.arguments import NOT_GIVEN
-from cloudindex_provider.sync.settings import SETTINGS, SyncSettings, build_settings, default_text, description
+from cloudindex_provider.sync.settings import (
+    DEFAULT_FILE_TYPES,
+    SETTINGS,
+    SyncSettings,
+    build_settings,
+    default_text,
+    description,
+)
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
 GUIDE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -155,3 +162,11 @@ def test_every_setting_is_kept_under_its_own_name() -> None:
     given: dict[str, Any] = {name: f"the {name}" for name in SETTINGS}
     task = BaseS3ToCloudIndexOperator(task_id="t", **given)
     assert {name: getattr(task, name) for name in SETTINGS} == given
+
+
+def test_the_guide_lists_the_default_file_types() -> None:
+    """All of them, and no other."""
+    [listed] = re.findall(
+        r"default of `file_types`:\n\n```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert listed.split() == sorted(DEFAULT_FILE_TYPES)
