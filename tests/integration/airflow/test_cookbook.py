@@ -1,4 +1,4 @@
-"""The DAGs of the guides, run as they stand: README's five lines and every recipe of docs/cookbook.md."""
+"""The DAGs of README, docs/cookbook.md and docs/operating.md, run as they stand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.guide_blocks import Block, blocks
 ROOT = Path(__file__).parents[3]
 RECIPES = [
     block
-    for page in ("README.md", "docs/cookbook.md")
+    for page in ("README.md", "docs/cookbook.md", "docs/operating.md")
     for block in blocks(ROOT / page)
     if block.language == "python" and "CloudIndexSyncS3EventsOperator" not in block.text  # which has an SQS queue
 ]
