@@ -180,7 +180,7 @@ class CloudIndexWaitForSyncOperator(_SkippedWithDetection, NamesTriggerer):
         return self._wait(context, quick_looks=0, indexed=indexed, failed=failed)
 
     def _wait(self, context: Context, *, quick_looks: int, indexed: int, failed: int) -> dict[str, int]:
-        log = WaitLog(indexed=indexed, failed=failed)
+        log = WaitLog(self.log, indexed=indexed, failed=failed)
         with self._session(context) as ctx, record_requests(ctx):
             poller = self._poller(ctx, quick_looks)
             for look in itertools.count(1):
@@ -189,7 +189,7 @@ class CloudIndexWaitForSyncOperator(_SkippedWithDetection, NamesTriggerer):
                 pause = poller.after(waiting=seen.waiting, waited=seen.waited, look=look)
                 if pause is None:
                     break
-                log.note(ctx, seen, pause)
+                log.note(seen, pause)
                 if pause.defer:
                     self.defer(
                         trigger=TimeDeltaTrigger(timedelta(seconds=pause.seconds)),
@@ -198,7 +198,7 @@ class CloudIndexWaitForSyncOperator(_SkippedWithDetection, NamesTriggerer):
                         timeout=timedelta(seconds=poller.trigger_timeout(pause, waited=seen.waited)),
                     )
                 ctx.sleep(pause.seconds)
-            log.log_end(ctx, seen)
+            log.log_end(ctx.settings, seen)
         return {"indexed": log.indexed, "failed": log.failed, "processing": seen.waiting + seen.late}
 
     def _poller(self, ctx: SyncContext, quick_looks: int) -> Poller:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from cloudindex_provider.api.models import Document, Phase
 from cloudindex_provider.errors import NotFoundError
@@ -20,6 +21,7 @@ from cloudindex_provider.sync.log_pace import LogPace
 from cloudindex_provider.sync.pausing import rest
 from cloudindex_provider.sync.polling import Pause, Poller
 from cloudindex_provider.sync.processing import ALIKE, Look, Patience, Verdict, cause, is_outage, look_at
+from cloudindex_provider.sync.settings import SyncSettings
 from cloudindex_provider.words import count, duration
 
 __all__ = ["Progress", "WaitLog", "list_is_cheaper", "poll", "wait"]
@@ -65,15 +67,18 @@ def wait(ctx: SyncContext) -> Progress:
 
     A single look where ``wait_for_processing`` is off: what earlier runs have sent is followed all the same.
     """
-    poller, log = Poller(ctx.poll_interval, timeout=_timeout(ctx)), WaitLog()
+    poller, log = Poller(ctx.poll_interval, timeout=_timeout(ctx)), WaitLog(ctx.log)
+    if ctx.resumed:  # what was processed before the pause isn't seen again
+        before = outcomes.read_fates(ctx.db, ctx.run())
+        log.indexed, log.failed = before.indexed, sum(before.failed.values())
     progress = poll(ctx)
     log.add(progress)
     while pause := poller.after(waiting=progress.waiting, waited=progress.waited):
-        log.note(ctx, progress, pause)
+        log.note(progress, pause)
         rest(ctx, pause.seconds)
         progress = poll(ctx)
         log.add(progress)
-    log.log_end(ctx, progress)
+    log.log_end(ctx.settings, progress)
     return progress
 
 
@@ -100,9 +105,11 @@ def _all_processing(ctx: SyncContext, run: Run) -> list[WorkRow]:
 class WaitLog:
     """What a task's log says of its wait: how far CloudIndex is with what was sent to it.
 
+    :param log: the task's
     :param clock: seconds, from any beginning
     """
 
+    log: Any
     clock: Callable[[], float] = time.monotonic
     indexed: int = 0
     failed: int = 0
@@ -117,32 +124,32 @@ class WaitLog:
         self.indexed += seen.indexed
         self.failed += seen.failed
 
-    def note(self, ctx: SyncContext, seen: Progress, pause: Pause) -> None:
+    def note(self, seen: Progress, pause: Pause) -> None:
         """Say how far it is: after the first look, before the slot is given back, and once a minute between them."""
         first, self._begun = not self._begun, True
         if self._pace.due() is None and not first and not pause.defer:
             return
         total = self.indexed + self.failed + seen.waiting
-        ctx.log.info(
+        self.log.info(
             "CloudIndex has processed %s of %s, %s failed; the oldest of the others has waited for %s. Looking again in"
             " %s.",
             f"{self.indexed:,}", count(total, "document"), f"{self.failed:,}", duration(seen.oldest),
             duration(pause.seconds),
         )  # fmt: skip
 
-    def log_end(self, ctx: SyncContext, seen: Progress) -> None:
+    def log_end(self, settings: SyncSettings, seen: Progress) -> None:
         """Say what has become of all, and of what is still processing."""
-        ctx.log.info("CloudIndex: %s processed, %s failed.", f"{self.indexed:,}", f"{self.failed:,}")
+        self.log.info("CloudIndex: %s processed, %s failed.", f"{self.indexed:,}", f"{self.failed:,}")
         if seen.late:
             what = count(seen.late, "document has", "documents have")
-            ctx.log.warning("%s been processing since before this run began.", what)
+            self.log.warning("%s been processing since before this run began.", what)
         still = count(seen.waiting, "document still processes", "documents still process")
-        if seen.waiting and ctx.settings.wait_for_processing:
-            limit, goes = ctx.settings.limits.processing_timeout, "it" if seen.waiting == 1 else "them"
+        if seen.waiting and settings.wait_for_processing:
+            limit, goes = settings.limits.processing_timeout, "it" if seen.waiting == 1 else "them"
             what = "%s after %s (processing_timeout); the next run goes on with %s."
-            ctx.log.warning(what, still, duration(limit), goes)
+            self.log.warning(what, still, duration(limit), goes)
         elif seen.waiting:
-            ctx.log.info("%s; wait_for_processing is off.", still)
+            self.log.info("%s; wait_for_processing is off.", still)
 
 
 @dataclass(slots=True)

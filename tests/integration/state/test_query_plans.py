@@ -29,6 +29,7 @@ from cloudindex_provider.state import (
 )
 from cloudindex_provider.state.conditions import KeyClass, Outcome
 from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.first_keys import read_first_keys, read_other_owner
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, Run, RunName, SweepWrites
 from cloudindex_provider.state.tally import read_tally
@@ -125,6 +126,17 @@ def remove_one(db: Database, run: Run) -> None:
     removals.record_held(db, run, "x")
 
 
+def report_first_keys(db: Database, run: Run) -> None:
+    names = ("indexed", "uploaded", "adopted", "deleted", "held")
+    read_first_keys(db, run, names, limit=20)
+    with db.write() as connection:
+        connection.execute(
+            sa.text("INSERT INTO source (id, scope_id, prefix, sync_id) VALUES (99, :scope, '', 'other')"),
+            {"scope": run.source.scope_id},
+        )
+    assert read_other_owner(db, run.source, 99, limit=3) is not None
+
+
 def sweep_block(db: Database, run: Run) -> None:
     for after, upto in ((None, None), ("00100", None), (None, "00100"), ("00100", "00900")):
         blocks.read_block(db, run.source, after=after, upto=upto, limit=5000)
@@ -162,6 +174,7 @@ WORK: dict[str, Callable[[Database, Run], Any]] = {
     "remove": remove_one,
     "found again": found_again,
     "history": prune_all,
+    "first keys": report_first_keys,
     "looking": look,
 }
 
