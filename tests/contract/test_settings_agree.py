@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
 from cloudindex_provider.sync.arguments import NOT_GIVEN
 from cloudindex_provider.sync.settings import (
     DEFAULT_FILE_TYPES,
@@ -60,9 +61,9 @@ def documented(of: Callable[..., Any] = BaseS3ToCloudIndexOperator) -> dict[str,
     return {name: " ".join(words.split()) for name, words in found}
 
 
-def guide_table(title: str = "All settings") -> dict[str, str]:
-    """name -> default of each row of a section's table in docs/settings.md, which may be about several."""
-    section = GUIDE.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+def guide_table(title: str = "All settings", guide: Path = GUIDE) -> dict[str, str]:
+    """name -> default of each row of the tables in a guide's section, which may be about several."""
+    section = guide.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     found: dict[str, str] = {}
     for row in re.findall(r"^\| (`.*) \|$", section, re.MULTILINE):
         first, *_, last = re.split(r" ?(?<!\\)\| ?", row)
@@ -170,3 +171,15 @@ def test_the_guide_lists_the_default_file_types() -> None:
         r"default of `file_types`:\n\n```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL
     )
     assert listed.split() == sorted(DEFAULT_FILE_TYPES)
+
+
+def test_the_guide_of_events_has_every_argument_with_its_default() -> None:
+    """Of the operator that follows a queue."""
+    told = guide_table("Arguments", GUIDE.with_name("events.md"))
+    parameters = inspect.signature(CloudIndexSyncS3EventsOperator.__init__).parameters.values()
+    taken = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+    assert told.keys() == taken.keys() - AIRFLOWS
+    plain = {name: default for name, default in taken.items() if isinstance(default, float) or name == "aws_conn_id"}
+    assert {name: told[name].removesuffix(" s") for name in plain} == {
+        name: f"{default:g}" if isinstance(default, float) else default for name, default in plain.items()
+    }
