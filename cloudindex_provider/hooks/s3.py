@@ -20,7 +20,7 @@ from cloudindex_provider.hooks.aws import connection_name
 from cloudindex_provider.hooks.connections import check_aws_connection
 from cloudindex_provider.s3.error_mapping import redacted, s3_errors
 
-__all__ = ["named_s3_errors", "s3_client"]
+__all__ = ["made_client", "named_s3_errors", "s3_client"]
 
 # What the connection's own config_kwargs say wins. The readers of several upload loops share one client; a host that
 # drops packets is known after 10 seconds, not after botocore's 60; and S3Source is the one that tries again.
@@ -37,6 +37,11 @@ def s3_client(aws_conn_id: str | None, bucket: str) -> Any:
     :raises S3IntegrationError: when there are no credentials, or the role that they lead to is refused
     """
     return _LazyClient(aws_conn_id, bucket)
+
+
+def made_client(client: Any) -> Any:
+    """The client behind one of ``s3_client``, if it was used; asking for it makes none and logs in nowhere."""
+    return client._made if isinstance(client, _LazyClient) else client
 
 
 class _LazyClient:

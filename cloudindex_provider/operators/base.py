@@ -17,6 +17,7 @@ from jinja2.nativetypes import NativeEnvironment
 
 from cloudindex_provider.airflow_compat import RetryingOperator
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
+from cloudindex_provider.hooks.s3 import made_client
 from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.state import SECTION, open_state, preview_state
 from cloudindex_provider.links.cloudindex import CloudIndexPageLink, CloudIndexProjectLink, S3PrefixLink
@@ -253,7 +254,10 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
         ):
             self._pauses = ctx.pauses.count if ctx.pauses else 0
             self.found_links = self._links(ctx, hook, context)
-            yield ctx
+            try:
+                yield ctx
+            finally:
+                self.found_links[S3PrefixLink.key] = _s3_link(ctx)
 
     def _reporting(self, ctx: SyncContext, context: Context | Mapping[str, Any]) -> AbstractContextManager[None]:
         """Around the step's work, where an error of it is to be reported at once."""
@@ -261,14 +265,11 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
 
     def _links(self, ctx: SyncContext, hook: CloudIndexHook, context: Context | Mapping[str, Any]) -> dict[str, str]:
         """What the task's extra links lead to; an empty text is no link."""
-        ti, client, settings = context.get("ti"), ctx.s3.client, ctx.settings
+        ti = context.get("ti")
         at_run = {} if ti is None else {"dag_id": ti.dag_id, "run_id": ti.run_id}
-        region = getattr(getattr(client, "meta", None), "region_name", None)
-        store = bucket_place(client, settings.bucket)
         return {
             CloudIndexPageLink.key: page_path(ctx.source.id, **at_run) if self._has_page() else "",
-            S3PrefixLink.key: console_url(store, settings.bucket, settings.prefix, region),
-            CloudIndexProjectLink.key: project_url(hook.settings.project_url, settings.project_id),
+            CloudIndexProjectLink.key: project_url(hook.settings.project_url, ctx.settings.project_id),
         }
 
     def _has_page(self) -> bool:
@@ -305,3 +306,12 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
 
     def _owner(self, context: Context | Mapping[str, Any]) -> Owner:
         return task_owner(context, self.task_id)
+
+
+def _s3_link(ctx: SyncContext) -> str:
+    """Where the prefix is, for a task that has asked S3: no other logs in for the sake of a link."""
+    client = made_client(ctx.s3.client)
+    if client is None:
+        return ""
+    region = getattr(getattr(client, "meta", None), "region_name", None)
+    return console_url(bucket_place(client, ctx.settings.bucket), ctx.settings.bucket, ctx.settings.prefix, region)

@@ -132,9 +132,9 @@ class WaitLog:
         total = self.indexed + self.failed + seen.waiting
         self.log.info(
             "CloudIndex has processed %s of %s, %s failed; the oldest of the others has waited for %s. Looking again in"
-            " %s.",
+            " %s%s.",
             f"{self.indexed:,}", count(total, "document"), f"{self.failed:,}", duration(seen.oldest),
-            duration(pause.seconds),
+            duration(pause.seconds), ", without a worker's slot until then" if pause.defer else "",
         )  # fmt: skip
 
     def log_end(self, settings: SyncSettings, seen: Progress) -> None:

@@ -46,7 +46,7 @@ def test_waiting_gives_its_slot_back_and_goes_on_when_the_documents_are_processe
     assert "deferred" in seen
     assert run.wait() == "success"
     assert run.value("wait_until_processed") == {"indexed": 3, "failed": 0, "processing": 0}
-    assert "3 documents are still processing; looking again in" in run.log("wait_until_processed")
+    assert "CloudIndex has processed 0 of 3 documents, 0 failed; the oldest" in run.log("wait_until_processed")
     assert run.value("report")["indexed"] == 3
 
 

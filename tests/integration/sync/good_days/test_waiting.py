@@ -36,7 +36,7 @@ def test_a_wait_says_how_many_of_how_many_and_the_age_of_the_oldest(in_memory: M
         "CloudIndex has processed 1,020 of 1,221 documents, 1 failed; the oldest of the others has waited for 4 min."
         " Looking again in 30 s.",
         "CloudIndex has processed 1,020 of 1,022 documents, 1 failed; the oldest of the others has waited for 4 min."
-        " Looking again in 60 s.",
+        " Looking again in 60 s, without a worker's slot until then.",
     ]
 
 
