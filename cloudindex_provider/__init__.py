@@ -8,6 +8,7 @@
     triggers           what waits without a worker
     links              buttons on a task's page
     hooks              what Airflow's connections lead to
+    assets             what of S3 and CloudIndex DAGs can be scheduled on
     retry              whether and when a failed task is tried again
     airflow_compat     what the older of the supported Airflow versions lack
     aws_lambda         a function of AWS Lambda, without Airflow

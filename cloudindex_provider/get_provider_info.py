@@ -46,6 +46,14 @@ def get_provider_info() -> dict[str, object]:
             "cloudindex_provider.links.cloudindex.CloudIndexProjectLink",
             "cloudindex_provider.links.cloudindex.S3PrefixLink",
         ],
+        "asset-uris": [
+            {
+                "schemes": ["cloudindex"],
+                "handler": "cloudindex_provider.assets.cloudindex.sanitize_uri",
+                "to_openlineage_converter": "cloudindex_provider.assets.cloudindex.convert_asset_to_openlineage",
+                "factory": "cloudindex_provider.assets.cloudindex.create_asset",
+            }
+        ],
         "cli": ["cloudindex_provider.cli.definition.get_cloudindex_cli_commands"],
         "connection-types": [
             {

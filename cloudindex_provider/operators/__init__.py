@@ -5,6 +5,7 @@
     cloudindex_sync        the five steps of a sync, for the task group
     reporting              a run's report in XCom and log, in green and in red
     steps                  how the other steps of a group ended
+    changes                tells Airflow that the index has changed, as an asset's event
     cloudindex             single steps, by the path that DAGs import; a module each:
     upload_documents       uploads files of the worker's disk
     earlier_uploads        which files an earlier try has uploaded
@@ -20,5 +21,5 @@
     cloudindex_repair      the same of plans, audits and rebuilds
     slots                  gives a worker's slot back for a long wait
 
-May import ``triggers``, ``hooks``, ``retry`` and what is below them. The task of a whole sync is in ``transfers``.
+May import ``triggers``, ``hooks``, ``retry``, ``assets`` and what is below them. A whole sync is in ``transfers``.
 """

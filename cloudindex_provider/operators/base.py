@@ -22,6 +22,7 @@ from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.state import SECTION, open_state, preview_state
 from cloudindex_provider.links.cloudindex import CloudIndexPageLink, CloudIndexProjectLink, S3PrefixLink
 from cloudindex_provider.links.places import absolute, console_url, page_path, project_url
+from cloudindex_provider.operators.changes import add_alias
 from cloudindex_provider.operators.identity import instance_scope, run_name, task_owner
 from cloudindex_provider.operators.reporting import tells_problem
 from cloudindex_provider.operators.slots import gives_slot_back
@@ -131,6 +132,7 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
     ui_color = "#d7e8ff"
     found_links: dict[str, str] | None = None  # what the links lead to, once the task has found it out
     _stop: threading.Event | None = None  # made when the task runs: an operator is copied and serialized
+    _tells_changes = False  # whether the task is the one in its run that says what has changed
 
     def __init__(
         self,
@@ -207,6 +209,8 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
         self.dry_run = dry_run  # type: ignore[method-assign, assignment]  # the field's word; Airflow's own is unused
         self.plan_hash = plan_hash
         self.run_scope = run_scope
+        if self._tells_changes:
+            add_alias(self, self._scope)
 
     # Settings
 
@@ -217,6 +221,11 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
 
     def _settings(self, hook: CloudIndexHook) -> SyncSettings:
         return connection_settings({name: getattr(self, name) for name in SETTINGS}, hook)
+
+    @property
+    def _scope(self) -> str:
+        """What names the sync in its DAG: its group's id, or that of its only task."""
+        return self.run_scope or self.task_id
 
     # Session
 
@@ -298,7 +307,7 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
             yield db
 
     def _run_name(self, context: Context | Mapping[str, Any]) -> RunName:
-        scope = self.run_scope or self.task_id
+        scope = self._scope
         # A group's mapped uploads are one run; of a mapped group, each instance is.
         if self.run_scope is None or self.get_closest_mapped_task_group() is not None:
             scope = instance_scope(context, scope)

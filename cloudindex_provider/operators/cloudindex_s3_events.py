@@ -19,6 +19,7 @@ from cloudindex_provider.hooks.metrics import airflow_metrics
 from cloudindex_provider.hooks.session import connection_settings, sync_session
 from cloudindex_provider.hooks.sqs import event_queue
 from cloudindex_provider.hooks.state import open_state
+from cloudindex_provider.operators.changes import add_alias, tell_changes
 from cloudindex_provider.operators.identity import instance_scope, run_name, task_owner
 from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.sync import arguments
@@ -101,6 +102,7 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
         self.idle_time = idle_time
         self.poll_interval = poll_interval
         self.deferrable = deferrable
+        add_alias(self, self.task_id)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Consume.
@@ -139,7 +141,11 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
                 ended_idle = consumer.run(left) and self.deferrable
             so_far = _stored(consumer)
             limits = [ctx.settings.limits.max_failed_documents for ctx in syncs]
-        if ended_idle and until > time.time():
+            is_over = not ended_idle or until <= time.time()
+            report = _judged(so_far, limits) if is_over else {}
+            for ctx in syncs if is_over else ():
+                tell_changes(ctx, context, self.task_id)
+        if not is_over:
             self.log.info("The queue is empty: waiting in the triggerer until it has a message.")
             self.defer(
                 trigger=CloudIndexS3EventsTrigger(
@@ -153,7 +159,7 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
                 method_name="execute_complete",
                 timeout=timedelta(seconds=until - time.time() + _TRIGGER_MARGIN),
             )
-        return _judged(so_far, limits)
+        return report
 
     def _queue_place(self) -> tuple[str, str | None]:
         """The queue's URL and region.

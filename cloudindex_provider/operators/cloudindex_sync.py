@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.changes import tell_changes
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.operators.reporting import conclude, problem_of, problems_of, publish, store
 from cloudindex_provider.operators.steps import Steps, steps_before
@@ -233,6 +234,8 @@ class CloudIndexSyncReportOperator(_SkippedWithDetection):
     were.
     """
 
+    _tells_changes = True
+
     def __init__(self, *, retries: int | None = 2, **kwargs: Any) -> None:
         super().__init__(retries=retries, **kwargs)
 
@@ -244,12 +247,13 @@ class CloudIndexSyncReportOperator(_SkippedWithDetection):
             raise self._undetected(context, steps)
         with self._session(context) as ctx:
             report = make_report(ctx)
+            limit = ctx.settings.limits.max_failed_documents
+            error = _incomplete(steps) if steps.failed else failure(report, max_failed_documents=limit)
+            if error is None:
+                tell_changes(ctx, context, self._scope, report.counts)
         report.page_url = self.page_url
-        if steps.failed:
-            more = problems_of(context, steps.failed)
-            return conclude(self, context, ctx.settings, report, _incomplete(steps), more=more)
-        error = failure(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
-        return conclude(self, context, ctx.settings, report, error)
+        more = problems_of(context, steps.failed) if steps.failed else ()
+        return conclude(self, context, ctx.settings, report, error, more=more)
 
     def _undetected(self, context: Context, steps: Steps) -> SyncFailedError:
         """The error of a run without a detection, whose report says why. Nothing is connected for it: what keeps the

@@ -31,6 +31,7 @@
     first_keys    the first keys of each outcome, for the report
     views         what a person looks at, a page at a time
     abandoned     what runs have found whose process died
+    changes       what has changed since others were told
     folding       many short runs made into one
 
   Beside it

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 __all__ = [
+    "CHANGES",
     "COUNTS",
     "CUMULATIVE",
     "DETECTED",
@@ -97,6 +98,7 @@ def is_detected(name: str) -> bool:
 PARTS_OF_LISTED = tuple(one.name for one in COUNTS if one.group is Group.LISTING)
 FATES = tuple(one.name for one in COUNTS if one.group is Group.FATE)
 WORK_FOUND = ("new", "changed")
+CHANGES = ("indexed", "deleted")  # by which the index is another one than before
 STEPS = tuple(one.name for one in COUNTS if one.group is Group.STEP)
 # What adds up over runs; all others say what was so at a run's end.
 CUMULATIVE = tuple(name for name in REPORTED if name in STEPS or name in ("indexed", "failed"))

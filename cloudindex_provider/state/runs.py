@@ -8,12 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from cloudindex_provider.state.conditions import Outcome, Status
-from cloudindex_provider.state.counts import DETECTED, OWNER, STEPS
+from cloudindex_provider.state.counts import CHANGES, CUMULATIVE, DETECTED, OWNER, STEPS
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, RunName, Source
 
 __all__ = [
     "ENDED",
+    "UNTOLD",
     "add_counts",
     "add_s3_calls",
     "add_upload_time",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 ENDED = "end:"  # what the names of the counters begin with that a run's report has closed it with
+UNTOLD = "untold:"  # and of those that say what has changed and nobody has told of yet
 _BUSY, _TIMED = "upload_busy_ms", "upload_busy_requests"
 _DETECTED = "(name IN ('{}') OR name LIKE 'skipped:%' OR name LIKE '{}%')".format("', '".join(DETECTED), OWNER)
 # What a report has said of a detection and its keys; what the steps did stays said, because it is added to.
@@ -133,16 +135,23 @@ def run_age(db: Database, run: Run) -> float:
         return db.now(connection) - run.started_at
 
 
-def finish_run(db: Database, run: Run, report: Mapping[str, int] | None = None) -> None:
+def finish_run(db: Database, run: Run, report: Mapping[str, int] | None = None) -> dict[str, int]:
     """Close the run: what has no outcome by now is deferred to the next one.
 
     :param report: the counts of its report; whoever looks at the run later reads them instead of counting its keys
+    :returns: what the run has done that no earlier report of it had counted; of that, what has changed the index waits
+        for whoever tells of it (``state.changes``)
     """
+    report = report or {}
     with db.write() as connection:
+        told = _read_counts(connection, run.id)
+        added = {name: max(0, report.get(name, 0) - told.get(f"{ENDED}{name}", 0)) for name in CUMULATIVE}
         values = {"now": db.now(connection), "id": run.id}
         connection.execute(sa.text("UPDATE run SET finished_at = :now WHERE id = :id"), values)
         connection.execute(sa.text(f"DELETE FROM run_count WHERE run_id = :id AND name LIKE '{ENDED}%'"), values)
-        add_counts(connection, run.id, {f"{ENDED}{name}": value for name, value in (report or {}).items()})
+        add_counts(connection, run.id, {f"{ENDED}{name}": value for name, value in report.items()})
+        add_counts(connection, run.id, {f"{UNTOLD}{name}": added[name] for name in CHANGES})
+    return added
 
 
 def add_counts(connection: Connection, run_id: int, values: Mapping[str, int]) -> None:
@@ -188,5 +197,9 @@ def upload_seconds(db: Database, source: Source) -> float | None:
 def counts(db: Database, run: Run) -> dict[str, int]:
     """The run's counters so far."""
     with db.read() as connection:
-        rows = connection.execute(sa.text("SELECT name, value FROM run_count WHERE run_id = :id"), {"id": run.id})
-        return {name: int(value) for name, value in rows}
+        return _read_counts(connection, run.id)
+
+
+def _read_counts(connection: Connection, run_id: int) -> dict[str, int]:
+    rows = connection.execute(sa.text("SELECT name, value FROM run_count WHERE run_id = :id"), {"id": run_id})
+    return {name: int(value) for name, value in rows}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudindex_provider.errors import ProviderError, StoppedError, SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+from cloudindex_provider.operators.changes import tell_changes
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
 from cloudindex_provider.operators.reporting import conclude, publish, red_report
 from cloudindex_provider.sync.context import SyncContext
@@ -44,6 +45,8 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
     :raises DeletesHeldError: when a mass delete is held and ``on_mass_delete`` is ``fail``
     """
 
+    _tells_changes = True
+
     def execute(self, context: Context) -> dict[str, Any]:
         with self._session(context) as ctx:
             report = synchronize(ctx)
@@ -51,6 +54,7 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
             error = failure(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
             result = conclude(self, context, ctx.settings, report, None if report.dry_run else error)
             if not report.dry_run:
+                tell_changes(ctx, context, self._scope, report.counts)
                 where = {"state_conn_id": self.state_conn_id, "state_url": self.state_url}
                 ask_for_approval(ctx, context, result=result, **where)
         return result

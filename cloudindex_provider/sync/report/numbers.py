@@ -24,17 +24,16 @@ def tell_backlog(ctx: SyncContext, documents: int) -> None:
         ctx.metrics.gauge(BACKLOG, documents)
 
 
-def tell_report(ctx: SyncContext, run: Run, counts: Mapping[str, int], before: Mapping[str, int]) -> None:
+def tell_report(ctx: SyncContext, run: Run, counts: Mapping[str, int], added: Mapping[str, int]) -> None:
     """Tell a run's counts, how long it took, and how far behind S3 its documents were.
 
-    :param before: the run's counters, with those of a report that it had already
+    :param added: what no earlier report of the run had counted
     """
     if ctx.metrics is None:
         return
-    for name in CUMULATIVE:
-        added = counts[name] - before.get(f"{runs.ENDED}{name}", 0)
-        if added > 0:
-            ctx.metrics.count(metric_of(name), added)
+    for name, value in added.items():
+        if value:
+            ctx.metrics.count(metric_of(name), value)
     if ctx.settings.keys is None:
         for name in (name for name in REPORTED if name not in CUMULATIVE):
             ctx.metrics.gauge(metric_of(name), counts[name])

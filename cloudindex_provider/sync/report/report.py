@@ -168,8 +168,8 @@ def make_report(ctx: SyncContext) -> SyncReport:
     report.overlaps = read_overlaps(ctx.db, run, counted)
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
-    runs.finish_run(ctx.db, run, report.counts)
-    tell_report(ctx, run, report.counts, before=counted)
+    added = runs.finish_run(ctx.db, run, report.counts)
+    tell_report(ctx, run, report.counts, added)
     tell_backlog(ctx, report.left.documents)
     pruning.prune_daily(ctx.db, ctx.source, days=ctx.history_days, sleep=ctx.sleep)
     return report

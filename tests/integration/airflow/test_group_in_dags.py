@@ -316,6 +316,7 @@ def test_outlets_and_callbacks_of_the_group_are_its_reports(run, world):
         ran = run(dag)
         with create_session() as session:
             events = session.query(AssetEvent).where(AssetEvent.source_dag_id == dag.dag_id).all()
+            events = [event for event in events if event.name == asset.name]
             return ran.state, [event.source_task_id.rpartition(".")[2] for event in events], list(called)
 
     assert a_run() == ("success", ["report"], [("success", "report")])
