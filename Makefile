@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CELERY_STAMP := $(VENV)/.celery
 
-.PHONY: install demo test test-matrix test-celery lint docs lambda soak bench clean
+.PHONY: install demo screenshots test test-matrix test-celery lint docs lambda soak bench clean
 
 install: $(STAMP)
 
@@ -18,6 +18,10 @@ $(STAMP): pyproject.toml constraints.txt
 # make demo KEEP=1 leaves Airflow's UI up until Ctrl-C; AIRFLOW=3.2.2 runs it on that version, in an environment of its own.
 demo: install
 	$(BIN)/python -m $(if $(AIRFLOW),programs.matrix --demo --airflow $(AIRFLOW),programs.demo.demo) $(if $(KEEP),--keep)
+
+# The pictures of the page in docs/images, of a real Airflow in the system's Chromium (apt-get install chromium).
+screenshots: install
+	$(BIN)/python -m programs.screenshots
 
 lint: install
 	$(BIN)/ruff check .

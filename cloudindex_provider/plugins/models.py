@@ -154,10 +154,11 @@ class Key(_Answer):
 
 
 class Keys(_Answer):
-    """A page of keys; ``after`` asks for the next one."""
+    """A page of keys; ``after`` asks for the next one. ``too_many``: so many could be sorted, and more fit."""
 
     keys: list[Key]
     after: str | None
+    too_many: int | None = None
 
 
 class Held(_Answer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 
@@ -20,6 +20,7 @@ from cloudindex_provider.state.history import key_history
 from cloudindex_provider.state.views.keys import KeyFilter, KeyRow, read_held, read_key, read_keys
 from cloudindex_provider.state.views.overview import SyncRow, read_allowance, read_runs, read_syncs
 from cloudindex_provider.state.views.plans import read_plan
+from cloudindex_provider.state.views.sorting import TooMany, read_sorted
 
 __all__ = ["Found", "FoundDep", "Limit", "reader", "router"]
 
@@ -136,10 +137,11 @@ def list_keys(
     status: Status | None = None,
     reason: str | None = None,
     after: str | None = None,
+    sort: Literal["key", "size", "last_modified"] = "key",
     descending: bool = False,
     limit: Limit = 50,
 ) -> models.Keys:
-    """The sync's keys in key order. A page may be short, or empty, and have a cursor all the same."""
+    """The sync's keys. A page in key order may be short, or empty, and have a cursor all the same."""
     wanted = KeyFilter(
         prefix=prefix,
         status=None if status is None else str(status),
@@ -147,6 +149,11 @@ def list_keys(
         after=after,
         descending=descending,
     )
+    if sort != "key":
+        sorted_ = read_sorted(found.db, found.row.source, wanted, sort, limit=limit)
+        if isinstance(sorted_, TooMany):
+            return models.Keys(keys=[], after=None, too_many=sorted_.most)
+        return models.Keys(keys=[_listed(row) for row in sorted_.rows], after=sorted_.after)
     began = time.monotonic()
     page = read_keys(found.db, found.row.source, wanted, limit=limit)
     while not page.rows and page.after is not None and time.monotonic() - began < _PATIENCE:

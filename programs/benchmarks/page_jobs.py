@@ -62,7 +62,7 @@ def calls(_began: float, url: str, home: str, keys: int) -> dict[str, Any]:
 def _build(db: Any, keys: int) -> int:
     import sqlalchemy as sa
 
-    from cloudindex_provider.state import runs, sources, sweep
+    from cloudindex_provider.state import drifts, plans, runs, sources, sweep
     from cloudindex_provider.state.approvals import Hold
     from cloudindex_provider.state.records import RunName
 
@@ -87,6 +87,10 @@ def _build(db: Any, keys: int) -> int:
         )
         for number in range(EVENTS):
             connection.execute(sa.text(event), {**values, "at": float(number)})
+        drifts.note_drift(connection, source.id, [f"documents/{number}" for number in range(1000)], "changed")
+    planned = plans.Planned()
+    planned.add(plans.PlanKey("upload", f"documents/{number}", "new", 9) for number in range(keys))
+    plans.save_plan(db, source, RunName("bench", "dry", "sync"), planned, plan_hash="h", held=None, of_keys=None)
     sweep.finish(db, run, fingerprint="f", verdict=sweep.Verdict(removed=REMOVED, live=keys, hold=Hold("many")))
     db.analyze()  # as a detection does
     return source.id
@@ -147,6 +151,12 @@ def _routes(browser: Any, source: int, keys: int) -> Iterator[tuple[str, Callabl
     yield "keys by prefix", get(f"{here}/keys", prefix="documents/77")
     yield "keys by status", get(f"{here}/keys", status="failed", after="documents/5")
     yield "indexed keys", get(f"{here}/keys", status="indexed")
+    yield "keys of a prefix, by size", get(f"{here}/keys", prefix="documents/77", sort="size", descending=True)
+    yield "keys of a status, by time", get(f"{here}/keys", status="skipped", sort="last_modified")
+    yield "keys, too many to sort", get(f"{here}/keys", sort="size")
+    yield "drift", get(f"{here}/drift")
+    yield "plan", get(f"{here}/plan")
+    yield "keys of a plan", get(f"{here}/plan/keys", plan=1, action="upload", after="documents/5")
     group = browser.get(here).json()["groups"][-1]["reason"]
     yield "keys by reason", get(f"{here}/keys", status="failed", reason=group)
     yield "keys by a reason that none has", get(f"{here}/keys", reason="none has it")

@@ -56,9 +56,9 @@ class Stack:
         names = {row["fileName"] for index in (self.cloudindex, self.slow) for row in index.documents()}
         return [key for key in keys if file_name(bucket, key) in names]
 
-    def trigger(self, dag_id: str, bucket: str) -> Run:
+    def trigger(self, dag_id: str, bucket: str, **conf: Any) -> Run:
         self.airflow.await_dag(dag_id)
-        return Run(self.airflow, dag_id, self.airflow.trigger(dag_id, {"bucket": bucket}))
+        return Run(self.airflow, dag_id, self.airflow.trigger(dag_id, {"bucket": bucket, **conf}))
 
 
 @dataclass

@@ -21,7 +21,7 @@ from tests.support.browser import Session, Window, open_window, sign_in
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-FAILING, HELD = "page-failing", "page-held"
+FAILING, HELD, PLANNED = "page-failing", "page-held", "page-planned"
 BROKEN = "documents/04711-broken.txt"
 STRANGE = [
     "documents/<script>alert(1)</script><img src=x onerror=alert(2)>.txt",
@@ -115,6 +115,23 @@ def held(stack: Stack) -> str:
     return f"/plugin/cloudindex?sync={source}"
 
 
+@pytest.fixture(scope="module")
+def planned(stack: Stack) -> str:
+    """The place of a sync that has a plan: something to upload and something to delete."""
+    stack.put(PLANNED, "documents/a.txt", "documents/b.txt")
+    assert stack.trigger("page_planned", PLANNED).wait() == "success"
+    stack.put(PLANNED, "documents/new.txt")
+    stack.remove(PLANNED, "documents/b.txt")
+    return plan(stack)
+
+
+def plan(stack: Stack) -> str:
+    """Make a dry run; gives the place of its tab."""
+    run = stack.trigger("page_planned", PLANNED, dry_run=True)
+    assert run.wait() == "success"
+    return f"/dags/page_planned/runs/{quote(run.run_id)}/plugin/cloudindex-run"
+
+
 def test_a_failed_key_is_found_understood_and_retried(stack: Stack, enter: Callable[..., Window], failing: str) -> None:
     """Among ten thousand, in four clicks from Airflow's home; and it is seen to become indexed."""
     window = enter("op")
@@ -157,6 +174,29 @@ def test_held_deletes_are_approved_by_who_has_seen_them(stack: Stack, enter: Cal
     assert stack.indexed(HELD, *(f"documents/{n}.txt" for n in range(4))) == ["documents/3.txt"]
 
 
+def test_a_plan_is_read_and_one_that_s3_has_overtaken_is_not_run(
+    stack: Stack, enter: Callable[..., Window], planned: str
+) -> None:
+    """The tab of the dry run lists what would be done; a run that is bound to it does nothing else, and the page says
+    so. A viewer has no button."""
+    onlooker = enter("viewer")
+    onlooker.open(planned)
+    onlooker.wait_for("A run would upload 1 object")
+    assert "takes the right to trigger" in onlooker.text()
+    assert onlooker.page.locator("[data-cloudindex]").get_by_role("button", name="Run exactly this").count() == 0
+
+    window = enter("op")
+    window.open(planned)
+    window.wait_for("and delete 1 document")
+    window.wait_for("documents/b.txt")
+    window.click("link", "Upload (1)")
+    window.wait_for("documents/new.txt")
+    stack.put(PLANNED, "documents/later.txt")
+    window.click("button", "Run exactly this")
+    window.wait_for("found that S3 or the state had changed since, and did nothing")
+    assert stack.indexed(PLANNED, "documents/new.txt", "documents/b.txt") == ["documents/b.txt"]
+
+
 def test_strange_keys_do_nothing_but_show(enter: Callable[..., Window], failing: str) -> None:
     """Markup is text, what turns the reading direction is named, and a key of 1,024 bytes is whole."""
     window = enter("viewer")
@@ -173,7 +213,7 @@ def test_strange_keys_do_nothing_but_show(enter: Callable[..., Window], failing:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_everybody_can_use_it(enter: Callable[..., Window], failing: str, held: str, theme: str) -> None:
+def test_everybody_can_use_it(enter: Callable[..., Window], failing: str, held: str, planned: str, theme: str) -> None:
     """axe-core finds no serious violation on any view, light or dark."""
     window = enter("admin", theme)
     places = [
@@ -181,8 +221,10 @@ def test_everybody_can_use_it(enter: Callable[..., Window], failing: str, held: 
         failing,
         f"{failing}&view=keys",
         f"{failing}&view=runs",
+        f"{failing}&view=drift",
         f"{failing}&key={BROKEN}",
         held,
+        f"{planned}?view=plan",
     ]
     for place in places:
         window.open(place)
@@ -204,8 +246,10 @@ def test_a_dag_and_its_runs_have_a_tab(stack: Stack, enter: Callable[..., Window
     window.wait_for("This DAG has no sync")
 
 
-def test_it_works_below_a_base_path(stack: Stack, enter: Callable[..., Window], failing: str) -> None:
-    """Its files, its API and its links, where Airflow isn't at the root of its host."""
+def test_it_works_below_a_base_path(stack: Stack, enter: Callable[..., Window], failing: str, planned: str) -> None:
+    """Its files, its API, its links and what it asks of Airflow's own API, where that isn't at the root of its host."""
+    stack.put(PLANNED, "documents/later.txt")
+    place = plan(stack)
     with stack.airflow.second_api_server("/airflow") as url:
         window = enter("op", url=url)
         window.open("/plugin/cloudindex")
@@ -216,6 +260,11 @@ def test_it_works_below_a_base_path(stack: Stack, enter: Callable[..., Window], 
         assert window.page.url.startswith(f"{url}/plugin/cloudindex?")
         window.click("button", "Upload again")
         window.wait_for("1 key is uploaded again by the next run.")
+        window.open(place)
+        window.click("button", "Run exactly this")
+        window.wait_for("It was done by the run")
+    keys = [f"documents/{name}.txt" for name in ("a", "b", "new", "later")]
+    assert stack.indexed(PLANNED, *keys) == [keys[0], *keys[2:]]
 
 
 def test_a_stranger_gets_nothing(stack: Stack, browser: Browser, failing: str) -> None:

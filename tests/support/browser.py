@@ -94,8 +94,11 @@ def sign_in(browser: Browser, url: str, user: str, password: str) -> Session:
     return kept
 
 
-def open_window(browser: Browser, url: str, session: Session, *, theme: Any = "light") -> Window:
+def open_window(
+    browser: Browser, url: str, session: Session, *, theme: Any = "light", size: tuple[int, int] = (1500, 950)
+) -> Window:
     """A window that is signed in."""
-    context = browser.new_context(viewport={"width": 1500, "height": 950}, color_scheme=theme, storage_state=session)
+    viewport: Any = {"width": size[0], "height": size[1]}
+    context = browser.new_context(viewport=viewport, color_scheme=theme, storage_state=session)
     context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     return Window(context.new_page(), url)

@@ -42,10 +42,11 @@ export async function startRun(dagId, conf) {
   return answer(await fetch(url, { body, credentials: "same-origin", headers, method: "POST" }));
 }
 
-// {data, error, reload}: what was last answered stays while it is asked again, so that nothing jumps.
+// {data, error, reload, last}: what was last answered stays while it is asked again, so that nothing jumps; `last` also
+// while the same is asked with other parameters, as for the next page of a list.
 export function usePoll(path, params, seconds) {
   const name = path === null ? null : address(path, params);
-  const [found, setFound] = useState({ data: undefined, error: undefined, name: null });
+  const [found, setFound] = useState({ data: undefined, error: undefined, name: null, path: null });
   const [turn, setTurn] = useState(0);
   const pause = useRef(seconds);
   pause.current = seconds;
@@ -60,11 +61,11 @@ export function usePoll(path, params, seconds) {
       }
       try {
         const data = await get(path, params, abort.signal);
-        if (!abort.signal.aborted) setFound({ data, error: undefined, name });
+        if (!abort.signal.aborted) setFound({ data, error: undefined, name, path });
         timer = setTimeout(ask, (typeof pause.current === "function" ? pause.current(data) : pause.current) * 1000);
       } catch (error) {
         if (abort.signal.aborted) return;
-        setFound((before) => ({ data: before.name === name ? before.data : undefined, error, name }));
+        setFound((before) => ({ data: before.name === name ? before.data : undefined, error, name, path }));
         timer = setTimeout(ask, 15000);
       }
     };
@@ -75,5 +76,5 @@ export function usePoll(path, params, seconds) {
     };
   }, [name, turn]);
   const reload = useCallback(() => setTurn((before) => before + 1), []);
-  return { data: found.name === name ? found.data : undefined, error: found.name === name ? found.error : undefined, reload };
+  return { data: found.name === name ? found.data : undefined, error: found.name === name ? found.error : undefined, last: found.path === path ? found.data : undefined, reload };
 }

@@ -23,8 +23,11 @@ function words(run) {
   return `${new Date(run.started_at * 1000).toLocaleString()}: ${said.join(", ") || "nothing to do"}`;
 }
 
-// Height by the square root: a run of three documents is seen beside one of ten thousand.
-function Bars({ runs, width, height, label, measure }) {
+const PLAIN = "var(--chakra-colors-blue-solid, blue)";
+
+// Height by the square root: a run of three documents is seen beside one of ten thousand. Without parts, a bar is the
+// run's as a whole, and red where that failed.
+function Bars({ runs, width, height, label, measure, divided = true, tell = words }) {
   const most = Math.max(1, ...runs.map(measure));
   const step = width / Math.max(runs.length, 30);
   return h("svg", { "aria-label": label, height, role: "img", viewBox: `0 0 ${width} ${height}`, width: "100%", preserveAspectRatio: "none", style: { display: "block", maxWidth: width } },
@@ -33,10 +36,10 @@ function Bars({ runs, width, height, label, measure }) {
       const total = measure(run);
       const tall = total ? Math.max(2, Math.sqrt(total / most) * (height - 2)) : 1;
       let y = height;
-      const shown = parts(run).filter((one) => one.value);
+      const shown = divided ? parts(run).filter((one) => one.value) : [{ color: run.state === "failed" ? PARTS[3][2] : PLAIN, name: "all", value: 1 }];
       const all = shown.reduce((before, one) => before + one.value, 0);
       const bars = all && total ? shown : [{ color: run.state === "failed" ? PARTS[3][2] : "currentColor", name: "none", value: 1 }];
-      return h("g", { key: run.id }, h("title", null, words(run)), bars.map((one) => {
+      return h("g", { key: run.id }, h("title", null, tell(run)), bars.map((one) => {
         const part = tall * (one.value / (all && total ? all : 1));
         y -= part;
         return h("rect", { fill: one.color, fillOpacity: one.name === "none" && run.state !== "failed" ? 0.35 : 1, height: part, key: one.name, width: Math.max(1, step - 1), x: at * step, y });
@@ -56,17 +59,18 @@ export function RunChart({ runs }) {
   return h(Stack, { gap: 3 },
     h(Flex, { gap: 6, wrap: "wrap" },
       h(Chart, { label: "Documents by outcome", measure: documents, most: number, runs }),
-      h(Chart, { label: "Bytes uploaded", measure: (run) => run.counts.bytes ?? 0, most: size, runs }),
-      h(Chart, { label: "Duration", measure: (run) => run.seconds ?? 0, most: duration, runs })),
+      h(Chart, { divided: false, label: "Bytes uploaded", measure: (run) => run.counts.bytes ?? 0, most: size, runs }),
+      h(Chart, { divided: false, label: "Duration", measure: (run) => run.seconds ?? 0, most: duration, runs })),
     h(HStack, { gap: 4, wrap: "wrap" }, PARTS.map(([name, text, color]) =>
       h(HStack, { gap: 1, key: name }, h(Box, { "aria-hidden": true, bg: color, boxSize: 3, style: { background: color } }), h(Text, { fontSize: "sm" }, text)))),
     latest ? null : h(Text, null, "No run yet."));
 }
 
-function Chart({ label, measure, most, runs }) {
+function Chart({ label, measure, most, runs, divided }) {
+  const tell = divided === false ? (run) => `${new Date(run.started_at * 1000).toLocaleString()}: ${most(measure(run))}` : words;
   const peak = Math.max(0, ...runs.map(measure));
   return h(Box, { flex: "1 1 16rem", maxW: "24rem" },
     h(Text, { fontSize: "sm", fontWeight: "semibold" }, label),
     h(Text, { color: "fg.muted", fontSize: "xs" }, `at most ${most(peak)}`),
-    h(Bars, { height: 96, label: `${label} of the last ${runs.length} runs, at most ${most(peak)}`, measure, runs, width: 384 }));
+    h(Bars, { divided, height: 96, label: `${label} of the last ${runs.length} runs, at most ${most(peak)}`, measure, runs, tell, width: 384 }));
 }

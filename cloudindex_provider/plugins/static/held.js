@@ -3,7 +3,7 @@
 import { post, usePoll } from "./api.js";
 import { Search } from "./keys.js";
 import { Foreign, Moment, number, plural, size } from "./text.js";
-import { DataTable, Empty, Failure, Loading, Note, Said, To, usePlace } from "./widgets.js";
+import { DataTable, Empty, Failure, Loading, Note, Said, To, usePlace, Waiting } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
 const { Button, Field, HStack, Input, Stack, Text } = globalThis.ChakraUI;
@@ -50,16 +50,17 @@ function WouldGo({ sync }) {
   const { link, params } = usePlace();
   const prefix = params.get("prefix") ?? undefined;
   const after = params.get("after") ?? undefined;
-  const { data, error, reload } = usePoll(`syncs/${sync.id}/held`, { after, limit: 50, prefix }, 15);
+  const { data: found, error, last, reload } = usePoll(`syncs/${sync.id}/held`, { after, limit: 50, prefix }, 15);
+  const data = found ?? last;
   return h(Stack, { gap: 3 },
     h(Search, { placeholder: sync.prefix }),
     error ? h(Failure, { error, reload }) : null,
     !data ? (error ? null : h(Loading, { what: "keys" }))
       : data.keys.length === 0 ? h(Empty, { title: "No such key" }, "None of the documents that would be deleted fits.")
-      : h(DataTable, {
+      : h(Waiting, { busy: !found && !error }, h(DataTable, {
         columns: [{ name: "Key" }, { end: true, name: "Size", width: "8rem" }, { name: "Document", width: "22rem" }], label: "Documents that would be deleted",
         rows: data.keys.map((one) => ({ cells: [h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), size(one.size), h(Foreign, { text: one.document_id ?? "–" })], key: one.key })),
-      }),
+      })),
     h(HStack, { gap: 4 },
       after ? h(To, { to: link({ after: undefined }) }, "First page") : null,
       data?.after ? h(To, { to: link({ after: data.after }) }, "Next page") : null));

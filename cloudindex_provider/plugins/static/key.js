@@ -1,13 +1,13 @@
 // One key: what S3 has, what CloudIndex has, why they differ, what happened, and what a person can do.
 
 import { post, usePoll } from "./api.js";
-import { Foreign, Moment, number, size } from "./text.js";
+import { Foreign, Moment, number, s3Time, size } from "./text.js";
 import { DataTable, Empty, Failure, Loading, Note, RunLink, Said, Status, Title, To, usePlace } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
 const { Box, Button, Flex, Heading, HStack, Stack, Text } = globalThis.ChakraUI;
 
-const S3_FACTS = [["Size", (one) => size(one.size)], ["ETag", (one) => one.etag], ["Changed", (one) => one.last_modified], ["Storage class", (one) => one.storage_class]];
+const S3_FACTS = [["Size", (one) => size(one.size)], ["ETag", (one) => one.etag], ["Changed", (one) => s3Time(one.last_modified)], ["Storage class", (one) => one.storage_class]];
 const INDEX_FACTS = [
   ["Size", (one) => size(one.size)], ["ETag of what was uploaded", (one) => one.etag], ["Document", (one) => one.document_id],
   ["Version", (one) => one.document_version], ["File name", (one) => one.file_name], ["SHA-256", (one) => one.sha256],

@@ -1,13 +1,22 @@
 // A sync's keys: by prefix, status and reason, a page at a time.
 
 import { usePoll } from "./api.js";
-import { Foreign, number, reasonWords, size, STATUS_WORDS } from "./text.js";
-import { DataTable, Empty, Failure, Level, Loading, Status, To, usePlace } from "./widgets.js";
+import { Foreign, number, reasonWords, s3Time, size, STATUS_WORDS } from "./text.js";
+import { DataTable, Empty, Failure, Level, Loading, Status, To, usePlace, Waiting } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
 const { Button, Field, HStack, Input, NativeSelect, Stack, Text } = globalThis.ChakraUI;
 
 const PAGE = 50;
+const ORDERS = Object.fromEntries([
+  ["A to Z", undefined, undefined], ["Z to A", undefined, "true"], ["Largest first", "size", "true"], ["Smallest first", "size", undefined],
+  ["Newest first", "last_modified", "true"], ["Oldest first", "last_modified", undefined],
+].map(([words, sort, descending]) => [`${sort ?? ""} ${descending ?? ""}`, [words, { descending, sort }]]));
+
+function orderOf({ sort, descending }) {
+  const name = `${sort ?? ""} ${descending ?? ""}`;
+  return name in ORDERS ? name : " ";
+}
 
 // By what a key begins with: part of the address, as everything is.
 export function Search({ placeholder, children }) {
@@ -26,9 +35,9 @@ export function Search({ placeholder, children }) {
 
 export function Keys({ sync }) {
   const { go, link, params } = usePlace();
-  const wanted = Object.fromEntries(["after", "descending", "prefix", "reason", "status"].map((name) => [name, params.get(name) ?? undefined]));
+  const wanted = Object.fromEntries(["after", "descending", "prefix", "reason", "sort", "status"].map((name) => [name, params.get(name) ?? undefined]));
   const path = `syncs/${sync.id}/keys`;
-  const { data, error, reload } = usePoll(path, { ...wanted, limit: PAGE }, sync.level === "busy" ? 3 : 15);
+  const { data, error, last, reload } = usePoll(path, { ...wanted, limit: PAGE }, sync.level === "busy" ? 3 : 15);
   return h(Stack, { gap: 4 },
     h(Search, { placeholder: sync.prefix },
       h(Field.Root, { width: "auto" }, h(Field.Label, null, "Status"),
@@ -38,26 +47,28 @@ export function Keys({ sync }) {
           h(NativeSelect.Indicator, null))),
       h(Field.Root, { width: "auto" }, h(Field.Label, null, "Order"),
         h(NativeSelect.Root, { size: "sm" },
-          h(NativeSelect.Field, { onChange: (event) => go({ after: undefined, descending: event.target.value }), value: wanted.descending ?? "" },
-            h("option", { value: "" }, "A to Z"), h("option", { value: "true" }, "Z to A")),
+          h(NativeSelect.Field, { onChange: (event) => go({ after: undefined, ...ORDERS[event.target.value][1] }), value: orderOf(wanted) },
+            Object.entries(ORDERS).map(([value, [words]]) => h("option", { key: value, value }, words))),
           h(NativeSelect.Indicator, null)))),
     wanted.reason ? h(HStack, { wrap: "wrap" }, h(Text, null, "Only for the reason ", h(Foreign, { mono: false, text: reasonWords(wanted.status, wanted.reason) })), h(To, { to: link({ after: undefined, reason: undefined }) }, "any reason")) : null,
     error ? h(Failure, { error, reload }) : null,
-    data ? h(List, { data, link, sync, wanted }) : error ? null : h(Loading, { what: "keys" }));
+    data || last ? h(Waiting, { busy: !data && !error }, h(List, { data: data ?? last, link, sync, wanted })) : error ? null : h(Loading, { what: "keys" }));
 }
 
 function List({ data, link, sync, wanted }) {
   return h(Stack, { gap: 3 },
-    data.keys.length === 0
+    data.too_many
+      ? h(Empty, { title: "Too many keys to sort" }, `Up to ${number(data.too_many)} keys can be sorted by size or time. Narrow them by what the key begins with, or by a status; from A to Z, all can be seen.`)
+      : data.keys.length === 0
       ? h(Empty, { title: data.after ? "None here" : "No such key" }, data.after ? "The keys that were looked at so far have none; there are more." : `None of the ${number(sync.objects)} keys of this sync fits.`)
       : h(DataTable, {
-        columns: [{ name: "Key" }, { name: "Status", width: "9rem" }, { name: "Reason", width: "24rem" }, { end: true, name: "Size", width: "7rem" }, { name: "Changed in S3", width: "13rem" }, { name: "Can be found", width: "8rem" }],
+        columns: [{ name: "Key", width: "38%" }, { name: "Status", width: "7rem" }, { name: "Reason" }, { end: true, name: "Size", width: "6rem" }, { name: "Changed in S3", width: "13rem" }, { name: "Can be found", width: "7rem" }],
         label: "Keys", minWidth: "64rem",
         rows: data.keys.map((one) => ({
           cells: [
             h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), h(Status, { status: one.status }),
             h(Foreign, { mono: false, text: reasonWords(one.status, one.reason) === one.status ? "" : one.status === "indexed" ? "" : reasonWords(one.status, one.reason) }),
-            size(one.size), one.last_modified, one.indexed ? h(Level, { level: "ok" }, "yes") : "no",
+            size(one.size), s3Time(one.last_modified), one.indexed ? h(Level, { level: "ok" }, "yes") : "no",
           ],
           key: one.key,
         })),

@@ -54,7 +54,7 @@ function quota(budget) {
   if (!budget) return [];
   if (budget.closed_for > 0) return [["Quota", `used up for ${duration(budget.closed_for)}`, "warning"]];
   if (!budget.requests_per_minute) return [];
-  const left = budget.remaining === null ? "" : `, ${number(budget.remaining)} left`;
+  const left = budget.remaining === null ? "" : `, ${number(budget.remaining)} left now`;
   return [["Quota", `${number(Math.round(budget.requests_per_minute))} requests a minute${left}`]];
 }
 

@@ -39,7 +39,7 @@ function Verdict({ plan, now }) {
     h(Stack, { gap: 1 },
       h(Text, { as: "div" }, ...said),
       plan.held && deletes.keys ? h(Text, { as: "div" }, "The deletes would be held until a person approves them: ", h(Foreign, { mono: false, text: plan.held }), ".") : null,
-      h(Text, { as: "div" }, "Planned ", h(Moment, { at: plan.made_at, now }), plan.made_by.dag_id ? [" by the run ", h(RunLink, { dagId: plan.made_by.dag_id, key: "run", runId: plan.made_by.run_id })] : " by a command", ". Hash ", h(Code, { "data-plan-hash": true }, plan.hash), ".")));
+      h(Text, { as: "div" }, "Planned ", h(Moment, { at: plan.made_at, now }), plan.made_by.dag_id ? [" by the run ", h(RunLink, { dagId: plan.made_by.dag_id, key: "run", runId: plan.made_by.run_id })] : " by a command", ". Hash ", h(Code, { "data-plan-hash": true }, plan.hash))));
 }
 
 function Start({ plan, sync, reload }) {

@@ -3,7 +3,7 @@
 import { post, usePoll } from "./api.js";
 import { RunChart } from "./charts.js";
 import { Held } from "./held.js";
-import { Keys } from "./keys.js";
+import { Keys, Search } from "./keys.js";
 import { Plan } from "./plan.js";
 import { duration, Foreign, Moment, number, plural, reasonWords, size } from "./text.js";
 import { DagLink, DataTable, Empty, Failure, Level, Loading, Note, Numbers, RunLink, Said, Status, Tabs, Title, To, usePlace } from "./widgets.js";
@@ -20,7 +20,7 @@ export function Sync({ id, runId, home }) {
   const { plan } = data;
   const isPlan = plan && (runId ? plan.run_id === runId : !sync.last_run); // of a dry run's own tab, or all there is
   const view = params.get("view") ?? (isPlan ? "plan" : hold ? "held" : runId ? "runs" : "groups");
-  const at = (name) => link({ action: undefined, after: undefined, before: undefined, descending: undefined, key: undefined, prefix: undefined, reason: undefined, status: undefined, view: name });
+  const at = (name) => link({ action: undefined, after: undefined, before: undefined, descending: undefined, sort: undefined, key: undefined, prefix: undefined, reason: undefined, status: undefined, view: name });
   const tabs = [
     ["groups", "Not in step"], ["keys", "All keys"], ["runs", "Runs"], ...(plan ? [["plan", "Plan"]] : []), ...(hold ? [["held", `Held deletes (${number(hold.removed)})`]] : []),
   ].map(([name, words]) => ({ current: view === name, name: words, to: at(name) }));
@@ -43,6 +43,7 @@ export function Sync({ id, runId, home }) {
     h(Tabs, { items: tabs, label: "Views of the sync" }),
     view === "keys" ? h(Keys, { sync })
       : view === "runs" ? h(Runs, { now, runId, sync })
+      : view === "drift" ? h(Drift, { drifted: data.drifted, sync })
       : view === "plan" ? h(Plan, { sync })
       : view === "held" && hold ? h(Held, { hold, now, reload, sync })
       : h(Groups, { data, link, reload, runId }));
@@ -63,9 +64,9 @@ function Groups({ data, link, reload }) {
     reload();
   };
   const button = (status, words) =>
-    sync.may_act && sync[status] ? h(Button, { disabled: busy, key: status, onClick: () => void retry(status), size: "sm" }, words) : null;
+    sync[status] ? h(Button, { disabled: busy, key: status, onClick: () => void retry(status), size: "sm" }, words) : null;
   return h(Stack, { gap: 4 },
-    h(HStack, { gap: 2 }, button("failed", `Retry all ${number(sync.failed)} failed`), button("quarantined", `Release all ${number(sync.quarantined)} quarantined`)),
+    sync.may_act && (sync.failed || sync.quarantined) ? h(HStack, { gap: 2 }, button("failed", `Retry all ${number(sync.failed)} failed`), button("quarantined", `Release all ${number(sync.quarantined)} quarantined`)) : null,
     h(Said, { said }),
     groups.length === 0
       ? h(Empty, { title: sync.last_listing_at ? "Every key is in step" : "Nothing is known yet" }, sync.last_listing_at ? "S3 and CloudIndex have the same." : "No run has listed the prefix to its end.")
@@ -81,8 +82,31 @@ function Groups({ data, link, reload }) {
           key: `${one.status} ${one.reason}`,
         })),
       }),
-    audited ? h(Text, { color: "fg.muted" }, "Last compared with the project ", h(Moment, { at: audited, now }),
-      drifted === null ? "." : `: ${plural(drifted, "document")} that somebody else had changed or deleted there ${drifted === 1 ? "was" : "were"} uploaded again.`) : null);
+    audited ? h(Text, { as: "div", color: "fg.muted" }, "Last compared with the project ", h(Moment, { at: audited, now }),
+      drifted === null ? "." : drifted === 0 ? ": nobody else had changed or deleted a document there." : [
+        `: ${plural(drifted, "document")} that somebody else had changed or deleted there ${drifted === 1 ? "was" : "were"} uploaded again. `,
+        h(To, { key: "drift", to: link({ after: undefined, prefix: undefined, view: "drift" }) }, "Show which")]) : null);
+}
+
+// What the last comparison with the project has found, until the next one.
+function Drift({ sync, drifted }) {
+  const { link, params } = usePlace();
+  const after = params.get("after") ?? undefined;
+  const { data, error, reload } = usePoll(`syncs/${sync.id}/drift`, { after, limit: 50, prefix: params.get("prefix") ?? undefined }, 60);
+  return h(Stack, { gap: 3 },
+    h(Text, { color: "fg.muted" }, "Documents that somebody else had changed or deleted in CloudIndex, as the last comparison with the project found; they were uploaded again.",
+      data && drifted > data.most ? ` The first ${number(data.most)} of ${number(drifted)} are kept.` : ""),
+    h(Search, { placeholder: sync.prefix }),
+    error ? h(Failure, { error, reload }) : null,
+    !data ? (error ? null : h(Loading, { what: "keys" }))
+      : data.keys.length === 0 ? h(Empty, { title: "No such key" }, "The last comparison has found none that fits.")
+      : h(DataTable, {
+        columns: [{ name: "Key" }, { name: "What was found", width: "24rem" }], label: "Documents that had drifted",
+        rows: data.keys.map((one) => ({ cells: [h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), h(Foreign, { mono: false, text: one.reason })], key: one.key })),
+      }),
+    h(HStack, { gap: 4 },
+      after ? h(To, { to: link({ after: undefined }) }, "First page") : null,
+      data?.after ? h(To, { to: link({ after: data.after }) }, "Next page") : null));
 }
 
 const RUN_COLUMNS = [
@@ -104,7 +128,7 @@ function Runs({ sync, now, runId }) {
         "aria-current": run.run_id === runId ? "true" : undefined,
         bg: run.run_id === runId ? "bg.info" : undefined,
         cells: [
-          h(Moment, { at: run.started_at, now }), h(RunLink, { dagId: run.dag_id, runId: run.run_id }),
+          h(Moment, { at: run.started_at, now }), run.state ? h(RunLink, { dagId: run.dag_id, runId: run.run_id }) : h(Foreign, { mono: false, text: run.run_id }), // Airflow has it no more
           run.state ? h(Level, { level: { failed: "error", success: "ok" }[run.state] ?? "busy" }, run.state) : run.finished_at ? "ended" : "not ended",
           duration(run.seconds), count(run, "listed"), count(run, "new"), count(run, "changed"), count(run, "indexed"),
           number((run.counts.failed ?? 0) + (run.counts.quarantined ?? 0)), count(run, "deferred"), count(run, "deleted"), size(run.counts.bytes ?? 0),

@@ -52,8 +52,9 @@ export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 90) return `${whole} s`;
-  if (whole < 7200) return `${Math.round(whole / 60)} min`;
-  if (whole < 172800) return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
+  const minutes = Math.round(whole / 60);
+  if (minutes < 120) return `${minutes} min`;
+  if (whole < 172800) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
   return `${Math.round(whole / 86400)} days`;
 }
 
@@ -63,6 +64,12 @@ export function Moment({ at, now }) {
   const away = at - now;
   const words = Math.abs(away) < 5 ? "now" : away > 0 ? `in ${duration(away)}` : `${duration(-away)} ago`;
   return h("time", { dateTime: new Date(at * 1000).toISOString(), title: new Date(at * 1000).toLocaleString() }, words);
+}
+
+// A moment as S3 lists it, in the way of Airflow's own tables.
+export function s3Time(text) {
+  const found = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.0+)?Z$/.exec(text ?? "");
+  return found ? `${found[1]} ${found[2]} UTC` : text;
 }
 
 export const STATUS_WORDS = {

@@ -52,6 +52,11 @@ export function Loading({ what }) {
   return h(HStack, { "aria-live": "polite", minH: "10rem", role: "status" }, h(Spinner, { size: "sm" }), h(Text, null, `Loading ${what} …`));
 }
 
+// What is there stays while its successor is fetched, and is seen to be the old one.
+export function Waiting({ busy, children }) {
+  return h(Box, { "aria-busy": busy, opacity: busy ? 0.5 : 1 }, children);
+}
+
 export function Note({ status = "info", title, children, action }) {
   return h(Alert.Root, { role: status === "error" ? "alert" : "status", status, variant: "surface" },
     h(Alert.Indicator, null),
@@ -105,7 +110,7 @@ export function Tabs({ label, items }) {
 
 // Says what an action has done, and is heard by who doesn't see it.
 export function Said({ said }) {
-  return h(Box, { "aria-live": "polite", minH: "1px" }, said ? h(Note, { status: said.ok ? "success" : "error", title: said.text }, said.hint) : null);
+  return h(Box, { "aria-live": "polite", position: said ? undefined : "absolute" }, said ? h(Note, { status: said.ok ? "success" : "error", title: said.text }, said.hint) : null);
 }
 
 // The heading of a view takes the focus when the view changes, so that a keyboard or a screen reader goes on there.

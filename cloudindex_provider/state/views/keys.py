@@ -13,7 +13,10 @@ from cloudindex_provider.state.conditions import WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Source
 
-__all__ = ["WINDOW", "HeldKey", "KeyFilter", "KeyRow", "Page", "key_range", "read_held", "read_key", "read_keys"]
+__all__ = [
+    "WINDOW", "HeldKey", "KeyFilter", "KeyRow", "Page", "key_range", "key_terms", "read_held", "read_key", "read_keys",
+    "read_named",
+]  # fmt: skip
 
 WINDOW = 2_000  # rows that one call looks at
 _COLUMNS = (
@@ -113,22 +116,41 @@ def read_keys(db: Database, source: Source, wanted: KeyFilter, *, limit: int) ->
     """A page of a sync's keys in key order. Fewer than ``limit`` with a cursor: the rows looked at had no more."""
     if not wanted.prefix.startswith(source.prefix) and not source.prefix.startswith(wanted.prefix):
         return Page([], None)
-    range_, values = key_range(source.prefix, wanted)
-    where = ["source_id = :source", *range_]
+    where, values = key_terms(source, wanted)
+    window = limit + 1 if wanted.reason is None else WINDOW
+    order = "key DESC" if wanted.descending else "key"
+    statement = sa.text(f"SELECT {_COLUMNS} FROM object WHERE {where} ORDER BY {order} LIMIT :limit")
+    with db.read() as connection:
+        rows = [KeyRow(*row) for row in connection.execute(statement, values | {"limit": window})]
+    fitting = rows if wanted.reason is None else [row for row in rows if wanted.reason(row.key, row.reason)]
+    return _page(fitting, rows, limit, window)
+
+
+def key_terms(source: Source, wanted: KeyFilter) -> tuple[str, dict[str, Any]]:
+    """The conditions of all that a filter says but the reason, in terms that lead to an index."""
+    where, values = key_range(source.prefix, wanted)
+    where.append("source_id = :source")
     if wanted.status is None or wanted.status == Status.INDEXED:
         where.append("scope_id = :scope")
     if wanted.status is not None:
         where.append("status = :status")
         if wanted.status != Status.INDEXED:
             where.append(WORK)
-    window = limit + 1 if wanted.reason is None else WINDOW
-    order = "key DESC" if wanted.descending else "key"
-    statement = sa.text(f"SELECT {_COLUMNS} FROM object WHERE {' AND '.join(where)} ORDER BY {order} LIMIT :limit")
-    values |= {"source": source.id, "scope": source.scope_id, "status": wanted.status, "limit": window}
+    values |= {"source": source.id, "scope": source.scope_id, "status": wanted.status}
+    return " AND ".join(where), values
+
+
+def read_named(db: Database, source: Source, keys: Sequence[str]) -> list[KeyRow]:
+    """What the state has of these keys, a page of them, in their order."""
+    if not keys:
+        return []
+    statement = sa.text(
+        f"SELECT {_COLUMNS} FROM object WHERE scope_id = :scope AND key IN :keys AND source_id = :source"
+    ).bindparams(sa.bindparam("keys", expanding=True))
     with db.read() as connection:
-        rows = [KeyRow(*row) for row in connection.execute(statement, values)]
-    fitting = rows if wanted.reason is None else [row for row in rows if wanted.reason(row.key, row.reason)]
-    return _page(fitting, rows, limit, window)
+        values = {"scope": source.scope_id, "keys": list(keys), "source": source.id}
+        found = {row.key: KeyRow(*row) for row in connection.execute(statement, values)}
+    return [found[key] for key in keys if key in found]
 
 
 def read_key(db: Database, source: Source, key: str) -> KeyRow | None:

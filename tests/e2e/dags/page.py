@@ -11,11 +11,19 @@ from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperato
 
 SYNCS: dict[str, dict[str, Any]] = {
     "page_failing": {"on_removed": "keep"},
+    "page_planned": {"dry_run": "{{ params.dry_run }}", "plan_hash": "{{ params.plan_hash }}"},
     "page_held": {"on_mass_delete": "skip", "max_delete_documents": 1, "max_delete_percent": 1},
 }
 
+PARAMS = {
+    "bucket": Param("", type="string"),
+    "dry_run": Param(False, type="boolean"),
+    "plan_hash": Param(None, type=["null", "string"]),
+}
+
 for name, settings in SYNCS.items():
-    with DAG(name, schedule=None, max_active_runs=1, params={"bucket": Param("", type="string")}) as dag:
+    params = {param: PARAMS[param] for param in PARAMS if param == "bucket" or param in settings}
+    with DAG(name, schedule=None, max_active_runs=1, params=params) as dag:
         S3ToCloudIndexOperator(
             task_id="sync",
             bucket="{{ params.bucket }}",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.state import approvals, outcomes, removals, runs
 from cloudindex_provider.state.approvals import Hold, HoldName
 from cloudindex_provider.state.db.database import Database
@@ -14,6 +15,7 @@ from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.views.keys import KeyFilter, read_held, read_key, read_keys
 from cloudindex_provider.state.views.numbers import read_numbers, read_reasons
 from cloudindex_provider.state.views.overview import read_allowance, read_decision, read_runs, read_syncs
+from cloudindex_provider.state.views.sorting import TooMany, read_sorted
 
 Listed = Callable[..., Any]
 State = Any  # of the conftest
@@ -213,3 +215,53 @@ def test_an_allowance_is_told_where_there_is_one_budget(state: State) -> None:
             assert found.remaining == 42
             assert found.requests_per_minute == pytest.approx(99, abs=1)
     assert found is None
+
+
+SIZES = {"a": 30, "b": 10, "c": 20, "d": 10, "e/1": 5, "e/2": 40}
+
+
+def every_sorted(state: State, order: Any, limit: int, **wanted: Any) -> list[str]:
+    """All pages of a sorted list, one after the other."""
+    found, after = [], None
+    for _ in range(20):
+        page = read_sorted(state.db, state.source, KeyFilter(after=after, **wanted), order, limit=limit)
+        assert not isinstance(page, TooMany)
+        found += [row.key for row in page.rows]
+        after = page.after
+        if after is None:
+            return found
+    raise AssertionError("there is no end")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 50])
+def test_keys_are_sorted_by_size_in_pages(state: State, listed: Listed, limit: int) -> None:
+    """Each once, those of one size by key; also those of a prefix, a status or a reason alone."""
+    state.detect(*(listed(key, size=size) for key, size in SIZES.items()))
+    assert every_sorted(state, "size", limit) == ["e/1", "b", "d", "c", "a", "e/2"]
+    assert every_sorted(state, "size", limit, descending=True) == ["e/2", "a", "c", "d", "b", "e/1"]
+    assert every_sorted(state, "size", limit, prefix="e/") == ["e/1", "e/2"]
+    fail(state, "a", "b", why="broken")
+    assert every_sorted(state, "size", limit, status="failed") == ["b", "a"]
+    assert every_sorted(state, "size", limit, reason=lambda _, why: why == "broken") == ["b", "a"]
+
+
+def test_keys_are_sorted_by_time(state: State, listed: Listed) -> None:
+    """As S3 has it."""
+    state.detect(listed("a"), listed("b"), listed("c"))
+    for key, year in (("a", 2026), ("b", 2024), ("c", 2025)):
+        state.sql("UPDATE object SET last_modified = :at WHERE key = :key", at=f"{year}-01-01T00:00:00Z", key=key)
+    assert every_sorted(state, "last_modified", 2) == ["b", "c", "a"]
+    assert every_sorted(state, "last_modified", 1, descending=True) == ["a", "c", "b"]
+
+
+def test_more_keys_than_can_be_sorted_are_not(state: State, listed: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have to be narrowed first; so many as can be are sorted."""
+    monkeypatch.setattr("cloudindex_provider.state.views.sorting.MOST", 2)
+    state.detect(*(listed(key) for key in ("a", "b", "c/1")))
+    assert read_sorted(state.db, state.source, KeyFilter(), "size", limit=9) == TooMany(2)
+    assert every_sorted(state, "size", 9, prefix="c/") == ["c/1"]
+
+
+def test_a_cursor_of_another_list_is_refused(state: State) -> None:
+    with pytest.raises(SettingsError, match="by size"):
+        read_sorted(state.db, state.source, KeyFilter(after="docs/a"), "size", limit=9)

@@ -229,7 +229,8 @@ def test_a_strange_key_is_only_ever_data(viewer: TestClient, known: Known, key: 
 @pytest.mark.parametrize(
     ("path", "params"),
     [
-        ("/keys", {"limit": 0}), ("/keys", {"limit": 201}), ("/keys", {"status": "odd"}), ("/key", {}),
+        ("/keys", {"limit": 0}), ("/keys", {"limit": 201}), ("/keys", {"status": "odd"}),
+        ("/keys", {"sort": "etag"}), ("/key", {}),
         ("/key", {"key": ""}), ("/key", {"key": "x" * 1025}), ("/runs", {"limit": 201}), ("/held", {"limit": -1}),
     ],
 )  # fmt: skip
