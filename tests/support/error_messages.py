@@ -21,7 +21,8 @@ __all__ = ["HOLE", "Raised", "raised", "words_of"]
 PACKAGE = Path(errors.__file__).parents[1]
 HOLE = "…"
 _KINDS = {*errors.__all__, "Unusable", "saying"}
-_CHOSEN = {"cls", "kind"}  # one of them, by what an answer says
+# One of them, by what an answer says; Airflow's own; and why a key failed, which the page shows.
+_MORE = {"cls", "kind", "AirflowFailException", "HTTPException", "Failure", "_failed", "fail"}
 _SEPARATE = "local"  # the embedded server's errors are the service's
 _DEEPEST = 6  # how far a name is followed
 
@@ -62,8 +63,8 @@ class _Module:
 
     def raised(self) -> Iterator[Raised]:
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.Call) and (kind := _name(node.func)) in _KINDS | _CHOSEN:
-                message = node.args[0] if node.args else _keyword(node, "message")
+            if isinstance(node, ast.Call) and (kind := _name(node.func)) in _KINDS | _MORE:
+                message = _message(node, kind)
                 texts = {_one_line(text) for text in self.texts(message, self.scope(node))} if message else set()
                 said = frozenset(text for text in texts if _says(text))
                 if said or kind in _KINDS:
@@ -176,6 +177,11 @@ def _name(function: ast.expr) -> str:
     return (
         function.id if isinstance(function, ast.Name) else function.attr if isinstance(function, ast.Attribute) else ""
     )
+
+
+def _message(call: ast.Call, kind: str) -> ast.expr | None:
+    place = 1 if kind == "HTTPException" else 0  # after its status
+    return call.args[place] if len(call.args) > place else _keyword(call, "message")
 
 
 def _keyword(call: ast.Call, name: str) -> ast.expr | None:
