@@ -1,7 +1,7 @@
 """The five steps of a sync as operators, for ``s3_to_cloudindex`` (``cloudindex_provider.transfers``).
 
-Each only translates: settings in, counts out, errors up. XCom carries numbers, never keys; what a step hands to the
-next is in the state.
+Each only translates: settings in, counts out, errors up. XCom carries numbers; what a step hands to the next is in the
+state. Only the report names keys, the first few of each outcome.
 """
 
 from __future__ import annotations

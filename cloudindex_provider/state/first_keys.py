@@ -14,9 +14,10 @@ from cloudindex_provider.state.blocks import prefix_end
 from cloudindex_provider.state.conditions import ADOPTED, WORK, KeyClass, Outcome, Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, Source
-from cloudindex_provider.state.tally import EXAMPLES
 
 __all__ = ["FirstKey", "OtherOwner", "read_first_keys", "read_other_owner"]
+
+_FEW = 5  # keys: what went well needs no more, and the report is an XCom
 
 _REMOVED = f"class = '{KeyClass.REMOVED}'"
 _LISTED = f"class <> '{KeyClass.REMOVED}'"
@@ -66,9 +67,7 @@ class OtherOwner:
     keys: tuple[str, ...]
 
 
-def read_first_keys(
-    db: Database, run: Run, wanted: Collection[str], *, limit: int = EXAMPLES
-) -> dict[str, list[FirstKey]]:
+def read_first_keys(db: Database, run: Run, wanted: Collection[str], *, limit: int = _FEW) -> dict[str, list[FirstKey]]:
     """By outcome, in key order.
 
     :param wanted: of ``indexed``, ``uploaded``, ``adopted``, ``deleted`` and ``held``, those that there are some of
