@@ -30,7 +30,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 REFERENCE = sorted((DOCS / "reference").glob("*.md"))
 # What people read on the repository's own web page, where no site is built.
 READ_THERE = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")), *PAGES]
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|\b(?:src|srcset|href)=\"([^\"]+)\"")
 # Blocks of these pages, each executed or parsed below; docs/deploy.md has tests of its own.
 BLOCKS = [
     pytest.param(page, block, id=f"{page.name}: {block}")
@@ -81,8 +81,11 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     """A missing file, a missing heading, an image that isn't there; not what only looks like a link."""
     page = tmp_path / "page.md"
-    page.write_text("# A b\n[a](#a-b) [b](#c) [c](no.md) ![d](no.png) `[e](no.md)` [f](https://x.y/z)\n", "utf-8")
-    assert list(broken(page)) == ["#c", "no.md", "no.png"]
+    page.write_text(
+        '# A b\n[a](#a-b) [b](#c) [c](no.md) ![d](no.png) <img src="nor.png"> `[e](no.md)` [f](https://x.y/z)\n',
+        "utf-8",
+    )
+    assert list(broken(page)) == ["#c", "no.md", "no.png", "nor.png"]
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ OBJECTS = {
 DOCUMENTS: dict[str, Any] = {
     "handbook": 4, "company_docs": 6, "tenants": 2, "partner_docs": 1, "handbook_twice": (4, 1), "reports": 0,
     "reports_text": 2, "archive": 2, "minio_docs": 1, "nightly_export": 2, "vacation_question": 0,
-    "count_documents": 0, "handbook_checked": 4,
+    "count_documents": 0, "handbook_news": 0, "handbook_checked": 4,
 }  # fmt: skip
 PROJECTS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 
