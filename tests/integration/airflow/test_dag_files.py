@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.views.overview import read_syncs
+from cloudindex_provider.state.views.plans import read_plan
 
 DAGS = Path(__file__).parents[3] / "dags"
 FILES = ("cloudindex_s3_sync", "cloudindex_s3_sync_simple")
@@ -78,6 +83,22 @@ def test_without_a_bucket_a_run_is_green_skips_everything_and_says_why(run, ship
     assert set(map(tuple, states.values())) == {("skipped",)}
     assert (ran.log + caplog.text).count("No bucket is set, so nothing is synced") >= 1
     assert world.ci.requests == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_dry_run_is_followed_by_a_run_of_exactly_its_plan(run, shipped, world, name):
+    """By params, as the page starts it: the dry run changes nothing, and a run that is bound to its hash does it."""
+    world.put("documents/a.txt")
+    assert run(shipped(name), bucket=world.bucket).state == "success"
+    world.put("documents/new.txt")
+    assert run(shipped(name), bucket=world.bucket, dry_run=True).state == "success"
+    assert not world.has("documents/new.txt")
+    db = Database(f"sqlite:///{os.environ['AIRFLOW__CLOUDINDEX__STATE_PATH']}", must_exist=True)
+    plan = read_plan(db, read_syncs(db)[0].source.id)
+    db.close()
+    assert (plan.dag_id, {action: total.keys for action, total in plan.totals.items()}) == (name, {"upload": 1})
+    assert run(shipped(name), bucket=world.bucket, dry_run=False, plan_hash=plan.hash).state == "success"
+    assert world.has("documents/new.txt")
 
 
 def test_the_policy_in_the_documentation_is_what_the_sync_needs_and_no_more(shipped):

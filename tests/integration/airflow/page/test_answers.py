@@ -226,6 +226,25 @@ def test_a_strange_key_is_only_ever_data(viewer: TestClient, known: Known, key: 
         assert answer.headers["content-type"] == "application/json"
 
 
+def test_keys_come_in_the_order_that_is_asked_for(
+    viewer: TestClient, known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By size in pages; where too many would have to be sorted, the answer says how many could be."""
+    sync = known.sync()
+    sync.list("a", "b", "c")
+    with known.db.write() as connection:
+        for key, size in (("a", 5), ("b", 50), ("c", 20)):
+            connection.exec_driver_sql(f"UPDATE object SET size = {size} WHERE key = '{key}'")
+    params = {"sort": "size", "descending": True, "limit": 2}
+    first = viewer.get(f"{sync.url}/keys", params=params).json()
+    assert [one["key"] for one in first["keys"]] == ["b", "c"]
+    rest = viewer.get(f"{sync.url}/keys", params=params | {"after": first["after"]}).json()
+    assert ([one["key"] for one in rest["keys"]], rest["after"], rest["too_many"]) == (["a"], None, None)
+    assert viewer.get(f"{sync.url}/keys", params=params | {"after": "x y"}).status_code == 400
+    monkeypatch.setattr("cloudindex_provider.state.views.sorting.MOST", 2)
+    assert viewer.get(f"{sync.url}/keys", params=params).json() == {"keys": [], "after": None, "too_many": 2}
+
+
 @pytest.mark.parametrize(
     ("path", "params"),
     [
