@@ -63,7 +63,7 @@ def sync_session(
 ) -> Iterator[SyncContext]:
     """Everything connected, for one step; closed and its errors named at the end. The state stays the caller's.
 
-    A dry run writes nothing about the source, so it doesn't even make its row. All requests of all tasks and syncs
+    A dry run writes nothing of the source but its plan, so its row isn't made here. All requests of all tasks and syncs
     that use the same service by the same connection share one budget, in the state.
 
     :param try_number: of a task that can end with a ``PauseError``, and is started again then in the same try
@@ -79,16 +79,14 @@ def sync_session(
         named_s3_errors(aws_conn_id),
         hook.session(pacer=(pacer := shared_pacer(budgets, hook, stop, pauses))) as client,
     ):
+        place = {"project_id": settings.project_id, "bucket": settings.bucket, "prefix": settings.prefix}
+        source = find(db, **place, sync_id=settings.sync_id)
+        if not settings.dry_run:
+            sources.note_budget(db, source, budget_name(hook.settings.base_url, hook.cloudindex_conn_id))
         yield SyncContext(
             settings=settings,
             db=db,
-            source=find(
-                db,
-                project_id=settings.project_id,
-                bucket=settings.bucket,
-                prefix=settings.prefix,
-                sync_id=settings.sync_id,
-            ),
+            source=source,
             s3=S3Source(
                 s3_client(aws_conn_id, settings.bucket),
                 settings.bucket,

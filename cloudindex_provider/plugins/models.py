@@ -74,6 +74,7 @@ class Sync(_Answer):
     next_run_at: float | None
     is_paused: bool | None
     eta_seconds: float | None
+    budget: Budget | None
     recent: list[Run]
 
 
@@ -86,7 +87,7 @@ class Budget(_Answer):
 
 
 class Syncs(_Answer):
-    """A page of syncs, first those that need a person."""
+    """A page of syncs, first those that need a person. ``budget``: that of all of them, where they have the same."""
 
     syncs: list[Sync]
     total: int

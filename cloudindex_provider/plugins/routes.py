@@ -18,7 +18,7 @@ from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.history import key_history
 from cloudindex_provider.state.views.keys import KeyFilter, KeyRow, read_held, read_key, read_keys
-from cloudindex_provider.state.views.overview import SyncRow, read_allowance, read_runs, read_syncs
+from cloudindex_provider.state.views.overview import SyncRow, read_allowances, read_runs, read_syncs
 from cloudindex_provider.state.views.plans import read_plan
 from cloudindex_provider.state.views.sorting import TooMany, read_sorted
 
@@ -81,18 +81,15 @@ def list_syncs(
     wanted = [row for row in rows if dag_id is None or dag_id in row.dag_ids]
     judged = syncs.judge_all(db, wanted, numbers, dags, counted=False)
     page = syncs.judge_all(db, [one.row for one in judged[offset : offset + limit]], numbers, dags)
-    allowed = read_allowance(db)
+    allowed = read_allowances(db)
+    budgets = {one.row.budget for one in judged}
     return models.Syncs(
-        syncs=[syncs.show(one, dags, may_act=who.may_act(known_dags(one.row, dags))) for one in page],
+        syncs=[syncs.show(one, dags, allowed, may_act=who.may_act(known_dags(one.row, dags))) for one in page],
         total=len(judged),
         need_person=sum(one.verdict.needs_person for one in judged),
         counted_at=numbers.at,
         now=db.clock(),
-        budget=models.Budget(
-            requests_per_minute=allowed.requests_per_minute, remaining=allowed.remaining, closed_for=allowed.closed_for
-        )
-        if allowed
-        else None,
+        budget=syncs.budget(allowed, budgets.pop()) if len(budgets) == 1 else None,
     )
 
 
@@ -101,7 +98,7 @@ def show_sync(found: FoundDep) -> models.SyncDetail:
     """One sync: what isn't in step and why, and what waits for a person."""
     numbers = found.state.numbers()
     [one] = syncs.judge_all(found.db, [found.row], numbers, found.dags)
-    sync = syncs.show(one, found.dags, may_act=found.may_act)
+    sync = syncs.show(one, found.dags, read_allowances(found.db), may_act=found.may_act)
     plan = read_plan(found.db, found.row.source.id)
     # Another sync's name is for those who may see that one, too.
     others = [

@@ -13,13 +13,24 @@ from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.first_keys import OtherOwner, read_other_owner
 from cloudindex_provider.state.views.numbers import MOST_REASONS, Numbers, ReasonCount, read_reasons
-from cloudindex_provider.state.views.overview import RunRow, SyncRow, read_decision, read_runs
+from cloudindex_provider.state.views.overview import Allowance, RunRow, SyncRow, read_decision, read_runs
 from cloudindex_provider.sync.processing import cause
 from cloudindex_provider.sync.report.overlaps import owners_of
 from cloudindex_provider.sync.report.overlaps import remedy as overlap_remedy
 from cloudindex_provider.sync.selection import SkipReason
 
-__all__ = ["SPARKLINE", "Judged", "group_name", "groups", "hold", "judge_all", "other_owners", "show", "show_runs"]
+__all__ = [
+    "SPARKLINE",
+    "Judged",
+    "budget",
+    "group_name",
+    "groups",
+    "hold",
+    "judge_all",
+    "other_owners",
+    "show",
+    "show_runs",
+]
 
 SPARKLINE = 30  # runs
 _GROUPED = (Status.FAILED, Status.QUARANTINED, Status.SKIPPED)
@@ -76,7 +87,17 @@ def _judged(
     return Judged(row, facts, judge(facts), runs, states)
 
 
-def show(one: Judged, dags: Mapping[str, DagFacts], *, may_act: bool) -> models.Sync:
+def budget(allowed: Mapping[str, Allowance], name: str | None) -> models.Budget | None:
+    """What CloudIndex allows by this budget, where that is known."""
+    found = allowed.get(name or "")
+    if found is None:
+        return None
+    return models.Budget(
+        requests_per_minute=found.requests_per_minute, remaining=found.remaining, closed_for=found.closed_for
+    )
+
+
+def show(one: Judged, dags: Mapping[str, DagFacts], allowed: Mapping[str, Allowance], *, may_act: bool) -> models.Sync:
     """The sync as an answer has it."""
     source, facts = one.row.source, one.facts
     runs = show_runs(one.runs, one.states)
@@ -104,6 +125,7 @@ def show(one: Judged, dags: Mapping[str, DagFacts], *, may_act: bool) -> models.
         next_run_at=min((at for at in nexts if at is not None), default=None),
         is_paused=facts.is_paused,
         eta_seconds=_eta(one),
+        budget=budget(allowed, one.row.budget),
         recent=list(reversed(runs)),
     )
 

@@ -31,6 +31,7 @@ __all__ = [
     "get_source",
     "has_odd_etags",
     "list_sources",
+    "note_budget",
     "note_odd_etags",
     "open_source",
     "peek_source",
@@ -128,6 +129,16 @@ def note_odd_etags(db: Database, source: Source) -> None:
     """Remember that they are none."""
     with db.write() as connection:
         connection.execute(sa.text("UPDATE source SET odd_etags = 1 WHERE id = :id"), {"id": source.id})
+
+
+def note_budget(db: Database, source: Source, name: str) -> None:
+    """Remember which budget of requests the source's tasks use, for whoever shows what is left of it."""
+    with db.read() as connection:
+        known = connection.execute(sa.text("SELECT budget FROM source WHERE id = :id"), {"id": source.id})
+        if known.scalar_one_or_none() == name:
+            return
+    with db.write() as connection:
+        connection.execute(sa.text("UPDATE source SET budget = :name WHERE id = :id"), {"name": name, "id": source.id})
 
 
 def claimed_rows(db: Database, source: Source) -> int:

@@ -2,7 +2,7 @@
 
 import { usePoll } from "./api.js";
 import { Sparkline } from "./charts.js";
-import { duration, Foreign, Moment, number, plural } from "./text.js";
+import { duration, Foreign, Moment, number, plural, quota } from "./text.js";
 import { DataTable, DagLink, Empty, Failure, Level, Loading, Note, Numbers, RunLink, Title, To, usePlace } from "./widgets.js";
 
 const { createElement: h } = globalThis.React;
@@ -47,22 +47,15 @@ function Found({ data, link }) {
       ["Syncs", total], ["Objects", sum("objects")], ["Indexed", sum("indexed")], ["On its way", sum("underway"), "busy"],
       ["Failed", sum("failed"), "error"], ["Quarantined", sum("quarantined"), "warning"], ...quota(budget),
     ] }),
-    h(DataTable, { columns: COLUMNS, label: "Syncs", minWidth: "78rem", rows: syncs.map((one) => ({ cells: cells(one, link, now), "data-sync": one.id, key: one.id })) }));
+    h(DataTable, { columns: COLUMNS, label: "Syncs", minWidth: "78rem", rows: syncs.map((one) => ({ cells: cells(one, link, now, !budget), "data-sync": one.id, key: one.id })) }));
 }
 
-function quota(budget) {
-  if (!budget) return [];
-  if (budget.closed_for > 0) return [["Quota", `used up for ${duration(budget.closed_for)}`, "warning"]];
-  if (!budget.requests_per_minute) return [];
-  const left = budget.remaining === null ? "" : `, ${number(budget.remaining)} left now`;
-  return [["Quota", `${number(Math.round(budget.requests_per_minute))} requests a minute${left}`]];
-}
-
-function cells(one, link, now) {
+function cells(one, link, now, withQuota) {
   return [
     h(Stack, { gap: 1 },
       h(Box, null, h(Level, { level: one.level }, one.headline)),
-      one.eta_seconds ? h(Text, { color: "fg.muted", fontSize: "sm" }, `about ${duration(one.eta_seconds)} left`) : null),
+      one.eta_seconds ? h(Text, { color: "fg.muted", fontSize: "sm" }, `about ${duration(one.eta_seconds)} left`) : null,
+      withQuota ? quota(one.budget).map(([name, words]) => h(Text, { color: "fg.muted", fontSize: "sm", key: name }, `${name}: ${words}`)) : null),
     h(Stack, { gap: 0 },
       h(To, { fontWeight: "semibold", to: link({ offset: undefined, sync: one.id }) }, h(Foreign, { text: `s3://${one.bucket}/${one.prefix}` })),
       h(Text, { as: "div", color: "fg.muted", fontSize: "sm" }, one.dag_ids.length ? one.dag_ids.map((dag, at) => h("span", { key: dag }, at ? ", " : "", h(DagLink, { dagId: dag }))) : "no DAG",

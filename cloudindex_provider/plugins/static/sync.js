@@ -5,7 +5,7 @@ import { RunChart } from "./charts.js";
 import { Held } from "./held.js";
 import { Keys, Search } from "./keys.js";
 import { Plan } from "./plan.js";
-import { duration, Foreign, Moment, number, plural, reasonWords, size } from "./text.js";
+import { duration, Foreign, Moment, number, plural, quota, reasonWords, size } from "./text.js";
 import { DagLink, DataTable, Empty, Failure, Level, Loading, Note, Numbers, RunLink, Said, Status, Tabs, Title, To, usePlace } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
@@ -38,7 +38,7 @@ export function Sync({ id, runId, home }) {
       ["Objects", sync.objects], ["Indexed", sync.indexed], ["On its way", sync.underway, "busy"], ["Failed", sync.failed, "error"],
       ["Quarantined", sync.quarantined, "warning"], ["Skipped", sync.skipped],
       ["Listed whole", h(Moment, { at: sync.last_listing_at, now })],
-      ["Next run", sync.is_paused ? "paused" : sync.next_run_at ? h(Moment, { at: sync.next_run_at, now }) : "not scheduled"],
+      ["Next run", sync.is_paused ? "paused" : sync.next_run_at ? h(Moment, { at: sync.next_run_at, now }) : "not scheduled"], ...quota(sync.budget),
     ] }),
     h(Tabs, { items: tabs, label: "Views of the sync" }),
     view === "keys" ? h(Keys, { sync })

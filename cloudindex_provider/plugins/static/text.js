@@ -58,6 +58,15 @@ export function duration(seconds) {
   return `${Math.round(whole / 86400)} days`;
 }
 
+// What CloudIndex allows, as one of `Numbers`; nothing where that isn't known.
+export function quota(budget) {
+  if (!budget) return [];
+  if (budget.closed_for > 0) return [["Quota", `used up for ${duration(budget.closed_for)}`, "warning"]];
+  if (!budget.requests_per_minute) return [];
+  const left = budget.remaining === null ? "" : `, ${number(budget.remaining)} left now`;
+  return [["Quota", `${number(Math.round(budget.requests_per_minute))} requests a minute${left}`]];
+}
+
 // A moment, told by how long ago it is; the whole of it on hover.
 export function Moment({ at, now }) {
   if (at === null || at === undefined) return "–";

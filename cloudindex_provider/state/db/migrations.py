@@ -129,6 +129,7 @@ CREATE TABLE pause (
         13,
         sqlite="""
 ALTER TABLE source ADD COLUMN drifted BIGINT;
+ALTER TABLE source ADD COLUMN budget TEXT;
 CREATE TABLE plan (
     id INTEGER NOT NULL, source_id INTEGER NOT NULL, hash TEXT NOT NULL, made_at DOUBLE NOT NULL, dag_id TEXT NOT NULL,
     run_id TEXT NOT NULL, totals TEXT NOT NULL, held TEXT, of_keys TEXT, complete INTEGER DEFAULT 0 NOT NULL,
@@ -148,6 +149,7 @@ CREATE TABLE drift (
 """,
         postgresql="""
 ALTER TABLE source ADD COLUMN drifted BIGINT;
+ALTER TABLE source ADD COLUMN budget TEXT;
 CREATE TABLE plan (
     id BIGSERIAL NOT NULL, source_id BIGINT NOT NULL, hash TEXT NOT NULL, made_at DOUBLE PRECISION NOT NULL,
     dag_id TEXT NOT NULL, run_id TEXT NOT NULL, totals TEXT NOT NULL, held TEXT, of_keys TEXT,

@@ -58,6 +58,7 @@ source = Table(
     Column("odd_etags", Integer, nullable=False, server_default=text("0")),  # that look like MD5s and are none
     Column("listing", Text),  # ``sync.detect.ways.Way``, where the storage can't list as S3 does
     Column("drifted", BigInteger),  # keys that the last comparison has queued
+    Column("budget", Text),  # of requests, by its name in ``pace``, that its last task has used
     UniqueConstraint("scope_id", "prefix", "sync_id"),
 )
 

@@ -12,13 +12,13 @@ from cloudindex_provider.api.pace import Pace
 from cloudindex_provider.state.approvals import HoldRow, open_holds
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Source
-from cloudindex_provider.state.runs import ENDED
+from cloudindex_provider.state.runs import ENDED, UNTOLD
 
-__all__ = ["Allowance", "Decision", "RunRow", "SyncRow", "read_allowance", "read_decision", "read_runs", "read_syncs"]
+__all__ = ["Allowance", "Decision", "RunRow", "SyncRow", "read_allowances", "read_decision", "read_runs", "read_syncs"]
 
 _SOURCES = (
     "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint, last_sweep_at, audited_at,"
-    " drifted"
+    " drifted, budget"
     " FROM source JOIN scope ON scope.id = source.scope_id{where} ORDER BY project_id, bucket, prefix, sync_id"
 )
 _DAGS = (
@@ -34,9 +34,7 @@ _RUNS = (
     " WHERE place <= :limit ORDER BY started_at DESC, id DESC"
 )
 _LATEST = 1e12  # in some thirty thousand years
-_BUDGETS = (
-    "SELECT next_at, closed_until, allowed, length, window_ends, remaining, hourly, hourly_until FROM pace LIMIT 2"
-)
+_BUDGETS = "SELECT name, next_at, closed_until, allowed, length, window_ends, remaining, hourly, hourly_until FROM pace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +59,13 @@ class RunRow:
 @dataclass(frozen=True, slots=True)
 class SyncRow:
     """A sync; ``dag_ids`` are those whose runs and dry runs it has seen, ``held_run`` is the run whose deletes are
-    held."""
+    held, ``budget`` names the budget of requests that its tasks use."""
 
     source: Source
     last_sweep_at: float | None
     audited_at: float | None
     drifted: int | None
+    budget: str | None
     dag_ids: tuple[str, ...]
     hold: HoldRow | None
     held_run: int | None
@@ -110,6 +109,7 @@ def read_syncs(db: Database, source_id: int | None = None) -> list[SyncRow]:
             row[8],
             row[9],
             row[10],
+            row[11],
             tuple(dags.get(row[0], ())),
             holds.get(row[0]),
             held.get(row[0]),
@@ -157,22 +157,23 @@ def _counts(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[st
 def _final(counts: Mapping[str, int], *, ended: bool) -> dict[str, int]:
     """The report's own numbers where there is a report."""
     report = {name.removeprefix(ENDED): value for name, value in counts.items() if name.startswith(ENDED)}
-    running = {name: value for name, value in counts.items() if not name.startswith(ENDED)}
+    running = {name: value for name, value in counts.items() if not name.startswith((ENDED, UNTOLD))}
     if not (ended and report):
         return running
     return {name: value for name, value in running.items() if ":" in name} | report
 
 
-def read_allowance(db: Database) -> Allowance | None:
-    """What CloudIndex allows, where the state knows of a single budget: a sync's own isn't written down."""
+def read_allowances(db: Database) -> dict[str, Allowance]:
+    """What CloudIndex allows by each budget of requests, by its name."""
+    found: dict[str, Allowance] = {}
     with db.read() as connection:
         rows = connection.execute(sa.text(_BUDGETS)).all()
         now = db.now(connection)
-    if len(rows) != 1:
-        return None
-    pace = Pace(**rows[0]._mapping)
-    usual = pace.usual(now)
-    return Allowance(60 / usual if usual else None, pace.left(now), max(0.0, pace.closed_until - now))
+    for row in rows:
+        pace = Pace(**{name: value for name, value in row._mapping.items() if name != "name"})
+        usual = pace.usual(now)
+        found[row.name] = Allowance(60 / usual if usual else None, pace.left(now), max(0.0, pace.closed_until - now))
+    return found
 
 
 def read_decision(db: Database, source_id: int) -> Decision | None:

@@ -10,6 +10,8 @@ import pytest
 from airflow.sdk import DAG
 
 from cloudindex_provider.errors import DeletesHeldError, SettingsError, SyncFailedError
+from cloudindex_provider.state.db.database import Database
+from cloudindex_provider.state.views.overview import read_allowances, read_syncs
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
 
 COUNTS = {
@@ -89,6 +91,15 @@ def test_a_dry_run_returns_a_plan_and_writes_nothing(world, sync):
     assert [request.operation for request in world.ci.requests] == ["list"]  # what the project has already
     assert not Path(os.environ["AIRFLOW__CLOUDINDEX__STATE_PATH"]).exists()
     assert sync()["new"] == 1
+
+
+def test_the_state_knows_whose_quota_a_sync_uses(world, sync):
+    """That of its connection, so that the page shows what is left of it."""
+    world.put("documents/a.txt")
+    sync()
+    db = Database(f"sqlite:///{os.environ['AIRFLOW__CLOUDINDEX__STATE_PATH']}", must_exist=True)
+    assert [one.budget for one in read_syncs(db)] == list(read_allowances(db))
+    db.close()
 
 
 def test_named_keys_are_synced_and_one_that_is_gone_is_deleted(world, sync):

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.errors import SettingsError
-from cloudindex_provider.state import approvals, outcomes, removals, runs
+from cloudindex_provider.state import approvals, outcomes, removals, runs, sources
 from cloudindex_provider.state.approvals import Hold, HoldName
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.views.keys import KeyFilter, read_held, read_key, read_keys
 from cloudindex_provider.state.views.numbers import read_numbers, read_reasons
-from cloudindex_provider.state.views.overview import read_allowance, read_decision, read_runs, read_syncs
+from cloudindex_provider.state.views.overview import read_allowances, read_decision, read_runs, read_syncs
 from cloudindex_provider.state.views.sorting import TooMany, read_sorted
 
 Listed = Callable[..., Any]
@@ -199,22 +199,23 @@ def test_kept_deletes_are_not_allowed_any_more(state: State, listed: Listed) -> 
     assert str(said.reason).endswith(", by bob")
 
 
-def test_an_allowance_is_told_where_there_is_one_budget(state: State) -> None:
-    """Of two, nobody knows which is a sync's."""
-    assert read_allowance(state.db) is None
+def test_an_allowance_is_told_of_each_budget(state: State, make_state: Any) -> None:
+    """And a sync knows which of them is its own: that of its last task."""
+    assert read_allowances(state.db) == {}
     columns = "next_at, closed_until, allowed, length, length_at, window_from, window_ends, step, remaining, sliding,"
     columns += " hourly, hourly_until, slots, slots_until"
-    for name in ("one", "two"):
+    for name, left in (("one", 42), ("two", 7)):
         state.sql(
-            f"INSERT INTO pace (name, {columns}) VALUES (:name, 0, 0, 100, 60, 0, 0, :end, 0.6, 42, 0, 0, 0, 0, 0)",
-            name=name, end=state.db.clock() + 30,
+            f"INSERT INTO pace (name, {columns}) VALUES (:name, 0, 0, 100, 60, 0, 0, :end, 0.6, :left, 0, 0, 0, 0, 0)",
+            name=name, end=state.db.clock() + 30, left=left,
         )  # fmt: skip
-        found = read_allowance(state.db)
-        if name == "one":
-            assert found is not None
-            assert found.remaining == 42
-            assert found.requests_per_minute == pytest.approx(99, abs=1)
-    assert found is None
+    found = read_allowances(state.db)
+    assert {name: one.remaining for name, one in found.items()} == {"one": 42, "two": 7}
+    assert found["one"].requests_per_minute == pytest.approx(99, abs=1)
+    make_state(sync_id="other")
+    sources.note_budget(state.db, state.source, "one")
+    sources.note_budget(state.db, state.source, "two")
+    assert {sync.source.sync_id: sync.budget for sync in read_syncs(state.db)} == {"": "two", "other": None}
 
 
 SIZES = {"a": 30, "b": 10, "c": 20, "d": 10, "e/1": 5, "e/2": 40}

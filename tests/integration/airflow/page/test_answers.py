@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from cloudindex_provider.errors import StateUnavailableError
-from cloudindex_provider.state import removals, runs
+from cloudindex_provider.state import removals, runs, sources
 from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.state.db.database import Database
 from tests.integration.airflow.page.conftest import Kept, Known
@@ -224,6 +224,26 @@ def test_a_strange_key_is_only_ever_data(viewer: TestClient, known: Known, key: 
     assert shown.json()["known"]
     for answer in (listed, shown):
         assert answer.headers["content-type"] == "application/json"
+
+
+def test_what_is_left_of_the_quota_is_that_of_the_syncs_own_connection(viewer: TestClient, known: Known) -> None:
+    """Said of all syncs where they share it, else of each."""
+    columns = "next_at, closed_until, allowed, length, length_at, window_from, window_ends, step, remaining, sliding,"
+    columns += " hourly, hourly_until, slots, slots_until"
+    end = known.db.clock() + 30
+    with known.db.write() as connection:
+        for name, left in (("one", 42), ("two", 7)):
+            values = f"'{name}', 0, 0, 100, 60, 0, 0, {end}, 0.6, {left}, 0, 0, 0, 0, 0"
+            connection.exec_driver_sql(f"INSERT INTO pace (name, {columns}) VALUES ({values})")
+    a, b = known.sync("a/"), known.sync("b/")
+    sources.note_budget(known.db, a.source, "one")
+    sources.note_budget(known.db, b.source, "two")
+    found = viewer.get(LIST).json()
+    assert found["budget"] is None
+    assert {one["prefix"]: one["budget"]["remaining"] for one in found["syncs"]} == {"a/": 42, "b/": 7}
+    assert row(viewer, b)["budget"]["remaining"] == 7
+    sources.note_budget(known.db, b.source, "one")
+    assert viewer.get(LIST).json()["budget"]["remaining"] == 42
 
 
 def test_keys_come_in_the_order_that_is_asked_for(

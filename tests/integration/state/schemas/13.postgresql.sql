@@ -244,7 +244,8 @@ CREATE TABLE public.source (
     audited_at double precision,
     odd_etags integer DEFAULT 0 NOT NULL,
     listing text,
-    drifted bigint
+    drifted bigint,
+    budget text
 );
 CREATE SEQUENCE public.source_id_seq
     START WITH 1
@@ -300,8 +301,8 @@ INSERT INTO public.run_key (run_id, key, class, outcome, reason) VALUES (1, 'han
 INSERT INTO public.run_key (run_id, key, class, outcome, reason) VALUES (1, 'handbook/e.txt', 'changed', NULL, NULL);
 INSERT INTO public.scope (id, project_id, bucket) VALUES (1, '00000000-0000-4000-8000-000000000001', 'company-docs');
 INSERT INTO public.selection (source_id, dag_id, task_id, run_id, fingerprint, before, rules) VALUES (1, 'dag', 'sync', 'r1', 'f1', NULL, NULL);
-INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing, drifted) VALUES (2, 1, 'handbook/de/', 'de', NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL);
-INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing, drifted) VALUES (1, 1, 'handbook/', '', '5f0c', 1790000000, NULL, 1790000000, NULL, 0, NULL, NULL);
+INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing, drifted, budget) VALUES (2, 1, 'handbook/de/', 'de', NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL);
+INSERT INTO public.source (id, scope_id, prefix, sync_id, fingerprint, last_sweep_at, endpoint, looked_at, audited_at, odd_etags, listing, drifted, budget) VALUES (1, 1, 'handbook/', '', '5f0c', 1790000000, NULL, 1790000000, NULL, 0, NULL, NULL, NULL);
 INSERT INTO public.step_item (step, item, outcome, at) VALUES ('s', 'i', 'deleted', 1790000000);
 INSERT INTO public.drift (source_id, key, reason) VALUES (1, 'handbook/Z.txt', 'somebody else has deleted it');
 INSERT INTO public.plan (id, source_id, hash, made_at, dag_id, run_id, totals, held, of_keys, complete, overtaken_at) VALUES (1, 1, '5f0c', 1790000000, 'dag', 'run', '{"upload": [1, 9]}', NULL, NULL, 1, NULL);

@@ -227,13 +227,13 @@ CREATE TABLE source (
 	prefix TEXT NOT NULL, 
 	sync_id TEXT NOT NULL, 
 	fingerprint TEXT, 
-	last_sweep_at DOUBLE, endpoint TEXT, looked_at DOUBLE, audited_at DOUBLE, odd_etags INTEGER DEFAULT 0 NOT NULL, listing TEXT, drifted BIGINT, 
+	last_sweep_at DOUBLE, endpoint TEXT, looked_at DOUBLE, audited_at DOUBLE, odd_etags INTEGER DEFAULT 0 NOT NULL, listing TEXT, drifted BIGINT, budget TEXT, 
 	PRIMARY KEY (id), 
 	UNIQUE (scope_id, prefix, sync_id), 
 	FOREIGN KEY(scope_id) REFERENCES scope (id)
 );
-INSERT INTO "source" VALUES(1,1,'handbook/','','5f0c',1790000000.0,NULL,1790000000.0,NULL,0,NULL,NULL);
-INSERT INTO "source" VALUES(2,1,'handbook/de/','de',NULL,NULL,NULL,NULL,NULL,0,NULL,NULL);
+INSERT INTO "source" VALUES(1,1,'handbook/','','5f0c',1790000000.0,NULL,1790000000.0,NULL,0,NULL,NULL,NULL);
+INSERT INTO "source" VALUES(2,1,'handbook/de/','de',NULL,NULL,NULL,NULL,NULL,0,NULL,NULL,NULL);
 CREATE TABLE step_item (
     step VARCHAR(32) NOT NULL, item TEXT NOT NULL, outcome TEXT, at DOUBLE NOT NULL,
     PRIMARY KEY (step, item)
