@@ -15,7 +15,7 @@ from cloudindex_provider.state.conditions import ADOPTED, WORK, KeyClass, Outcom
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Run, Source
 
-__all__ = ["FirstKey", "OtherOwner", "read_first_keys", "read_other_owner"]
+__all__ = ["FirstKey", "OtherOwner", "read_first_keys", "read_former_sources", "read_other_owner"]
 
 _FEW = 5  # keys: what went well needs no more, and the report is an XCom
 
@@ -43,6 +43,16 @@ _WINDOW = 2_000  # rows in which the first keys of another sync are looked for
 _OTHERS = (
     "SELECT key FROM (SELECT key, source_id FROM object WHERE scope_id = :scope AND key >= :low{end}"
     " ORDER BY key LIMIT :window) AS near WHERE source_id = :other ORDER BY key LIMIT :limit"
+)
+
+_EARLIER = "SELECT 1 FROM run WHERE source_id = :mine AND id <> :run LIMIT 1"
+_LAST = "SELECT {} FROM run WHERE run.source_id = source.id ORDER BY started_at DESC, id DESC LIMIT 1"
+_FORMER = (
+    "SELECT source.id, prefix, sync_id FROM source WHERE scope_id = :scope AND source.id <> :mine"
+    f" AND ({_LAST.format('dag_id')}) = :dag AND ({_LAST.format('task_id')}) = :task"
+    " AND EXISTS (SELECT 1 FROM object WHERE object.scope_id = :scope AND object.source_id = source.id"
+    " AND object.key >= source.prefix AND document_id IS NOT NULL)"
+    " ORDER BY source.id LIMIT 3"
 )
 
 
@@ -81,6 +91,21 @@ def read_first_keys(db: Database, run: Run, wanted: Collection[str], *, limit: i
             keys = [FirstKey(row[0], row[1], row[2] if row[3] is None else row[3]) for row in rows]
             found[name] = sorted(keys, key=lambda one: one.key)[:limit]
     return found
+
+
+def read_former_sources(db: Database, run: Run) -> list[tuple[int, str, str]]:
+    """(number, prefix, sync_id) of what the run's task has mirrored until now and nobody else has since, with documents
+    that are still there; asked at the first run of a source, whose task may have been given another prefix."""
+    values = {
+        "scope": run.source.scope_id, "mine": run.source.id, "run": run.id, "dag": run.name.dag_id,
+        "task": run.name.task_id,
+    }  # fmt: skip
+    if not run.name.dag_id:
+        return []
+    with db.read() as connection:
+        if connection.execute(sa.text(_EARLIER), values).first() is not None:
+            return []
+        return [(row[0], row[1], row[2]) for row in connection.execute(sa.text(_FORMER), values)]
 
 
 def read_other_owner(db: Database, mine: Source, source_id: int, *, limit: int) -> OtherOwner | None:

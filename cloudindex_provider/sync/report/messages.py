@@ -95,6 +95,8 @@ def _log_warnings(log: Log, report: SyncReport) -> None:
         first = ", ".join(quoted(key) for key in overlap.first)
         it = "it" if overlap.keys == 1 else "them"
         log.warning("%s skipped because another sync has %s: %s. %s", what, it, first, overlap.remedy)
+    for text in report.former:
+        log.warning("%s", text)
 
 
 def _log_quarantined(log: Log, report: SyncReport) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 from cloudindex_provider.state.counts import OWNER
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.first_keys import OtherOwner, read_other_owner
+from cloudindex_provider.state.first_keys import OtherOwner, read_former_sources, read_other_owner
 from cloudindex_provider.state.records import Run, Source
 from cloudindex_provider.words import plain
 
-__all__ = ["Overlap", "name_of", "owners_of", "read_overlaps", "remedy"]
+__all__ = ["Overlap", "name_of", "owners_of", "read_former", "read_overlaps", "remedy"]
 
 _SHOWN = 3  # keys
 _MOST = 10  # syncs
@@ -56,6 +56,23 @@ def read_overlaps(db: Database, run: Run, counts: Mapping[str, int]) -> list[Ove
             names = (owner.source_id, owner.prefix, owner.sync_id, owner.dag_ids)
             found.append(Overlap(*names, keys, owner.keys, remedy(run.source, owner)))
     return found
+
+
+def read_former(db: Database, run: Run) -> list[str]:
+    """Of the first run of a source: what its task has mirrored until now, a sentence each. A task that was given
+    another prefix leaves the documents of the old one behind, and no sync looks after them."""
+    return [_left_behind(run.source, *one) for one in read_former_sources(db, run)]
+
+
+def _left_behind(mine: Source, source_id: int, prefix: str, sync_id: str) -> str:
+    where = name_of(mine.bucket, prefix, sync_id)
+    text = f"This task has mirrored {where} (source {source_id}) until now, whose documents stay as they are."
+    if prefix.startswith(mine.prefix) or mine.prefix.startswith(prefix):
+        text += (
+            " If its prefix was changed, hand over what lies under the new one:"
+            f" `airflow cloudindex sources adopt --source {mine.id} --from {source_id}`."
+        )
+    return f"{text} To have the rest deleted, sync the old prefix once more when its objects are gone from S3."
 
 
 def remedy(mine: Source, owner: OtherOwner) -> str:

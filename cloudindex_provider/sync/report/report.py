@@ -20,7 +20,7 @@ from cloudindex_provider.sync.detect.detection import Detection
 from cloudindex_provider.sync.detect.held import held_remedy
 from cloudindex_provider.sync.report.estimate import Estimate
 from cloudindex_provider.sync.report.numbers import tell_backlog, tell_report
-from cloudindex_provider.sync.report.overlaps import Overlap, name_of, read_overlaps
+from cloudindex_provider.sync.report.overlaps import Overlap, name_of, read_former, read_overlaps
 from cloudindex_provider.sync.report.progress import estimate_left
 from cloudindex_provider.sync.report.summary import Problem, summary, things_to_do
 from cloudindex_provider.sync.settings import SyncSettings
@@ -60,6 +60,7 @@ class SyncReport:
     deleted: list[Row] = field(default_factory=list)
     held: list[Row] = field(default_factory=list)
     overlaps: list[Overlap] = field(default_factory=list)
+    former: list[str] = field(default_factory=list)  # what the task has mirrored until now, at another prefix
     problems: list[Problem] = field(default_factory=list)  # why the run is red
     page_url: str | None = None  # where the page shows this sync
     imbalance: str | None = None
@@ -83,6 +84,7 @@ class SyncReport:
             "page_url": self.page_url,
             **{f"{name}_keys": getattr(self, name) for name in _KEYS_OF},
             "overlaps": [one.as_dict() for one in self.overlaps],
+            "former": self.former,
             "skipped_by_reason": self.skipped_by_reason,
             "s3_requests": self.s3_requests,
             "failures": self.failures,
@@ -165,7 +167,7 @@ def make_report(ctx: SyncContext) -> SyncReport:
         keys += [{"key": key, "reason": why} for key, fate, why in tally.unsettled if fate == name][:EXAMPLES]
     for name, found in read_first_keys(ctx.db, run, [one for one in _KEYS_OF if report.counts[one]]).items():
         getattr(report, name).extend(_row(one) for one in found)
-    report.overlaps = read_overlaps(ctx.db, run, counted)
+    report.overlaps, report.former = read_overlaps(ctx.db, run, counted), read_former(ctx.db, run)
     report.imbalance = _imbalance(report.counts)
     report.left = estimate_left(ctx, run)
     added = runs.finish_run(ctx.db, run, report.counts)

@@ -29,7 +29,7 @@ from cloudindex_provider.state import (
 )
 from cloudindex_provider.state.conditions import KeyClass, Outcome
 from cloudindex_provider.state.db.database import Database
-from cloudindex_provider.state.first_keys import read_first_keys, read_other_owner
+from cloudindex_provider.state.first_keys import read_first_keys, read_former_sources, read_other_owner
 from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, Run, RunName, SweepWrites
 from cloudindex_provider.state.tally import read_tally
@@ -135,6 +135,7 @@ def report_first_keys(db: Database, run: Run) -> None:
             {"scope": run.source.scope_id},
         )
     assert read_other_owner(db, run.source, 99, limit=3) is not None
+    read_former_sources(db, run)
 
 
 def sweep_block(db: Database, run: Run) -> None:

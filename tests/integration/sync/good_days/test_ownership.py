@@ -154,3 +154,35 @@ def test_a_narrower_sync_is_told_of_the_wider_one_and_of_each_of_several(in_memo
     assert "exclude them there" in report.overlaps[0].remedy
     assert ", sync_id 'all' (source " in report.overlaps[0].remedy
     assert report.skipped_by_reason == {"owned_by_other": 4}
+
+
+@pytest.mark.parametrize(("before", "adopt"), [("docs/a/", True), ("old/", False)])
+def test_a_task_with_another_prefix_is_told_of_what_it_leaves_behind(
+    in_memory: Mirror, caplog: pytest.LogCaptureFixture, before: str, adopt: bool
+) -> None:
+    """Once, in the first run; and how keys under the new prefix are handed over."""
+    mirror = in_memory
+    mirror.s3.put_object(Bucket=mirror.bucket, Key=f"{before}1.txt", Body=b"text")
+    mirror.run(prefix=before)
+    mirror.put("b.txt", "b")
+    ctx = mirror.context()
+    report = synchronize(ctx)
+    log_report(logging.getLogger("messages"), ctx.settings, report)
+    [text] = report.former
+    assert text.startswith(f"This task has mirrored s3://{mirror.bucket}/{before} (source 1) until now")
+    assert ("`airflow cloudindex sources adopt --source 2 --from 1`" in text) == adopt
+    assert text in caplog.text
+    assert mirror.run().former == []
+
+
+@pytest.mark.parametrize("why", ["another task", "mirrored by others since", "no documents"])
+def test_nobody_is_told_of_what_isnt_left_behind(in_memory: Mirror, why: str) -> None:
+    """Nothing is said of prefixes that somebody looks after, or that hold nothing."""
+    mirror = in_memory
+    if why != "no documents":
+        mirror.s3.put_object(Bucket=mirror.bucket, Key="old/1.txt", Body=b"text")
+    dag = "elsewhere" if why == "another task" else "dag"
+    synchronize(mirror.context(dag=dag, prefix="old/"))
+    if why == "mirrored by others since":
+        synchronize(mirror.context(dag="others", prefix="old/"))
+    assert mirror.run().former == []
