@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +14,13 @@ import pytest
 from cloudindex_provider.api.connection import AUTH_SCHEMES, DEFAULT_AUTH_SCHEME, DEFAULT_BASE_URL
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE, MAX_FILES_PER_REQUEST
 from cloudindex_provider.get_provider_info import get_provider_info
+from cloudindex_provider.hooks.cloudindex import CloudIndexSettings
 from cloudindex_provider.s3.ranges import MAX_RANGES
-from cloudindex_provider.sync.settings import MAX_UPLOAD_TASKS
+from cloudindex_provider.sensors.cloudindex import MAX_DOCUMENTS
+from cloudindex_provider.state.approvals import DEFAULT_DAYS
+from cloudindex_provider.state.tally import EXAMPLES
+from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.settings import DEFAULT_LIMITS, MAX_UPLOAD_TASKS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cloudindex_provider"
@@ -185,3 +191,34 @@ def test_the_guides_say_the_same_numbers() -> None:
         assert found, pattern
         assert set(found) == {str(number)}, pattern
     assert DEFAULT_BASE_URL in text
+
+
+CONTEXT = {one.name: one.default for one in fields(SyncContext)}
+FACTS = [
+    # (page, how it says it, what the code has)
+    ("how-it-works.md", r"for other tasks (\d+) s after its last sign of life", CONTEXT["lease"]),
+    ("how-it-works.md", r"`read_timeout` \+ (\d+) s after the request began", CONTEXT["doubt_grace"]),
+    ("how-it-works.md", r"for one later run, valid (\d+) days", DEFAULT_DAYS),
+    ("how-it-works.md", r"are the first (\d+) keys of each", EXAMPLES),
+    ("operating.md", r"any other task may after (\d+) s", CONTEXT["lease"]),
+    ("operating.md", r"`read_timeout` \(120 s\) \+ (\d+) s", CONTEXT["doubt_grace"]),
+    ("operating.md", r"`read_timeout` \((\d+) s\)", CloudIndexSettings("x").read_timeout),
+    ("operating.md", r"`max_concurrency` \((\d+)\)", CloudIndexSettings("x").max_concurrency),
+    ("operating.md", r"up to `upload_tasks` \((\d+)\) mapped tasks", DEFAULT_LIMITS.upload_tasks),
+    ("single-steps.md", r"`document_ids` \(up to (\d+)\)", MAX_DOCUMENTS),
+]
+
+
+@pytest.mark.parametrize(("page", "pattern", "value"), FACTS)
+def test_the_guides_say_the_numbers_of_the_code(page: str, pattern: str, value: float) -> None:
+    """Times and limits that nobody sets."""
+    text = " ".join((ROOT / "docs" / page).read_text(encoding="utf-8").split())
+    found = re.findall(pattern, text)
+    assert found, "the page says it in other words now"
+    assert {float(number) for number in found} == {value}
+
+
+def test_three_strikes_are_as_many_as_the_guide_says() -> None:
+    """In words."""
+    assert DEFAULT_LIMITS.max_attempts == 3
+    assert "three strikes for one version" in (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
