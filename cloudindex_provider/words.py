@@ -56,10 +56,9 @@ def plain(text: str) -> str:
 
 
 def shortened(text: str, most: int = _LONGEST_TEXT) -> str:
-    """``plain``, with the middle left out where it is longer than that."""
+    """``plain``, and its beginning alone where it is longer than that."""
     text = plain(text)
-    half = most // 2
-    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
+    return text if len(text) <= most else f"{text[: most - 2].rstrip()} …"
 
 
 def quoted(key: str, most: int = _LONGEST_KEY) -> str:

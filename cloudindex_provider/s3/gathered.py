@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +26,10 @@ _PAGE = 1000  # rows, as S3 gives them
 
 
 @contextmanager
-def gathered(s3: S3Source, prefix: str) -> Iterator[GatheredListing]:
+def gathered(s3: S3Source, prefix: str, at_page: Callable[[int], None] | None = None) -> Iterator[GatheredListing]:
     """The whole listing of the prefix, when all of it has come.
 
+    :param at_page: is told after each page how many keys have come
     :raises S3IntegrationError: when a page can't be had, or the listing goes round in circles
     :raises StateError: when the system's folder for temporary files (``TMPDIR``) has no room for it
     """
@@ -38,6 +39,8 @@ def gathered(s3: S3Source, prefix: str) -> Iterator[GatheredListing]:
         try:
             for page in s3.pages(prefix, ordered=False):
                 listing.add(page)
+                if at_page is not None:
+                    at_page(listing.rows)
             yield listing
         except sqlite3.Error as error:
             raise StateError(

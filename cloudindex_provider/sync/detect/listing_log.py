@@ -47,3 +47,15 @@ class ListingLog:
             count(listed, "key"), per_second(listed - self._listed, passed), found or "nothing new or changed",
         )  # fmt: skip
         self._listed = listed
+
+    def note_gathered(self, keys: int) -> None:
+        """Say how far a listing is that is compared only when all of it has come.
+
+        :param keys: that have come so far
+        """
+        passed = self._pace.due()
+        if passed is None:
+            return
+        pace = per_second(keys - self._listed, passed)
+        self.log.info("Gathered %s so far, %s a second; they are compared at the end.", count(keys, "key"), pace)
+        self._listed = keys

@@ -18,6 +18,7 @@ from cloudindex_provider.s3.page import ListedPage
 from cloudindex_provider.s3.ranges import KeyRange, is_directory_bucket, list_ranges
 from cloudindex_provider.state.listings import read_listing, write_listing
 from cloudindex_provider.sync.context import SyncContext
+from cloudindex_provider.sync.detect.listing_log import ListingLog
 from cloudindex_provider.words import count, duration
 
 __all__ = ["Way", "first_way", "listed", "slower_ways"]
@@ -89,7 +90,7 @@ def listed(ctx: SyncContext, ranges: Sequence[KeyRange], way: Way) -> Iterator[t
         return
     (whole,) = ranges
     began = time.monotonic()
-    with gathered(ctx.s3, ctx.settings.prefix) as listing:
+    with gathered(ctx.s3, ctx.settings.prefix, ListingLog(ctx.log).note_gathered) as listing:
         seconds = time.monotonic() - began
         ctx.log.info("Gathered %s in %s.", count(listing.rows, "listed key"), duration(seconds))
         if listing.in_order and not ctx.settings.dry_run:

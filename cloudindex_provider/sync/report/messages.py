@@ -63,6 +63,8 @@ def _log_plan(log: Log, report: SyncReport) -> None:
 
 def _log_table(log: Log, report: SyncReport) -> None:
     lines = table(report)
+    if lines:
+        log.info("Every outcome, with its first keys:")
     for line in lines:
         log.info("%s", line)
     if lines and not report.dry_run:

@@ -106,11 +106,11 @@ class SyncReport:
         }
 
     def first_rows(self) -> dict[str, list[Row]]:
-        """The first keys of each outcome, by the name of its count."""
+        """The first keys of each outcome, by the name of its count; failures have their reasons elsewhere."""
         rows = {
             name: getattr(self, name) for name in (*_KEYS_OF, "quarantined", "kept", "deferred", "gone", "elsewhere")
         }
-        rows["failed"] = [row for row in self.failures if row["outcome"] == Outcome.FAILED]
+        rows["failed"] = [{"key": row["key"]} for row in self.failures if row["outcome"] == Outcome.FAILED]
         return rows | {"skipped": self.skips}
 
     @property

@@ -70,3 +70,16 @@ def test_a_long_listing_says_how_far_it_is_and_how_fast(caplog: pytest.LogCaptur
         "Listed 1,220,000 keys so far, 20,000 a second: nothing new or changed.",
         "Listed 1,280,000 keys so far, 1,000 a second: 1,200 new, 3 removed, 4 skipped.",
     ]
+
+
+def test_a_listing_that_is_gathered_first_says_how_far_that_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing can be said of it but how many keys have come: it is the slowest way, and silent for longest."""
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    listing = ListingLog(logging.getLogger("listing"), clock)
+    for clock.now, keys in ((1, 1_000), (60, 30_000), (90, 50_000), (120, 60_000)):
+        listing.note_gathered(keys)
+    assert caplog.messages == [
+        "Gathered 30,000 keys so far, 500 a second; they are compared at the end.",
+        "Gathered 60,000 keys so far, 500 a second; they are compared at the end.",
+    ]
