@@ -97,7 +97,7 @@ EXTRAS = (
 class CloudIndexHook(BaseHook):
     """Access to CloudIndex through an Airflow connection of type ``cloudindex``.
 
-    Host is the base URL, password the API key; the extras are those of :class:`CloudIndexSettings`. Nothing is read
+    Host is the base URL, password the API key; the extras are those of ``CloudIndexSettings``. Nothing is read
     before it is needed. Build the hook in ``execute``: an HTTP client doesn't survive the fork of a worker.
 
     :param cloudindex_conn_id: id of the connection
@@ -190,13 +190,13 @@ class CloudIndexHook(BaseHook):
             ) from None
 
     def get_conn(self) -> CloudIndexClient:
-        """The hook's own client, made at the first call; :meth:`close` ends it."""
+        """The hook's own client, made at the first call; ``close`` ends it."""
         if self._client is None:
             self._client = self.create_client()
         return self._client
 
     def close(self) -> None:
-        """Close the hook's own client; a later :meth:`get_conn` makes a new one."""
+        """Close the hook's own client; a later ``get_conn`` makes a new one."""
         client, self._client = self._client, None
         if client is not None:
             client.close()

@@ -46,7 +46,7 @@ _SHOWN = 10  # items of each kind in a plan's result; an XCom is no place for mi
 class _SettingsOperator(BaseS3ToCloudIndexOperator):
     """Takes a sync's own arguments, and more of them as one mapping, which the params of a DAG can hold.
 
-    :param settings: arguments of :class:`BaseS3ToCloudIndexOperator` by name, before those given one by one (templated;
+    :param settings: arguments of ``BaseS3ToCloudIndexOperator`` by name, before those given one by one (templated;
         also as JSON)
     :param whole_bucket: the sync has no prefix, which an empty one never means (templated)
     """

@@ -44,7 +44,7 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
     """Keeps CloudIndex in step with S3 by the events that S3 sends to an SQS queue, seconds after each change.
 
     Events say which keys to look at and nothing else: S3 is asked for each key, and the rest is done as by a run of
-    :class:`S3ToCloudIndexOperator` with ``keys``: same state, claims, limits and guard. A message is deleted when what
+    ``S3ToCloudIndexOperator`` with ``keys``: same state, claims, limits and guard. A message is deleted when what
     S3 says of all its keys is in the state. What events miss, the next full sync finds: keep one scheduled.
 
     It ends after ``max_run_time``, green if nothing failed; ``schedule="@continuous"`` begins the next one. Returns the

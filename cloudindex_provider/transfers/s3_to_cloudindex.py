@@ -36,7 +36,7 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
     deferred, gone, elsewhere, held, kept, excluded, stale, deleted, bytes, requests``, and the first failures and
     skips with key and reason; ``backlog``, the documents still to upload, and ``eta_seconds`` and
     ``requests_per_minute``, ``None`` where they aren't known; ``summary``, a paragraph for people, and ``to_do``, what
-    a person must do, the most urgent first. For the arguments see :class:`BaseS3ToCloudIndexOperator`.
+    a person must do, the most urgent first. For the arguments see ``BaseS3ToCloudIndexOperator``.
 
     The same report is in the XCom ``report``, also when the task fails, as it is of the group's task ``report``: an
     ``on_failure_callback`` finds what to tell people in ``report["summary"]``.
