@@ -18,7 +18,7 @@ from cloudindex_provider.api.connection import DEFAULT_BASE_URL
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
-__all__ = ["asset_uri", "convert_asset_to_openlineage", "create_asset", "sanitize_uri", "sync_alias"]
+__all__ = ["asset_uri", "convert_asset_to_openlineage", "create_asset", "dataset_name", "sanitize_uri", "sync_alias"]
 
 SCHEME = "cloudindex"
 _FORM = "cloudindex://HOST/PROJECT/BUCKET/PREFIX"
@@ -73,11 +73,17 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """The asset as OpenLineage names it: the service is the namespace."""
+    """The asset as OpenLineage names it."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
-    parts = urlsplit(asset.uri)
-    return Dataset(namespace=f"{SCHEME}://{parts.netloc}", name=unquote(parts.path.removeprefix("/")))
+    namespace, name = dataset_name(asset.uri)
+    return Dataset(namespace=namespace, name=name)
+
+
+def dataset_name(uri: str) -> tuple[str, str]:
+    """OpenLineage's namespace and name of an asset: the service, and what it has there."""
+    parts = urlsplit(uri)
+    return f"{SCHEME}://{parts.netloc}", unquote(parts.path.removeprefix("/"))
 
 
 def _quoted(part: str) -> str:

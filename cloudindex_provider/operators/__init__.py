@@ -6,6 +6,8 @@
     reporting              a run's report in XCom and log, in green and in red
     steps                  how the other steps of a group ended
     changes                tells Airflow that the index has changed, as an asset's event
+    event_keys             the keys that a run's asset events name: found, said, and what is wrong with them
+    lineage                what OpenLineage is told of a sync
     cloudindex             single steps, by the path that DAGs import; a module each:
     upload_documents       uploads files of the worker's disk
     earlier_uploads        which files an earlier try has uploaded

@@ -16,6 +16,8 @@ from airflow.sdk.configuration import conf
 from jinja2.nativetypes import NativeEnvironment
 
 from cloudindex_provider.airflow_compat import RetryingOperator
+from cloudindex_provider.assets.keys import EventKeys, read_events
+from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.s3 import made_client
 from cloudindex_provider.hooks.session import connection_settings, sync_session
@@ -23,6 +25,7 @@ from cloudindex_provider.hooks.state import SECTION, open_state, preview_state
 from cloudindex_provider.links.cloudindex import CloudIndexPageLink, CloudIndexProjectLink, S3PrefixLink
 from cloudindex_provider.links.places import absolute, console_url, page_path, project_url
 from cloudindex_provider.operators.changes import add_alias
+from cloudindex_provider.operators.event_keys import log_event_keys, triggering_events, unread_events
 from cloudindex_provider.operators.identity import instance_scope, run_name, task_owner
 from cloudindex_provider.operators.reporting import tells_problem
 from cloudindex_provider.operators.slots import gives_slot_back
@@ -31,7 +34,7 @@ from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync import arguments
-from cloudindex_provider.sync.arguments import NOT_GIVEN, NotGiven
+from cloudindex_provider.sync.arguments import NOT_GIVEN, KeysFrom, NotGiven
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.pausing import pausing
 from cloudindex_provider.sync.settings import DEFAULT_LIMITS, SETTINGS, SyncSettings
@@ -132,6 +135,7 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
     ui_color = "#d7e8ff"
     found_links: dict[str, str] | None = None  # what the links lead to, once the task has found it out
     _stop: threading.Event | None = None  # made when the task runs: an operator is copied and serialized
+    _begins_run = False  # whether the task is the one in its run that says what it was asked for
     _tells_changes = False  # whether the task is the one in its run that says what has changed
 
     def __init__(
@@ -145,7 +149,7 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
         state_conn_id: str | None = None,
         state_url: str | None = None,
         sync_id: Text = "",
-        keys: Texts | NotGiven = NOT_GIVEN,
+        keys: Texts | KeysFrom | NotGiven = NOT_GIVEN,
         include: Texts | None = None,
         exclude: Texts | None = None,
         file_types: Texts | None = None,
@@ -219,8 +223,24 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
         """Whether nothing may be written."""
         return arguments.flag("dry_run", self.dry_run)
 
-    def _settings(self, hook: CloudIndexHook) -> SyncSettings:
-        return connection_settings({name: getattr(self, name) for name in SETTINGS}, hook)
+    def _settings(self, hook: CloudIndexHook, context: Context | Mapping[str, Any] | None = None) -> SyncSettings:
+        values = {name: getattr(self, name) for name in SETTINGS}
+        if context is not None and self.keys is KeysFrom.ASSET_EVENTS:
+            named = self._named_by_events(context)
+            values["keys"] = list(named.keys)
+            if self._begins_run:
+                log_event_keys(self.log, named)
+        return connection_settings(values, hook)
+
+    def _named_by_events(self, context: Context | Mapping[str, Any]) -> EventKeys:
+        """What the run's asset events name; every task of the run reads the same."""
+        bucket, prefix = arguments.text("bucket", self.bucket), arguments.prefix("prefix", self.prefix)
+        return read_events(triggering_events(context), bucket, prefix)
+
+    def _unread_events(self, context: Context | Mapping[str, Any]) -> SyncFailedError | None:
+        """The error of a run whose asset events can't all be read; what could be is synced by then."""
+        problems = self._named_by_events(context).problems if self.keys is KeysFrom.ASSET_EVENTS else ()
+        return unread_events(problems) if problems else None
 
     @property
     def _scope(self) -> str:
@@ -242,7 +262,7 @@ class BaseS3ToCloudIndexOperator(RetryingOperator, LiteralText):
     def _connected(self, context: Context | Mapping[str, Any]) -> Iterator[SyncContext]:
         conn_id = arguments.text("cloudindex_conn_id", self.cloudindex_conn_id)
         hook = CloudIndexHook(conn_id, project_id=arguments.optional(arguments.text, "project_id", self.project_id))
-        settings = self._settings(hook)
+        settings = self._settings(hook, context)
         self._stop = threading.Event()
         ti = context.get("ti")
         with (

@@ -19,6 +19,7 @@ from cloudindex_provider.errors import SyncFailedError
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.changes import tell_changes
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
+from cloudindex_provider.operators.lineage import Lineage, TellsLineage
 from cloudindex_provider.operators.reporting import conclude, problem_of, problems_of, publish, store
 from cloudindex_provider.operators.steps import Steps, steps_before
 from cloudindex_provider.state.counts import REPORTED
@@ -56,6 +57,8 @@ class CloudIndexDetectChangesOperator(BaseS3ToCloudIndexOperator):
     Returns a number for each upload task that the backlog is worth, because Airflow maps over return values only; the
     counts are in the XCom ``counts``.
     """
+
+    _begins_run = True
 
     def execute(self, context: Context) -> list[int]:
         with self._session(context) as ctx, record_requests(ctx):
@@ -227,7 +230,7 @@ class CloudIndexDeleteRemovedOperator(BaseS3ToCloudIndexOperator):
         return counts
 
 
-class CloudIndexSyncReportOperator(_SkippedWithDetection):
+class CloudIndexSyncReportOperator(_SkippedWithDetection, TellsLineage):
     """Accounts for the run and fails it when a step or too many documents failed. Returns the report.
 
     It runs whatever became of the steps before it, and judges those of its own task group. It is skipped when they all
@@ -247,8 +250,10 @@ class CloudIndexSyncReportOperator(_SkippedWithDetection):
             raise self._undetected(context, steps)
         with self._session(context) as ctx:
             report = make_report(ctx)
+            self.lineage = Lineage.of(ctx, report.counts)
             limit = ctx.settings.limits.max_failed_documents
             error = _incomplete(steps) if steps.failed else failure(report, max_failed_documents=limit)
+            error = error or self._unread_events(context)
             if error is None:
                 tell_changes(ctx, context, self._scope, report.counts)
         report.page_url = self.page_url

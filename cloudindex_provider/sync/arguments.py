@@ -14,7 +14,9 @@ from cloudindex_provider.errors import SettingsError
 
 __all__ = [
     "DEFAULT_FILE_TYPES",
+    "KEYS_FROM_ASSET_EVENTS",
     "NOT_GIVEN",
+    "KeysFrom",
     "NotGiven",
     "StringList",
     "file_types",
@@ -56,6 +58,24 @@ class NotGiven(Enum):
 
 
 NOT_GIVEN = NotGiven.NOT_GIVEN
+
+
+class KeysFrom(Enum):
+    """Where a run's keys are found that no author can give."""
+
+    ASSET_EVENTS = "those that the run's asset events name"
+
+    def __str__(self) -> str:
+        return self.value
+
+    __repr__ = __str__
+
+    def serialize(self) -> str:
+        """For Airflow's copy of the DAG."""
+        return self.value
+
+
+KEYS_FROM_ASSET_EVENTS = KeysFrom.ASSET_EVENTS
 
 StringList = str | Sequence[str] | None
 
@@ -166,6 +186,12 @@ def keys(value: Any) -> tuple[str, ...] | None:
     """
     if value is NOT_GIVEN:
         return None
+    if isinstance(value, KeysFrom):
+        raise SettingsError(
+            "keys are those that a run's asset events name, and there is no such run here.",
+            field="keys",
+            hint="Give the keys themselves.",
+        )
     if (nothing := _nothing(value)) is not None:
         raise SettingsError(
             f"keys is {nothing}, and without keys the whole prefix would be synced.",

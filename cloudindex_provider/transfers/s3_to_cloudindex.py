@@ -16,7 +16,9 @@ from cloudindex_provider.errors import ProviderError, StoppedError, SyncFailedEr
 from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
 from cloudindex_provider.operators.changes import tell_changes
 from cloudindex_provider.operators.cloudindex_approval import ask_for_approval
+from cloudindex_provider.operators.lineage import Lineage, TellsLineage
 from cloudindex_provider.operators.reporting import conclude, publish, red_report
+from cloudindex_provider.sync.arguments import KEYS_FROM_ASSET_EVENTS
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.report.report import failure
 from cloudindex_provider.sync.run import synchronize
@@ -25,10 +27,10 @@ from cloudindex_provider.transfers.task_group import s3_to_cloudindex
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["S3ToCloudIndexOperator", "s3_to_cloudindex"]
+__all__ = ["KEYS_FROM_ASSET_EVENTS", "S3ToCloudIndexOperator", "s3_to_cloudindex"]
 
 
-class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
+class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator, TellsLineage):
     """Keeps a CloudIndex project in step with an S3 prefix, or with some keys of it, in a single task.
 
     ``execute({})`` works outside a run too, with connections from ``AIRFLOW_CONN_...``. Returns the report: the counts
@@ -45,13 +47,15 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
     :raises DeletesHeldError: when a mass delete is held and ``on_mass_delete`` is ``fail``
     """
 
-    _tells_changes = True
+    _begins_run = _tells_changes = True
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self._session(context) as ctx:
             report = synchronize(ctx)
             report.page_url = self.page_url
-            error = failure(report, max_failed_documents=ctx.settings.limits.max_failed_documents)
+            self.lineage = Lineage.of(ctx, report.counts)
+            limit = ctx.settings.limits.max_failed_documents
+            error = failure(report, max_failed_documents=limit) or self._unread_events(context)
             result = conclude(self, context, ctx.settings, report, None if report.dry_run else error)
             if not report.dry_run:
                 tell_changes(ctx, context, self._scope, report.counts)
@@ -68,6 +72,7 @@ class S3ToCloudIndexOperator(BaseS3ToCloudIndexOperator):
             raise
         except ProviderError as error:
             report = red_report(ctx, error)
+            self.lineage = Lineage.of(ctx, report.counts)
             report.page_url = self.page_url
             publish(self, context, ctx.settings, report)
             raise

@@ -21,7 +21,7 @@ from cloudindex_provider.operators.cloudindex_sync import (
     CloudIndexUploadChangesOperator,
     CloudIndexWaitForSyncOperator,
 )
-from cloudindex_provider.sync.arguments import NOT_GIVEN, NotGiven
+from cloudindex_provider.sync.arguments import NOT_GIVEN, KeysFrom, NotGiven
 from cloudindex_provider.transfers.documents_sensor import S3DocumentsSensor
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def s3_to_cloudindex(
     state_conn_id: str | NotGiven | None = NOT_GIVEN,
     state_url: str | NotGiven | None = NOT_GIVEN,
     sync_id: Text | NotGiven = NOT_GIVEN,
-    keys: Texts | NotGiven = NOT_GIVEN,
+    keys: Texts | KeysFrom | NotGiven = NOT_GIVEN,
     include: Texts | NotGiven | None = NOT_GIVEN,
     exclude: Texts | NotGiven | None = NOT_GIVEN,
     file_types: Texts | NotGiven | None = NOT_GIVEN,
@@ -165,10 +165,12 @@ def s3_to_cloudindex(
     :param on_skipped_callback: called when the sync was skipped, or was a dry run
     :param task_arguments: every other argument of Airflow's BaseOperator (``queue``, ``owner``, ``execution_timeout``
         ...), for each task
-    :raises SettingsError: in a DAG with ``fail_fast``; for an argument that the group decides itself
+    :raises SettingsError: in a DAG with ``fail_fast``; for an argument that the group decides itself; for a wait for
+        keys that only events name
     """
     given = _given(locals())
     _refuse_the_groups_own(task_arguments)
+    _refuse_to_wait_for_events(keys, wait=wait_for_documents)
     shared = {name: value for name, value in given.items() if name not in _OWN}
     with TaskGroup(group_id, tooltip="S3 prefix to CloudIndex project") as group:
         _refuse_fail_fast(group)
@@ -219,6 +221,15 @@ def _refuse_the_groups_own(arguments: Mapping[str, Any]) -> None:
                 field=name,
                 hint="Leave it out. Give group_id for their names; put a task with a trigger_rule before the group.",
             )
+
+
+def _refuse_to_wait_for_events(keys: object, *, wait: bool) -> None:
+    if wait and isinstance(keys, KeysFrom):
+        raise SettingsError(
+            "wait_for_documents has nothing to wait for where keys are those of asset events.",
+            field="wait_for_documents",
+            hint="Leave it out.",
+        )
 
 
 def _some(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

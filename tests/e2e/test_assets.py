@@ -48,3 +48,28 @@ def test_a_consumer_runs_after_a_sync_that_changed_something_and_not_after_one_t
             assert stack.airflow.await_run(dag_id, run_id) == "success"
             heard.append(stack.airflow.xcom(dag_id, run_id, "heard"))
         assert heard == [[{"indexed": 2, "deleted": 0}], [{"indexed": 0, "deleted": 1}]]
+
+
+def test_a_sync_on_an_s3_asset_looks_at_the_keys_that_a_task_and_the_api_name(stack: Any) -> None:
+    """Each event starts a run, whose listing is these keys; the prefix has others, which nobody has named."""
+    stack.put("by-events", "documents/a.txt", "documents/b.txt", "documents/c.txt", "elsewhere/b.txt")
+    for dag_id in ("named_by_events", "writes_files"):
+        stack.airflow.await_dag(dag_id)
+    assert stack.trigger("writes_files", "").wait() == "success"
+    (first,) = runs_of(stack, "named_by_events", 1)
+    assert named(stack, first) == {"listed": 1, "indexed": 1, "removed": 0}
+    found = stack.airflow.request("GET", "/api/v2/assets?uri_pattern=s3://by-events/documents")["assets"]
+    (asset_id,) = [row["id"] for row in found]
+    stack.remove("by-events", "documents/a.txt")
+    extra = {"keys": ["documents/b.txt", "documents/a.txt"]}
+    stack.airflow.request("POST", "/api/v2/assets/events", {"asset_id": asset_id, "extra": extra})
+    second = runs_of(stack, "named_by_events", 2)[1]
+    assert named(stack, second) == {"listed": 1, "indexed": 1, "removed": 1}
+    assert stack.indexed("by-events", "documents/a.txt", "documents/b.txt", "documents/c.txt") == ["documents/b.txt"]
+    assert stack.indexed("by-events", "elsewhere/b.txt") == []
+
+
+def named(stack: Any, run_id: str) -> dict[str, int]:
+    assert stack.airflow.await_run("named_by_events", run_id) == "success"
+    report = stack.airflow.xcom("named_by_events", run_id, "s3_to_cloudindex.report")
+    return {name: report[name] for name in ("listed", "indexed", "removed")}
