@@ -56,7 +56,7 @@ def check_files(
     total = sum(part.size for part in files)
     if max_request_size is not None and total > max_request_size:
         raise ConfigurationError(
-            f"A request of {total} bytes; it may have {max_request_size}.",
+            f"A request of {total:,} bytes; it may have {max_request_size:,}.",
             hint="Send fewer files at once, or raise max_request_size if your CloudIndex plan allows it.",
         )
 

@@ -21,6 +21,7 @@ from cloudindex_provider.s3.event_chain import BROKEN, OK, UNKNOWN, Link
 from cloudindex_provider.s3.event_queue import Delivery, EventQueue
 from cloudindex_provider.s3.events import unwrapped
 from cloudindex_provider.s3.notifications import Entry, entries
+from cloudindex_provider.words import count
 
 __all__ = ["RoundTrip"]
 
@@ -85,7 +86,7 @@ class RoundTrip:
                     self.queue.delete([delivery])
                     return Link("test event", OK, f"S3's test message came {max(0.0, self._age(began)):.0f} s later")
                 others.append(delivery)
-        seen = f"S3's test message didn't come; {len(others)} other messages did"
+        seen = f"S3's test message didn't come; {count(len(others), 'other message')} did"
         remedy = "Run `airflow cloudindex notifications check`. A consumer may have taken it: pause its DAG meanwhile."
         return Link("test event", BROKEN, seen, remedy)
 

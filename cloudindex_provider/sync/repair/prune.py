@@ -151,7 +151,7 @@ def _check_source(ctx: SyncContext) -> None:
 def _held(ctx: SyncContext, found: Pruned, ceiling: int | None) -> str | None:
     if ceiling is not None:
         more = found.delete > ceiling
-        return f"{found.delete} are more than the ceiling of {ceiling}" if more else None
+        return f"{found.delete:,} are more than the ceiling of {ceiling:,}" if more else None
     hold = delete_guard(removed=found.delete, live=found.live, listed=1, limits=ctx.settings.limits)
     return hold.reason if hold else None
 
