@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +22,23 @@ KEYS = [f"{letter}.txt" for letter in "abcd"]
 changes = st.tuples(st.sampled_from(KEYS), st.sampled_from(["one", "two", "three", None]))  # None: delete
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     history=st.lists(changes, min_size=1, max_size=10),
     data=st.data(),
     twice=st.sampled_from([0.0, 0.3]),
     seed=st.integers(0, 1000),
+    full_run_at=st.none() | st.integers(1, 12),
 )
 def test_events_in_any_order_and_number_end_in_the_present_state(
-    history: list[tuple[str, str | None]], data: st.DataObject, twice: float, seed: int
+    history: list[tuple[str, str | None]], data: st.DataObject, twice: float, seed: int, full_run_at: int | None
 ) -> None:
-    """Steps are mixed: a change in S3, some of the events sent so far and not yet told, a consumer, a full run."""
+    """Steps are mixed: a change in S3, some of the events sent so far and not yet told, a consumer, a full run, also at
+    one of a consumer's own calls to its queue."""
     with tempfile.TemporaryDirectory() as folder:
         s3, sqs = MemoryS3(), MemorySqs(seed=seed, twice=twice)
         mirror = Mirror(Path(folder), shared_server(), s3, s3)
+        sqs.on_call = at_call(full_run_at, mirror.run)
         untold: list[str] = []
         for key, body in history:
             untold += change(mirror, key, body)
@@ -43,13 +48,25 @@ def test_events_in_any_order_and_number_end_in_the_present_state(
                 consume(mirror, sqs)
             if data.draw(st.sampled_from([True, False, False, False, False])):
                 mirror.run()
-        sqs.send(*data.draw(st.permutations(untold)))
+        again = data.draw(st.lists(st.sampled_from(untold), max_size=5))
+        sqs.send(*data.draw(st.permutations([*untold, *again])))
         sqs.make_visible()
         consume(mirror, sqs)
         consume(mirror, sqs)  # what was still visible when it had been received
         assert sqs.left == []
         mirror.assert_agreement()
         mirror.close()
+
+
+def at_call(number: int | None, do: Callable[[], Any]) -> Callable[[str], None]:
+    """Does it at that call, once."""
+    calls = itertools.count(1)
+
+    def on_call(name: str) -> None:
+        if next(calls) == number:
+            do()
+
+    return on_call
 
 
 def change(mirror: Mirror, key: str, body: str | None) -> list[str]:

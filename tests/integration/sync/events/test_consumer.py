@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -348,17 +350,43 @@ def test_a_full_run_between_commit_and_upload_costs_no_second_upload(followed: F
     followed.mirror.assert_agreement()
 
 
+class CountingS3:
+    """An S3 that counts what is asked of it, by operation."""
+
+    def __init__(self, s3: Any) -> None:
+        self.calls: Counter[str] = Counter()
+        self._s3 = s3
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._s3, name)
+
+        def call(**request: Any) -> Any:
+            self.calls[name] += 1
+            return found(**request)
+
+        return call
+
+
 def test_ten_thousand_events_for_a_thousand_keys_are_a_thousand_uploads(followed: Followed) -> None:
-    """And as many requests to S3 as keys in each gathering, none of them a listing of the prefix."""
+    """S3 is asked about each key in each gathering, and for each changed one's bytes; nothing is listed. Where nothing
+    has changed, nothing is read."""
     mirror = followed.mirror
     keys = mirror.put_many(1000)
+    mirror.reader = counting = CountingS3(mirror.reader)
     for _ in range(10):
         followed.sqs.send(*(s3_message(mirror.bucket, *keys[at : at + 10]) for at in range(0, 1000, 10)))
     consumer = followed.consumer()
     assert consumer.run(120.0)
     assert mirror.uploads == 1000
     assert consumer.counts["events"] == 10_000
+    assert set(counting.calls) == {"head_object", "get_object"}
+    assert counting.calls["get_object"] == 1000
+    assert 1000 <= counting.calls["head_object"] <= 3000  # a gathering has most of the keys
     mirror.assert_agreement()
+    counting.calls.clear()
+    followed.sqs.send(*(s3_message(mirror.bucket, *keys[at : at + 10]) for at in range(0, 1000, 10)))
+    assert followed.consumer().run(120.0)
+    assert (set(counting.calls), mirror.uploads) == ({"head_object"}, 1000)
 
 
 def test_an_event_queue_tells_how_much_waits() -> None:
