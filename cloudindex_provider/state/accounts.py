@@ -9,7 +9,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,8 +21,8 @@ from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.records import ObjectRow, Run, Source, WorkRow
 
 __all__ = [
-    "forget_found", "forget_verdicts", "hand_over", "key_class", "note_claimed", "note_found", "note_removed",
-    "record_outcome", "record_outcomes",
+    "forget_found", "forget_verdicts", "found_by_others", "hand_over", "key_class", "note_claimed", "note_found",
+    "note_removed", "record_outcome", "record_outcomes",
 ]  # fmt: skip
 
 # Seconds after which a run without an end is taken to have died: nobody asks for its report any more.
@@ -45,6 +45,9 @@ _DECIDED_FOR_FINDER = (
     " AND queued_run <> :but AND EXISTS (SELECT 1 FROM run WHERE run.id = object.queued_run)"
     " ON CONFLICT (run_id, key) DO NOTHING"
 )
+_LATER_RUNS = (
+    "SELECT id FROM run WHERE source_id = :source AND id <> :run AND (finished_at IS NULL OR finished_at >= :since)"
+)
 _CLAIMED = (
     "INSERT INTO run_key (run_id, key, class) SELECT :run, key, CAST(:class AS text) FROM object"
     " WHERE scope_id = :scope AND key = :key AND queued_run = :run ON CONFLICT (run_id, key) DO NOTHING"
@@ -55,6 +58,26 @@ def key_class(row: ObjectRow | WorkRow) -> KeyClass:
     """What a listed key that isn't unchanged is. Where a delete had begun, nothing is known to be indexed any more."""
     known = row.indexed_etag is not None and row.status != Status.DELETING
     return KeyClass.CHANGED if known else KeyClass.NEW
+
+
+def found_by_others(db: Database, source: Source, run: Run | None, keys: Collection[str], *, since: float) -> set[str]:
+    """Those of the keys that a run has found which wasn't over at that time. Reads every run of the source.
+
+    :param run: whose own findings don't count
+    :param since: by the state's clock
+    """
+    values = {"source": source.id, "scope": source.scope_id, "run": run.id if run else -1, "since": since}
+    with db.read(snapshot=False) as connection:
+        ids = connection.execute(sa.text(_LATER_RUNS), values).scalars().all()
+        if not ids:
+            return set()
+        one_of, known = among(connection, keys)
+        named = ", ".join(str(int(one)) for one in ids)
+        statement = (
+            f"SELECT key FROM object WHERE scope_id = :scope AND key {one_of} AND queued_run IN ({named})"
+            f" UNION SELECT key FROM run_key WHERE run_id IN ({named}) AND key {one_of}"
+        )
+        return set(connection.execute(sa.text(statement), {**values, "keys": known}).scalars())
 
 
 def hand_over(connection: Connection, run: Run, keys: Sequence[str], now: float) -> None:

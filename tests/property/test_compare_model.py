@@ -15,7 +15,7 @@ from cloudindex_provider.sync.detect.comparison import Comparison
 OWN = 1
 IN_FLIGHT = ("uploading", "processing")
 STATUSES = ("pending", "failed", "quarantined", "skipped", "indexed", "deleting", *IN_FLIGHT)
-LISTS = ("insert", "insert_skipped", "requeue", "replace_wanted", "restore", "skip", "forget", "removed")
+LISTS = ("insert", "insert_skipped", "requeue", "replace_wanted", "take_over", "restore", "skip", "forget", "removed")
 
 etags = st.sampled_from(["e1", "e2"])
 sizes = st.sampled_from([0, 1, 2])
@@ -62,7 +62,7 @@ Verdict = tuple[str, str | None]  # what a key counts as, the list it is written
 def model(item: ListedObject | None, row: ObjectRow | None) -> Verdict:
     """The verdict by the rules, one key at a time."""
     if row is not None and row.source_id != OWN:
-        return ("skipped", None) if item else ("", None)
+        return of_another(item, row) if item else ("", None)
     if item is None:
         assert row is not None
         return gone(row)
@@ -78,6 +78,13 @@ def model(item: ListedObject | None, row: ObjectRow | None) -> Verdict:
             row.status, ("unchanged", "restore")
         )
     return unselected(row, reason, same) if reason else selected(row, same)
+
+
+def of_another(item: ListedObject, row: ObjectRow) -> Verdict:
+    """Another sync owns what it has or works on; what it only skips is ours to take."""
+    wanted = not select(item.key, item.size, item.storage_class)
+    free = row.status == "skipped" and not (row.document_id or row.upload_document_id or row.doubtful)
+    return ("new", "take_over") if wanted and free else ("skipped", None)
 
 
 def gone(row: ObjectRow) -> Verdict:

@@ -3,6 +3,8 @@
     detection    the step itself, and the dry look of a plan
     ways         how a storage must be listed that doesn't list as S3 does
     scan         one pass over a prefix, block by block
+    overtaken    keys that others have looked at since the listing began
+    present      what S3 has of named keys now
     lines        unchanged blocks, told by one comparison of text
     comparison   two sequences in key order to what must be written; pure
     guard        whether removals may be acted on; pure

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cloudindex_provider.api.limits import request_estimate
 from cloudindex_provider.errors import PlanChangedError, S3IntegrationError, SourceUnavailableError
-from cloudindex_provider.s3.error_mapping import is_about_all
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
@@ -27,6 +25,7 @@ from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.detect.guard import delete_guard
 from cloudindex_provider.sync.detect.listing_log import ListingLog
 from cloudindex_provider.sync.detect.plan import PlanHash, PlanItem, plan_items, plan_keys
+from cloudindex_provider.sync.detect.present import present
 from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.detect.ways import Way, first_way, slower_ways
 from cloudindex_provider.sync.selection import SkipReason, block_selector, selector
@@ -36,7 +35,6 @@ __all__ = ["Detection", "count_backlog", "detect", "detected_before", "preview"]
 
 UNSEEN = "?"  # an ETag that no object has
 _DAY = 86400.0  # seconds over which removals of named keys are added up
-_HEADS = 8  # requests at once
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
 
 
@@ -257,9 +255,7 @@ def _looked_up(ctx: SyncContext, keys: Sequence[str]) -> list[ListedObject]:
     :raises S3IntegrationError: where it is proven to be about all of them, or S3 fails for each
     """
     listed, failed = [], []
-    with ThreadPoolExecutor(max_workers=min(_HEADS, len(keys))) as pool:
-        answers = list(pool.map(lambda key: _head(ctx, key), keys))
-    for key, item in zip(keys, answers, strict=True):
+    for key, item in present(ctx, keys).items():
         if isinstance(item, S3IntegrationError):
             failed.append(item)
             listed.append(ListedObject(key, UNSEEN, 1, "", "STANDARD"))
@@ -268,19 +264,6 @@ def _looked_up(ctx: SyncContext, keys: Sequence[str]) -> list[ListedObject]:
     if len(failed) == len(keys) > 1 and all(isinstance(error, SourceUnavailableError) for error in failed):
         raise failed[0]
     return listed
-
-
-def _head(ctx: SyncContext, key: str) -> ListedObject | S3IntegrationError | None:
-    """What S3 says of one key; the error where it says nothing of it.
-
-    :raises S3IntegrationError: where it is proven to be about all keys
-    """
-    try:
-        return ctx.s3.head(key)
-    except S3IntegrationError as error:
-        if is_about_all(error):
-            raise
-        return error
 
 
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:

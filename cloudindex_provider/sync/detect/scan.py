@@ -16,10 +16,11 @@ from cloudindex_provider.s3.ranges import KeyRange
 from cloudindex_provider.state import blocks
 from cloudindex_provider.state.blocks import KnownLines
 from cloudindex_provider.state.db.database import BLOCK
-from cloudindex_provider.state.records import SweepWrites
+from cloudindex_provider.state.records import ObjectRow, SweepWrites
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.detect.comparison import Comparison
 from cloudindex_provider.sync.detect.lines import Difference
+from cloudindex_provider.sync.detect.overtaken import Overtaken
 from cloudindex_provider.sync.detect.ways import Way, listed
 
 __all__ = ["scan"]
@@ -36,12 +37,13 @@ def scan(
     :raises SourceOrderError: when the prefix can't be listed in this way
     :raises S3IntegrationError: when a page can't be had; nothing is known then of what would have followed
     """
-    rest = _Rest(ctx, comparison)
+    overtaken = Overtaken(ctx, comparison.now)
+    rest = _Rest(ctx, comparison, overtaken)
     known = {part: _Known(ctx, part.after) for part in ranges}
     for part, page in listed(ctx, ranges, way):
         if page is None:
             yield from rest.judged()
-            yield from _unlisted(ctx, comparison, known[part].at, part.upto)
+            yield from _unlisted(ctx, rest, known[part].at, part.upto)
         else:
             yield from _page(ctx, comparison, known[part], page, rest)
     yield from rest.judged()
@@ -74,6 +76,7 @@ class _Rest:
 
     ctx: SyncContext
     comparison: Comparison
+    overtaken: Overtaken
     listed: list[ListedObject] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     since: float = 0.0  # when the first of them came, by the monotonic clock
@@ -94,7 +97,11 @@ class _Rest:
         self.listed, self.known = [], []
         if listed or known:
             rows = blocks.read_keys(self.ctx.db, self.ctx.source, known) if known else []
-            yield self.comparison.block(listed, rows)
+            yield self.block(listed, rows)
+
+    def block(self, listed: Sequence[ListedObject], rows: Sequence[ObjectRow]) -> SweepWrites:
+        """The findings of some keys, of which rows were read after they were listed."""
+        return self.comparison.block(*self.overtaken.corrected(listed, rows))
 
 
 def _page(
@@ -110,7 +117,7 @@ def _page(
         settled = comparison.settled(page[:end], lines) if lines.rows else None
         if settled is None:
             yield from rest.judged()
-            yield from _unsettled(ctx, comparison, known.at, page, lines)
+            yield from _unsettled(ctx, rest, known.at, page, lines)
             break
         counts, found = settled
         yield SweepWrites(counts=counts)
@@ -120,23 +127,24 @@ def _page(
 
 
 def _unsettled(
-    ctx: SyncContext, comparison: Comparison, after: str | None, page: ListedPage, lines: KnownLines
+    ctx: SyncContext, rest: _Rest, after: str | None, page: ListedPage, lines: KnownLines
 ) -> Iterator[SweepWrites]:
     """The findings of a page whose lines tell nothing: there are none, or a key has a separator in it."""
     if not lines.rows:
-        yield comparison.first_seen(page)
+        listed, _ = rest.overtaken.corrected(page, [])
+        yield rest.comparison.first_seen(page) if listed is page else rest.comparison.block(listed, [])
         return
     last = page.keys[-1]
     while len(rows := blocks.read_block(ctx.db, ctx.source, after=after, upto=last, limit=BLOCK)) == BLOCK:
         after = rows[-1].key
         end = bisect.bisect_right(page.keys, after)
-        yield comparison.block(page[:end], rows)
+        yield rest.block(page[:end], rows)
         page = page[end:]
-    yield comparison.block(page, rows)
+    yield rest.block(page, rows)
 
 
-def _unlisted(ctx: SyncContext, comparison: Comparison, after: str | None, upto: str | None) -> Iterator[SweepWrites]:
+def _unlisted(ctx: SyncContext, rest: _Rest, after: str | None, upto: str | None) -> Iterator[SweepWrites]:
     """The rows between the last listed key of a range and its end: S3 has none of them."""
     while rows := blocks.read_block(ctx.db, ctx.source, after=after, upto=upto, limit=BLOCK):
-        yield comparison.block([], rows)
+        yield rest.block([], rows)
         after = rows[-1].key

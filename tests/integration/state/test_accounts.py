@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.state import accounts, blocks, outcomes, removals, runs, sources, sweep
@@ -222,3 +223,22 @@ def test_a_class_is_what_the_key_was_before(state: Any, listed: Listed) -> None:
     assert accounts.key_class(state.row("k")) == "new"
     state.detect(listed("k"), listed("n"))
     assert accounts.key_class(state.row("n")) == "new"
+
+
+def test_keys_that_others_have_found_since_are_told(state: Any, listed: Listed) -> None:
+    """New ones by their row, removed ones by the run's list; not those of runs that were over before, nor one's own."""
+    state.index(listed("early"), listed("gone"))
+    with state.db.write() as connection:
+        connection.execute(sa.text("UPDATE run SET finished_at = 1.0"))
+    since = state.db.clock()
+    mine = state.run
+    state.begin("other")
+    state.detect(listed("early"), listed("new"))
+    keys = ["early", "gone", "new", "never"]
+    found = accounts.found_by_others(state.db, state.source, mine, keys, since=since)
+    assert found == {"gone", "new"}
+    assert accounts.found_by_others(state.db, state.source, None, keys, since=since) == {"gone", "new"}
+    assert accounts.found_by_others(state.db, state.source, state.run, keys, since=since) == set()
+    with state.db.write() as connection:
+        connection.execute(sa.text("UPDATE run SET finished_at = :at WHERE run_id = 'other'"), {"at": since - 1})
+    assert accounts.found_by_others(state.db, state.source, mine, keys, since=since) == set()

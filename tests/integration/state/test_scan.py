@@ -68,6 +68,12 @@ def bucket(chance: random.Random, keys: list[str]) -> S3Source:
     return S3Source(s3, "b")
 
 
+def context(state: Any, s3: S3Source) -> Any:
+    """As much of one as a scan needs."""
+    settings = SimpleNamespace(prefix="")
+    return SimpleNamespace(db=state.db, source=state.source, s3=s3, settings=settings, name=state.run.name)
+
+
 def total(found: list[SweepWrites]) -> SweepWrites:
     """All findings as those of one block."""
     whole = SweepWrites()
@@ -100,7 +106,7 @@ def test_a_scan_is_one_comparison_of_everything(
     expected = total([comparison.block(listed, rows)])
     assert len(set(expected.counts)) > 6
 
-    ctx: Any = SimpleNamespace(db=state.db, source=state.source, s3=s3, settings=SimpleNamespace(prefix=""))
+    ctx = context(state, s3)
     bounds = chance.sample(every, ranges - 1)
     found = list(scanning.scan(ctx, comparison, key_ranges(sorted(bounds), ranges)))
     together = total(found)
@@ -121,7 +127,7 @@ def test_a_block_may_end_where_the_page_does(state: Any, monkeypatch: pytest.Mon
     comparison = Comparison(state.source.id, selector(SELECTION), block_selector(SELECTION))
     for odd in ("a\t.txt", "a.txt"):
         s3 = bucket(random.Random(0), [odd, "c.txt"])
-        ctx: Any = SimpleNamespace(db=state.db, source=state.source, s3=s3, settings=SimpleNamespace(prefix=""))
+        ctx = context(state, s3)
         found = total(list(scanning.scan(ctx, comparison, key_ranges([], 1))))
         assert [row.key for row in found.removed] == (["a.txt", "b.txt"] if odd == "a\t.txt" else ["b.txt"])
         assert [item.key for item in found.insert] == ([odd] if odd == "a\t.txt" else [])

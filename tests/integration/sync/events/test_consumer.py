@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.s3.event_queue import EventQueue
 from cloudindex_provider.sync.events.consumer import EventConsumer
 from cloudindex_provider.sync.metrics import EVENTS_LAG, METRICS
+from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import Selection
 from tests.integration.sync.events.conftest import Followed
 from tests.support.faulty_s3 import FaultyS3
@@ -348,6 +350,50 @@ def test_a_full_run_between_commit_and_upload_costs_no_second_upload(followed: F
     followed.follow()
     assert (len(followed.mirror.of(key)), followed.mirror.uploads) == (1, 1)
     followed.mirror.assert_agreement()
+
+
+class Overtaking:
+    """An S3 that changes after it has been listed, before anybody has read the answer."""
+
+    def __init__(self, s3: Any, change: Callable[[], object]) -> None:
+        self._s3, self._change = s3, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def list_objects_v2(self, **request: Any) -> Any:
+        answer = self._s3.list_objects_v2(**request)
+        change, self._change = self._change, lambda: None
+        change()
+        return answer
+
+
+@pytest.mark.parametrize("first_time", [True, False])
+def test_an_older_listing_takes_nothing_back_that_an_event_has_told(followed: Followed, first_time: bool) -> None:
+    """A full run lists, then objects change and a consumer deals with it, then the full run compares: S3 is asked about
+    just those keys again. No event would come a second time."""
+    mirror = followed.mirror
+    keys = [mirror.put(f"{name}.txt", name) for name in ("changed", "gone", "pending", "same")]
+    if not first_time:
+        mirror.run()
+
+    def change() -> None:
+        followed.put("changed.txt", "by an event"), followed.put("new.txt"), followed.remove("gone.txt")
+        followed.follow()
+        followed.put("pending.txt", "by an event")  # looked at, and not uploaded yet
+        mirror.cloud.faults.add(Fault(kind="status", operation="upload", status=401, times=1))
+        with pytest.raises(AuthenticationError):
+            followed.follow()
+
+    reader, mirror.reader = mirror.reader, Overtaking(mirror.reader, change)
+    mirror.reader = counting = CountingS3(mirror.reader)
+    context = mirror.context()
+    mirror.reader = reader
+    report = synchronize(context)
+    assert report.imbalance is None
+    mirror.assert_agreement(rows=not first_time)  # what was never sent and is gone, the next sweep forgets
+    assert mirror.bytes_of(keys[0]) == mirror.bytes_of(keys[2]) == b"by an event"
+    assert counting.calls["head_object"] <= 5  # the four that have changed; a removal is proven once more
 
 
 class CountingS3:
