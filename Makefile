@@ -56,7 +56,8 @@ lambda: install
 	$(BIN)/python -m programs.lambda_zip --arch $(or $(ARCH),x86_64) $(if $(PYTHON_VERSIONS),--python $(PYTHON_VERSIONS))
 
 soak: install
-	$(BIN)/python -m programs.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300)
+	$(BIN)/python -m programs.soak --kills $(or $(KILLS),200) --examples $(or $(EXAMPLES),300) \
+	  --rounds $(or $(ROUNDS),50) --seconds $(or $(SECONDS),300)
 	$(BIN)/python -m programs.soak.airflow_events
 	if command -v redis-server >/dev/null; then $(MAKE) test-celery; else echo 'No redis-server, so no test-celery.'; fi
 

@@ -88,6 +88,9 @@ class Round:
             for task in done:
                 wrong += task.result(_PATIENCE * 2)
         wrong += self._follow()  # what was written last
+        end = time.monotonic() + _PATIENCE
+        while self.sqs.left and time.monotonic() < end:  # what a run held while another one looked at it
+            wrong += self._follow()
         if self.sqs.left:
             wrong.append(f"{len(self.sqs.left)} messages are left")
         wrong += self._went_back()

@@ -33,6 +33,7 @@ from cloudindex_provider.words import count, plain
 
 __all__ = ["Detection", "count_backlog", "detect", "detected_before", "preview"]
 
+_NAMED = 100  # keys whose rows are read at once
 UNSEEN = "?"  # an ETag that no object has
 _DAY = 86400.0  # seconds over which removals of named keys are added up
 _MANY_NEW = 10_000  # rows that change what a database should know of its table
@@ -50,6 +51,10 @@ class Detection:
     examples: dict[str, list[str]] = field(default_factory=dict)
     plan_hash: str = ""
     planned: plans.Planned = field(default_factory=plans.Planned)
+    looked_up: list[ListedObject] = field(default_factory=list)  # what S3 has of named keys
+    contested: set[str] = field(
+        default_factory=set
+    )  # named keys of which that isn't in the state: another run has them
 
 
 def detect(ctx: SyncContext) -> Detection:
@@ -91,6 +96,7 @@ def _sweep(ctx: SyncContext, way: Way) -> Detection:
             pending = SweepWrites()
         pending.add(writes)
     sweep.apply(ctx.db, run, pending)
+    found.contested = _contested(ctx, found.looked_up)
     if ctx.settings.plan_hash:  # S3 may have changed since the look above; nothing is uploaded before this
         _check_plan(ctx, digest.hexdigest())
     if found.counts["new"] >= _MANY_NEW:
@@ -192,13 +198,10 @@ def _ranges(ctx: SyncContext, way: Way) -> list[KeyRange]:
 
 def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange], way: Way) -> Iterator[SweepWrites]:
     """Every block's findings, counted."""
-    selection = ctx.settings.selection
-    with ctx.db.read() as connection:
-        now = ctx.db.now(connection)
-    comparison = Comparison(ctx.source.id, selector(selection), block_selector(selection), now)
+    comparison = _comparison(ctx)
     named = ctx.settings.keys is not None
     listing = ListingLog(ctx.log)
-    for writes in _named(ctx, comparison) if named else scan(ctx, comparison, ranges, way):
+    for writes in _named(ctx, comparison, found) if named else scan(ctx, comparison, ranges, way):
         _add(found.counts, writes.counts)
         listing.note(found.counts)
         yield writes
@@ -211,6 +214,11 @@ def _compared(ctx: SyncContext, found: Detection, ranges: Sequence[KeyRange], wa
         )
     for name in DETECTED:
         found.counts.setdefault(name, 0)
+
+
+def _comparison(ctx: SyncContext) -> Comparison:
+    selection = ctx.settings.selection
+    return Comparison(ctx.source.id, selector(selection), block_selector(selection), ctx.db.clock())
 
 
 def _unreadable(ctx: SyncContext, found: Detection) -> Iterator[SweepWrites]:
@@ -240,13 +248,32 @@ def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
         )
 
 
-def _named(ctx: SyncContext, comparison: Comparison) -> Iterator[SweepWrites]:
-    """The findings of the named keys alone, each looked up by HEAD; a 404 counts as removed."""
+def _contested(ctx: SyncContext, looked_up: Sequence[ListedObject]) -> set[str]:
+    """The named keys whose rows still say something else: whoever has claimed or changed them meanwhile was faster."""
+    contested: set[str] = set()
+    comparison, keys = _comparison(ctx), sorted(set(ctx.settings.keys or ()))
+    for start in range(0, len(keys), _NAMED):
+        some = set(keys[start : start + _NAMED])
+        listed = [item for item in looked_up if item.key in some]
+        writes = comparison.block(listed, blocks.read_keys(ctx.db, ctx.source, some))
+        changed = (*writes.requeue, *writes.take_over, *writes.replace_wanted, *writes.restore)
+        contested.update(row.key for row in (*(row for row, _ in changed), *writes.forget))
+        contested.update(row.key for row, _, _ in writes.skip)
+    return contested
+
+
+def _named(ctx: SyncContext, comparison: Comparison, found: Detection) -> Iterator[SweepWrites]:
+    """The findings of the named keys alone, each looked up by HEAD; a 404 counts as removed.
+
+    The state is read before S3 is asked: what another run writes after that is newer, and isn't taken back.
+    """
     keys = sorted(set(ctx.settings.keys or ()))
-    for start in range(0, len(keys), 100):
-        some = keys[start : start + 100]
+    for start in range(0, len(keys), _NAMED):
+        some = keys[start : start + _NAMED]
+        rows = blocks.read_keys(ctx.db, ctx.source, some)
         listed = _looked_up(ctx, some)
-        yield comparison.block(listed, blocks.read_keys(ctx.db, ctx.source, some))
+        found.looked_up += listed
+        yield comparison.block(listed, rows)
 
 
 def _looked_up(ctx: SyncContext, keys: Sequence[str]) -> list[ListedObject]:

@@ -44,15 +44,20 @@ def begin_batch(ctx: SyncContext, keys: Sequence[str]) -> Batch:
     )
     with record_requests(ctx):
         found = find_work(ctx)
-    return Batch(ctx, uploads=found.requests)
+    return Batch(ctx, uploads=found.requests, contested=frozenset(found.contested))
 
 
 @dataclass(slots=True)
 class Batch:
-    """An open batch. ``uploads`` is about how many requests its uploads still take."""
+    """An open batch.
+
+    :param uploads: about how many requests its uploads still take
+    :param contested: keys of which another run keeps the state from saying what S3 has; their messages must come again
+    """
 
     ctx: SyncContext
     uploads: int
+    contested: frozenset[str] = frozenset()
     clock: Callable[[], float] = time.monotonic
     held: DeletesHeldError | None = None
     report: SyncReport | None = None  # once it is closed

@@ -29,6 +29,7 @@ __all__ = ["EventConsumer"]
 
 GATHER_SECONDS = 2.0  # how long messages are gathered, so that a storm of one key is one upload
 _MOST_OPEN = 50  # batches; more of them are left in the queue
+_CONTESTED_COMES_BACK = 5.0  # seconds until what another run works on is looked at again
 _POISON_COMES_BACK = 60.0  # seconds, doubled at each delivery
 
 
@@ -142,15 +143,24 @@ class EventConsumer:
                 count(gathered.counts["foreign"], "event is", "events are"),
                 shown,
             )
-        failed = {number for number, keys in gathered.keys.items() if not self._look(number, list(keys))}
-        done = [one.delivery for one in gathered.readable if not one.places & failed]
+        failed: set[int] = set()
+        contested: set[tuple[int, str]] = set()
+        for number, keys in gathered.keys.items():
+            batch = self._look(number, list(keys))
+            if batch is None:
+                failed.add(number)
+            else:
+                contested.update((number, key) for key in batch.contested)
         left = [one.delivery for one in gathered.readable if one.places & failed]
+        soon = [one.delivery for one in gathered.readable if not one.places & failed and one.about & contested]
+        done = [one.delivery for one in gathered.readable if not (one.places & failed or one.about & contested)]
+        self.queue.hide(soon, _CONTESTED_COMES_BACK)
         again = self.queue.delete(done)
         self._tell_lag(done)
         if again:
             what = count(again, "message couldn't be deleted and comes", "messages couldn't be deleted and come")
             log.warning("%s again, which costs a look.", what)
-        hidden.drop([*done, *left, *(delivery for delivery, _ in gathered.poison)])
+        hidden.drop([*done, *left, *soon, *(delivery for delivery, _ in gathered.poison)])
         for delivery, problem in gathered.poison:
             self._postpone(delivery, problem)
         if failed and len(failed) == len(gathered.keys) == len(self._followers):
@@ -167,11 +177,11 @@ class EventConsumer:
         if self.metrics is not None and sent:
             self.metrics.timing(EVENTS_LAG, max(0.0, time.time() - min(sent)))
 
-    def _look(self, number: int, keys: list[str]) -> bool:
-        """Begin a batch; false where S3 says nothing of its keys, whose messages must come again."""
+    def _look(self, number: int, keys: list[str]) -> Batch | None:
+        """A batch that is begun; ``None`` where S3 says nothing of its keys, whose messages must come again."""
         follower = self._followers[number]
         try:
-            follower.begin(keys)
+            batch = follower.begin(keys)
         except ProviderError as error:
             follower.error = error
             self.counts["looks_failed"] += 1
@@ -179,9 +189,9 @@ class EventConsumer:
                 len(keys), "key is looked at when its message comes", "keys are looked at when their messages come"
             )
             follower.ctx.log.error("%s %s again.", error, what)
-            return False
+            return None
         follower.error = None
-        return True
+        return batch
 
     def _postpone(self, delivery: Delivery, problem: str) -> None:
         seconds = _POISON_COMES_BACK * 2 ** min(delivery.received - 1, 10)
@@ -218,8 +228,9 @@ class EventConsumer:
                 what = count(len(keys), "key of an earlier consumer isn't", "keys of an earlier consumer aren't")
                 one.ctx.log.info("%s done: looking again.", what)
             for at in range(0, len(keys), MOST_KEYS):
-                if self._look(number, keys[at : at + MOST_KEYS]):
-                    one.taken_up.update(keys[at : at + MOST_KEYS])
+                some = keys[at : at + MOST_KEYS]
+                if (batch := self._look(number, some)) is not None:
+                    one.taken_up.update(key for key in some if key not in batch.contested)
 
 
 def _of_task(ctx: SyncContext) -> dict[str, str]:

@@ -93,7 +93,8 @@ class _Work:
         for at in range(0, len(keys), MOST_KEYS):
             some = keys[at : at + MOST_KEYS]
             try:
-                self.followers[number].begin(some)
+                batch = self.followers[number].begin(some)
+                self._note(number, sorted(batch.contested), None)
             except ProviderError as error:
                 self._note(number, some, error)
 
@@ -141,6 +142,6 @@ class _Work:
         self.unsettled.update((number, key) for key in keys)
         self.error = self.error or error
         if keys:
-            why = str(error) if error else "The time is over."
+            why = str(error) if error else "The time is over, or another run works on them."
             what = count(len(keys), "key isn't done and comes", "keys aren't done and come")
             self.followers[number].ctx.log.error("%s %s again.", why, what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from cloudindex_provider.sync.events.consumer import EventConsumer
 from cloudindex_provider.sync.metrics import EVENTS_LAG, METRICS
 from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import Selection
+from cloudindex_provider.sync.wait import poll
 from tests.integration.sync.events.conftest import Followed
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.memory_s3 import client_error
@@ -394,6 +396,77 @@ def test_an_older_listing_takes_nothing_back_that_an_event_has_told(followed: Fo
     mirror.assert_agreement(rows=not first_time)  # what was never sent and is gone, the next sweep forgets
     assert mirror.bytes_of(keys[0]) == mirror.bytes_of(keys[2]) == b"by an event"
     assert counting.calls["head_object"] <= 5  # the four that have changed; a removal is proven once more
+
+
+def test_a_key_that_another_run_holds_is_looked_at_again_when_it_is_free(followed: Followed) -> None:
+    """What S3 says of it can't be written meanwhile, so its message isn't deleted; its neighbour's is."""
+    mirror = followed.mirror
+    held, free = followed.put("held.txt", "one"), followed.put("free.txt", "one")
+    followed.follow()
+    mirror.execute("UPDATE object SET claim_owner = 'x', claim_until = 9e9 WHERE key = :key", key=held)
+    followed.put("held.txt", "two"), followed.put("free.txt", "two")
+    assert not followed.consumer().run(2.0)  # it waits for whoever has claimed the key
+    assert mirror.bytes_of(held) == b"one"
+    assert b"two" in [mirror.cloud.content(document["id"]) for document in mirror.of(free)]
+    assert len(followed.sqs.left) == 1
+    assert all(seconds <= 5 for seconds in followed.sqs.visible_in())
+    mirror.execute("UPDATE object SET claim_owner = NULL")
+    followed.sqs.make_visible()
+    followed.follow()
+    assert (followed.sqs.left, mirror.bytes_of(held)) == ([], b"two")
+    mirror.assert_agreement()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_answer_of_s3_that_was_overtaken_does_not_win(followed: Followed, known: bool) -> None:
+    """Two consumers look at one key, and the slower one has the older answer."""
+    mirror = followed.mirror
+    if known:
+        followed.put("a.txt", "zero")
+        followed.follow()
+    key = followed.put("a.txt", "one")
+    head = mirror.reader.head_object
+
+    def head_object(**request: Any) -> Any:
+        answer = head(**request)
+        mirror.reader.head_object = head
+        followed.put("a.txt", "two")
+        followed.follow("faster")
+        return answer
+
+    mirror.reader.head_object = head_object
+    followed.follow("slower")
+    followed.sqs.make_visible()
+    followed.follow()
+    assert (followed.sqs.left, mirror.bytes_of(key)) == ([], b"two")
+    mirror.assert_agreement()
+
+
+def test_a_change_while_an_earlier_version_processes_is_followed_to_its_end(followed: Followed) -> None:
+    """Also where a full run has uploaded that, and asks about it first."""
+    mirror = followed.mirror
+    mirror.cloud.settings.processing_delay = 0.5
+    key = mirror.put("a.txt", "one")
+    mirror.run(wait_for_processing=False)
+    followed.put("a.txt", "two")
+    consumer = followed.consumer()
+    batch_looks = 0
+
+    def on_call(name: str) -> None:
+        nonlocal batch_looks
+        batch_looks += name == "receive"
+        if batch_looks == 3:  # between the consumer's look and its first question about processing
+            mirror.cloud.settings.processing_delay = 0.0
+            time.sleep(0.6)
+            poll(mirror.context("run1"))
+            seen.append((mirror.uploads, mirror.rows()[key].status))
+
+    seen: list[tuple[int, str]] = []
+    followed.sqs.on_call = on_call
+    assert consumer.run(60.0)
+    assert seen == [(1, "pending")]
+    assert mirror.bytes_of(key) == b"two"
+    mirror.assert_agreement()
 
 
 class CountingS3:
