@@ -29,8 +29,9 @@ __all__ = ["EventConsumer"]
 
 GATHER_SECONDS = 2.0  # how long messages are gathered, so that a storm of one key is one upload
 _MOST_OPEN = 50  # batches; more of them are left in the queue
-_CONTESTED_COMES_BACK = 5.0  # seconds until what another run works on is looked at again
-_POISON_COMES_BACK = 60.0  # seconds, doubled at each delivery
+# Seconds, doubled at each delivery: a redrive policy counts those, and takes a message away after a few.
+_CONTESTED_COMES_BACK = 5.0
+_POISON_COMES_BACK = 60.0
 
 
 @dataclass(slots=True)
@@ -154,7 +155,9 @@ class EventConsumer:
         left = [one.delivery for one in gathered.readable if one.places & failed]
         soon = [one.delivery for one in gathered.readable if not one.places & failed and one.about & contested]
         done = [one.delivery for one in gathered.readable if not (one.places & failed or one.about & contested)]
-        self.queue.hide(soon, _CONTESTED_COMES_BACK)
+        for received in {one.received for one in soon}:
+            some = [one for one in soon if one.received == received]
+            self.queue.hide(some, _doubled(_CONTESTED_COMES_BACK, received, most=5))
         again = self.queue.delete(done)
         self._tell_lag(done)
         if again:
@@ -194,7 +197,7 @@ class EventConsumer:
         return batch
 
     def _postpone(self, delivery: Delivery, problem: str) -> None:
-        seconds = _POISON_COMES_BACK * 2 ** min(delivery.received - 1, 10)
+        seconds = _doubled(_POISON_COMES_BACK, delivery.received, most=10)
         self.syncs[0].log.warning(
             "Message %s can't be read: %s. It stays in the queue, whose redrive policy sees to it, and comes again in"
             " %.0f s.",
@@ -231,6 +234,10 @@ class EventConsumer:
                 some = keys[at : at + MOST_KEYS]
                 if (batch := self._look(number, some)) is not None:
                     one.taken_up.update(key for key in some if key not in batch.contested)
+
+
+def _doubled(seconds: float, received: int, *, most: int) -> float:
+    return float(seconds * 2 ** min(max(0, received - 1), most))
 
 
 def _of_task(ctx: SyncContext) -> dict[str, str]:
