@@ -201,7 +201,8 @@ class Start(_Answer):
 
 
 class Plan(_Answer):
-    """What a dry run would have done. ``overtaken`` says in words why a run can't do it any more; ``cant_start``, why
+    """What a dry run would have done. ``ran`` is the run that does it, ``is_done``, that this has come to its end.
+    ``overtaken`` says in words why a run can't do it any more; ``cant_start``, why
     it isn't to be started from here."""
 
     id: int
@@ -212,6 +213,7 @@ class Plan(_Answer):
     held: str | None
     overtaken: str | None
     ran: RunName | None
+    is_done: bool
     start: Start | None
     cant_start: str | None
 

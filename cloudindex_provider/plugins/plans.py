@@ -71,6 +71,7 @@ def _shown(found: Found, row: PlanRow) -> models.Plan:
         held=row.held,
         overtaken=_overtaken(found, row),
         ran=models.RunName(dag_id=row.ran[0], run_id=row.ran[1]) if row.ran else None,
+        is_done=row.is_done,
         start=start,
         cant_start=cant_start,
     )

@@ -32,7 +32,7 @@ function Verdict({ plan, now }) {
   const title = uploads.keys || deletes.keys
     ? `A run would upload ${plural(uploads.keys, "object")} (${size(uploads.bytes)}) and delete ${plural(deletes.keys, "document")}`
     : "A run would change nothing";
-  const [status, said] = plan.ran ? ["success", ["It was done by the run ", h(RunLink, { dagId: plan.ran.dag_id, key: "run", runId: plan.ran.run_id }), "."]]
+  const [status, said] = plan.ran ? [plan.is_done ? "success" : "info", [`It ${plan.is_done ? "was" : "is being"} done by the run `, h(RunLink, { dagId: plan.ran.dag_id, key: "run", runId: plan.ran.run_id }), "."]]
     : plan.overtaken ? ["warning", [plan.overtaken, " Make a new plan."]]
     : ["info", ["Nothing is done until a run does it."]];
   return h(Note, { status, title },

@@ -32,13 +32,13 @@ export function Sync({ id, runId, home }) {
         h(Level, { level: sync.level }, sync.headline),
         sync.eta_seconds ? h(Text, { color: "fg.muted" }, `about ${duration(sync.eta_seconds)} left`) : null),
       h(Text, { as: "div", color: "fg.muted" }, "into CloudIndex project ", h(Foreign, { text: sync.project_id }),
-        sync.dag_ids.length ? [", by ", ...sync.dag_ids.map((dag, place) => h("span", { key: dag }, place ? ", " : "", h(DagLink, { dagId: dag })))] : ", by no DAG that Airflow has")),
+        sync.dag_ids.length ? [", by ", ...sync.dag_ids.map((dag, place) => h("span", { key: dag }, place ? ", " : "", h(DagLink, { dagId: dag })))] : ", by no DAG that Airflow has", quota(sync.budget).map(([name, words]) => `. ${name}: ${words}`))),
     error ? h(Failure, { error, reload }) : null,
     h(Numbers, { items: [
       ["Objects", sync.objects], ["Indexed", sync.indexed], ["On its way", sync.underway, "busy"], ["Failed", sync.failed, "error"],
       ["Quarantined", sync.quarantined, "warning"], ["Skipped", sync.skipped],
       ["Listed whole", h(Moment, { at: sync.last_listing_at, now })],
-      ["Next run", sync.is_paused ? "paused" : sync.next_run_at ? h(Moment, { at: sync.next_run_at, now }) : "not scheduled"], ...quota(sync.budget),
+      ["Next run", sync.is_paused ? "paused" : sync.next_run_at ? h(Moment, { at: sync.next_run_at, now }) : "not scheduled"],
     ] }),
     h(Tabs, { items: tabs, label: "Views of the sync" }),
     view === "keys" ? h(Keys, { sync })

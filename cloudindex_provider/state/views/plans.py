@@ -19,14 +19,15 @@ _PLAN = (
     " WHERE source_id = :source AND complete = 1 ORDER BY id DESC LIMIT 1"
 )
 _RAN = (
-    "SELECT dag_id, run_id FROM run WHERE source_id = :source AND plan_hash = :hash AND started_at >= :made"
-    " ORDER BY id DESC LIMIT 1"
+    "SELECT dag_id, run_id, finished_at FROM run WHERE source_id = :source AND plan_hash = :hash"
+    " AND started_at >= :made ORDER BY id DESC LIMIT 1"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """A plan in numbers. Times are seconds since 1970; ``ran`` is the (DAG, run) that has done it."""
+    """A plan in numbers. Times are seconds since 1970; ``ran`` is the (DAG, run) that does it, and
+    ``is_done`` says that it has come to its end."""
 
     id: int
     hash: str
@@ -38,6 +39,7 @@ class PlanRow:
     of_keys: str | None
     overtaken_at: float | None
     ran: tuple[str, str] | None
+    is_done: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ def read_plan(db: Database, source_id: int) -> PlanRow | None:
         ran = connection.execute(sa.text(_RAN), values).one_or_none()
     totals = {action: Total(*numbers) for action, numbers in json.loads(row.totals).items()}
     fields = {**row._mapping, "totals": totals}
-    return PlanRow(**fields, ran=None if ran is None else (ran[0], ran[1]))
+    if ran is None:
+        return PlanRow(**fields, ran=None, is_done=False)
+    return PlanRow(**fields, ran=(ran.dag_id, ran.run_id), is_done=ran.finished_at is not None)
 
 
 def read_plan_keys(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloudindex_provider.state import plans, sources
+from cloudindex_provider.state import plans, runs, sources
 from cloudindex_provider.state.plans import PlanKey, Planned
 from cloudindex_provider.state.records import RunName
 from cloudindex_provider.state.views.keys import KeyFilter
@@ -112,8 +112,12 @@ def test_a_plan_knows_which_run_has_done_it_and_that_it_is_overtaken(state: Stat
     state.sql("UPDATE run SET plan_hash = 'h' WHERE id = :id", id=state.run.id)
     plan = read_plan(state.db, state.source.id)
     assert plan is not None
-    assert plan.ran == ("dag", "bound")
+    assert (plan.ran, plan.is_done) == (("dag", "bound"), False)
     assert plan.overtaken_at is not None
+    runs.finish_run(state.db, state.run)
+    plan = read_plan(state.db, state.source.id)
+    assert plan is not None
+    assert plan.is_done
 
 
 def test_a_dry_runs_dag_is_one_of_the_syncs(state: State) -> None:
