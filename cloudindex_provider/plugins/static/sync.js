@@ -63,10 +63,11 @@ function Groups({ data, link, reload }) {
     setBusy(false);
     reload();
   };
+  const allOf = (keys) => (keys === 1 ? "1" : `all ${number(keys)}`);
   const button = (status, words) =>
     sync[status] ? h(Button, { disabled: busy, key: status, onClick: () => void retry(status), size: "sm" }, words) : null;
   return h(Stack, { gap: 4 },
-    sync.may_act && (sync.failed || sync.quarantined) ? h(HStack, { gap: 2 }, button("failed", `Retry all ${number(sync.failed)} failed`), button("quarantined", `Release all ${number(sync.quarantined)} quarantined`)) : null,
+    sync.may_act && (sync.failed || sync.quarantined) ? h(HStack, { gap: 2 }, button("failed", `Retry ${allOf(sync.failed)} failed`), button("quarantined", `Release ${allOf(sync.quarantined)} quarantined`)) : null,
     h(Said, { said }),
     groups.length === 0
       ? h(Empty, { title: sync.last_listing_at ? "Every key is in step" : "Nothing is known yet" }, sync.last_listing_at ? "S3 and CloudIndex have the same." : "No run has listed the prefix to its end.")
