@@ -23,6 +23,7 @@ from programs.matrix.releases import OLDEST, PYTHONS, RELEASES, TESTED, Release,
 
 # What an Airflow version can change: all that runs in its processes. The engine below is the same everywhere.
 FACING_AIRFLOW = (
+    "tests/unit/assets",
     "tests/unit/operators",
     "tests/unit/hooks",
     "tests/unit/cli",

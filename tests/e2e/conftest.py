@@ -25,6 +25,7 @@ from cloudindex_provider.local.settings import Settings
 from cloudindex_provider.sync.naming import file_name
 from tests.support.airflow_server import AirflowServer
 from tests.support.browser import find_chromium, running_chromium
+from tests.support.statsd_server import StatsdServer
 
 SHIPPED = Path(__file__).parents[2] / "dags"
 VARIANTS = Path(__file__).parent / "dags"
@@ -41,6 +42,7 @@ class Stack:
     s3: Any
     cloudindex: LocalCloudIndex
     slow: LocalCloudIndex
+    statsd: StatsdServer
 
     def put(self, bucket: str, *keys: str) -> None:
         self.s3.create_bucket(Bucket=bucket)
@@ -114,12 +116,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         with (
             LocalCloudIndex(home / "index") as cloudindex,
             LocalCloudIndex(home / "slow", settings=Settings(processing_delay=SLOW)) as slow,
-            AirflowServer(home, dags, _connections(s3_url, cloudindex, slow)) as airflow,
+            StatsdServer() as statsd,
+            AirflowServer(home, dags, _connections(s3_url, cloudindex, slow) | statsd.environment()) as airflow,
         ):
             s3 = boto3.client(
                 "s3", endpoint_url=s3_url, aws_access_key_id="x", aws_secret_access_key="y", region_name="us-east-1"
             )
-            yield Stack(airflow, s3, cloudindex, slow)
+            yield Stack(airflow, s3, cloudindex, slow, statsd)
     finally:
         moto.stop()
 

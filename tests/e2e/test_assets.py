@@ -29,16 +29,28 @@ def sync(stack: Any) -> dict[str, Any]:
     return report
 
 
+def told_by_statsd(stack: Any) -> dict[str, int]:
+    """What the tasks' own processes have sent to a StatsD server about all syncs of this bucket."""
+    stack.statsd.settle()
+    counters = stack.statsd.tagged("bucket=told")
+    return {
+        name: int(counters.get(f"airflow.cloudindex.documents.{name}", 0))
+        for name in ("indexed", "uploaded", "deleted")
+    }
+
+
 def test_a_consumer_runs_after_a_sync_that_changed_something_and_not_after_one_that_did_not(stack: Any) -> None:
     """Three syncs: the second finds everything in step. So each consumer has run twice, for the first and the third."""
     stack.put("told", "documents/a.txt", "documents/b.txt")
     for dag_id in CONSUMERS:
         stack.airflow.await_dag(dag_id)
     assert sync(stack)["indexed"] == 2
+    assert told_by_statsd(stack) == {"indexed": 2, "uploaded": 2, "deleted": 0}
     first = {dag_id: runs_of(stack, dag_id, 1) for dag_id in CONSUMERS}
     assert sync(stack)["unchanged"] == 2
     stack.remove("told", "documents/b.txt")
     assert sync(stack)["deleted"] == 1
+    assert told_by_statsd(stack) == {"indexed": 2, "uploaded": 2, "deleted": 1}
     for dag_id in CONSUMERS:
         runs = runs_of(stack, dag_id, 2)
         assert len(runs) == 2

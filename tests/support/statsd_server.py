@@ -21,6 +21,7 @@ class StatsdServer:
         self.gauges: dict[str, float] = {}
         self.timers: dict[str, list[float]] = defaultdict(list)
         self.tags: dict[str, set[str]] = defaultdict(set)
+        self._by_tag: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self._socket.bind(("127.0.0.1", 0))
@@ -44,6 +45,10 @@ class StatsdServer:
         while self.counters["settled"] == before and time.monotonic() < end:
             time.sleep(0.005)
 
+    def tagged(self, tag: str) -> dict[str, float]:
+        """The counters of values that had this tag."""
+        return dict(self._by_tag[tag])
+
     def environment(self) -> dict[str, str]:
         """What makes an Airflow send its metrics here, with tags."""
         return {
@@ -59,16 +64,20 @@ class StatsdServer:
 
     def _listen(self) -> None:
         while data := self._socket.recv(65536):
-            for line in data.decode().splitlines():
+            for line in data.decode(errors="replace").splitlines():
                 self._take(line)
 
     def _take(self, line: str) -> None:
-        head, _, rest = line.partition(":")
+        if "|" not in line:
+            return
+        head, _, rest = line.rpartition(":")
         name, *tags = head.split(",")
         value, kind = rest.split("|")[:2]
         self.tags[name].update(tags)
         if kind == "c":
             self.counters[name] += float(value)
+            for tag in tags:
+                self._by_tag[tag][name] += float(value)
         elif kind == "g":
             self.gauges[name] = float(value)
         else:
