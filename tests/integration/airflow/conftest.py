@@ -92,6 +92,17 @@ class Ran:
         return self.xcoms[task, key][0]
 
 
+def asset_events(dag_id: str) -> list[tuple[str, dict[str, Any], list[str]]]:
+    """(URI, extra, aliases) of each asset event that a DAG's tasks have made, oldest first."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        rows = session.scalars(select(AssetEvent).where(AssetEvent.source_dag_id == dag_id).order_by(AssetEvent.id))
+        return [(row.uri, dict(row.extra), [alias.name for alias in row.source_aliases]) for row in rows]
+
+
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -10,18 +10,7 @@ from airflow.sdk import DAG, Asset, task
 
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator, s3_to_cloudindex
-from tests.integration.airflow.conftest import Ran, World
-
-
-def events(dag_id: str) -> list[tuple[str, dict[str, Any], list[str]]]:
-    """(URI, extra, aliases) of each asset event that a DAG's tasks have made, oldest first."""
-    from airflow.models.asset import AssetEvent
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    with create_session() as session:
-        rows = session.scalars(select(AssetEvent).where(AssetEvent.source_dag_id == dag_id).order_by(AssetEvent.id))
-        return [(row.uri, dict(row.extra), [alias.name for alias in row.source_aliases]) for row in rows]
+from tests.integration.airflow.conftest import Ran, World, asset_events
 
 
 def uri(world: World, prefix: str = "documents") -> str:
@@ -49,17 +38,17 @@ def test_a_run_that_indexes_or_deletes_emits_one_event_with_its_counts(
     dag = make(world, dag_id)
     world.put("documents/a.txt", "documents/b.txt")
     assert run(dag).state == "success"
-    ((told, extra, aliases),) = events(dag_id)
+    ((told, extra, aliases),) = asset_events(dag_id)
     assert told == uri(world)
     assert aliases == [f"cloudindex:{dag_id}.{name}"]
     assert extra["changes"] == {"indexed": 2, "deleted": 0}
     assert (extra["indexed"], extra["uploaded"], extra["bucket"]) == (2, 2, world.bucket)
     world.put("documents/odd.exe")
     assert run(dag).state == "success"
-    assert len(events(dag_id)) == 1
+    assert len(asset_events(dag_id)) == 1
     world.remove("documents/a.txt")
     assert run(dag).state == "success"
-    assert events(dag_id)[1][1]["changes"] == {"indexed": 0, "deleted": 1}
+    assert asset_events(dag_id)[1][1]["changes"] == {"indexed": 0, "deleted": 1}
 
 
 def test_what_a_red_run_has_changed_is_told_by_the_next_green_one(world: World, run: Callable[..., Ran]) -> None:
@@ -68,13 +57,13 @@ def test_what_a_red_run_has_changed_is_told_by_the_next_green_one(world: World, 
     world.put("documents/a.txt", "documents/broken.txt")
     dag = group_dag(world, "red_then_green")
     assert run(dag).state == "failed"
-    assert events("red_then_green") == []
+    assert asset_events("red_then_green") == []
     world.remove("documents/broken.txt")
     assert run(dag).state == "success"
-    ((_, extra, _),) = events("red_then_green")
+    ((_, extra, _),) = asset_events("red_then_green")
     assert (extra["indexed"], extra["changes"]) == (0, {"indexed": 1, "deleted": 0})
     assert run(dag).state == "success"
-    assert len(events("red_then_green")) == 1
+    assert len(asset_events("red_then_green")) == 1
 
 
 def test_a_user_s_own_outlets_are_emitted_as_ever(world: World, run: Callable[..., Ran]) -> None:
@@ -83,7 +72,7 @@ def test_a_user_s_own_outlets_are_emitted_as_ever(world: World, run: Callable[..
     world.put("documents/a.txt")
     run(dag)
     run(dag)
-    found = [one[0] for one in events("own_outlets")]
+    found = [one[0] for one in asset_events("own_outlets")]
     assert sorted(found) == sorted(["x-done://handbook", uri(world), "x-done://handbook"])
 
 
@@ -116,7 +105,7 @@ def test_templates_are_rendered_before_the_asset_is_named(world: World, run: Cal
         )
     world.put("documents/a.txt")
     assert run(dag, bucket=world.bucket, prefix="documents/").state == "success"
-    assert [one[0] for one in events("templated")] == [uri(world)]
+    assert [one[0] for one in asset_events("templated")] == [uri(world)]
 
 
 def test_each_mapped_sync_tells_of_its_own_prefix(world: World, run: Callable[..., Ran]) -> None:
@@ -125,7 +114,9 @@ def test_each_mapped_sync_tells_of_its_own_prefix(world: World, run: Callable[..
         S3ToCloudIndexOperator.partial(task_id="sync", bucket=world.bucket).expand(prefix=["documents/", "empty/"])
     world.put("documents/a.txt")
     assert run(dag).state == "success"
-    assert [(one[0], one[2]) for one in events("mapped_syncs")] == [(uri(world), ["cloudindex:mapped_syncs.sync"])]
+    assert [(one[0], one[2]) for one in asset_events("mapped_syncs")] == [
+        (uri(world), ["cloudindex:mapped_syncs.sync"])
+    ]
 
 
 def test_the_alias_stands_among_the_outlets_where_people_see_it(world: World) -> None:
@@ -146,7 +137,7 @@ def test_a_dry_run_and_a_run_outside_of_airflow_tell_nobody(world: World, run: C
     """What the latter has changed is told by the next run in Airflow."""
     world.put("documents/a.txt")
     run(single_dag(world, "dry", dry_run=True))
-    assert events("dry") == []
+    assert asset_events("dry") == []
     world.sync()
     run(single_dag(world, "after_outside"))
-    assert [one[1]["changes"] for one in events("after_outside")] == [{"indexed": 1, "deleted": 0}]
+    assert [one[1]["changes"] for one in asset_events("after_outside")] == [{"indexed": 1, "deleted": 0}]

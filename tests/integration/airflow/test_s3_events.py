@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from cloudindex_provider.errors import EventQueueError, SettingsError, SyncFailedError
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
-from tests.integration.airflow.conftest import Ran, World
+from tests.integration.airflow.conftest import Ran, World, asset_events
 
 
 @pytest.fixture
@@ -91,6 +91,8 @@ def test_an_idle_task_waits_in_the_triggerer_and_is_woken(world: World, queue: Q
     assert (world.has("documents/a.txt"), world.has("documents/b.txt")) == (False, True)
     assert (ran.value("follow")["indexed"], ran.value("follow")["deleted"]) == (2, 1)
     assert "waiting in the triggerer" in ran.log
+    ((_, extra, aliases),) = asset_events("follow")  # at its end, for all that it has done
+    assert (extra["changes"], aliases) == ({"indexed": 2, "deleted": 1}, ["cloudindex:follow.follow"])
     assert queue.left == 0
 
 
