@@ -32,9 +32,9 @@ def log_detection(log: Log, settings: SyncSettings, found: Detection) -> None:
 
 def log_report(log: Log, settings: SyncSettings, report: SyncReport) -> None:
     """A run's report, or a dry run's: first what a person must do, then every outcome with its first keys."""
+    log_problems(log, report)
     what = "Dry run" if report.dry_run else "Report"
     log.info("%s of %s: %s", what, _where(settings), report.numbers())
-    log_problems(log, report)
     if report.dry_run:
         _log_emptiness(log, settings, report.counts)
         _log_plan(log, report)

@@ -86,8 +86,10 @@ def things_to_do(report: Reported) -> list[str]:
 def _things(report: Reported) -> Iterator[str]:
     counts = report.counts
     for one in report.problems:
-        if one.kind == "SyncFailedError" or (one.kind == "DeletesHeldError" and report.held_remedy):
-            continue  # said below, with more
+        if one.kind == "SyncFailedError" and (report.failures or len(report.problems) > 1):
+            continue  # those are why, and are said with more
+        if one.kind == "DeletesHeldError" and report.held_remedy:
+            continue  # as are these, below
         where = f"{one.task}: " if one.task else ""
         yield shortened(f"{where}{one.message} {one.hint}".strip(), _LONGEST * 2)
     if counts.get("held") and report.held_remedy:

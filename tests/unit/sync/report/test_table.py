@@ -95,10 +95,12 @@ def test_a_red_run_names_first_what_a_person_must_do() -> None:
     )
 
 
-def test_a_red_run_without_anything_to_do_says_why_it_is_red() -> None:
+def test_a_red_run_of_which_no_more_is_known_says_why_it_is_red() -> None:
     """The error alone is still an answer."""
-    found = report(problems=[Problem("SyncFailedError", "The sync didn't run.")])
-    assert found.summary() == "The sync of s3://b/docs/ to CloudIndex project p-1 failed. The sync didn't run."
+    found = report(problems=[Problem("SyncFailedError", "The sync didn't run.", "The log says why.")])
+    assert found.summary() == (
+        "The sync of s3://b/docs/ to CloudIndex project p-1 failed. First: The sync didn't run. The log says why."
+    )
 
 
 def test_a_backlog_and_the_page_end_the_paragraph() -> None:
