@@ -132,3 +132,13 @@ def test_airflow_finds_provider_form_and_section():
     assert conf.get("cloudindex", "state_path") == ""
     assert conf.get("cloudindex", "state_conn_id") == ""
     assert conf.getint("cloudindex", "history_days") == 90
+
+
+def test_the_links_of_a_sync_s_tasks_are_those_that_airflow_is_told_of() -> None:
+    """The api-server shows a link only of a class that the provider names."""
+    from cloudindex_provider.operators.base import BaseS3ToCloudIndexOperator
+
+    told = [path.rpartition(".") for path in INFO["extra-links"]]
+    links = BaseS3ToCloudIndexOperator.operator_extra_links
+    assert {getattr(importlib.import_module(module), name) for module, _, name in told} == {type(one) for one in links}
+    assert len({link.xcom_key for link in links}) == len({link.name for link in links}) == len(told)
