@@ -97,6 +97,14 @@ class Batch:
         else:
             self._failures = 0
 
+    def delete_replaced(self) -> None:
+        """Delete what its new documents have replaced so far, while the rest goes on.
+
+        :raises ProviderError: of the service or the state
+        """
+        with record_requests(self.ctx):
+            self._remove()
+
     def _upload(self) -> None:
         if self.uploads:
             upload_side_by_side(self.ctx, upload_tasks_for(self.ctx, self.uploads))

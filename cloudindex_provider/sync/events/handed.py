@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from cloudindex_provider.errors import ProviderError
+from cloudindex_provider.errors import ProviderError, StoppedError
 from cloudindex_provider.s3.event_queue import Delivery
 from cloudindex_provider.state.abandoned import abandoned_keys
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.events.batch import Batch
+from cloudindex_provider.sync.events.batch import RUN_MARK, Batch
 from cloudindex_provider.sync.events.follower import Follower
 from cloudindex_provider.sync.events.gather import MOST_KEYS, Gathered, Place
 from cloudindex_provider.sync.polling import FIRST_EVENT_LOOK
@@ -24,6 +24,7 @@ from cloudindex_provider.words import count
 
 __all__ = ["HandedOver", "work_off"]
 
+_WINDING_UP = 3.0  # seconds of the time, at most, in which what is done is ended
 _SHORTEST_NAP = 0.05  # seconds between two rounds
 
 
@@ -53,7 +54,8 @@ def work_off(
     gathered = Gathered(places)
     for one in deliveries:
         gathered.add(one)
-    work = _Work([Follower(_bounded(ctx, seconds), first_look, clock) for ctx in syncs], clock() + seconds, clock)
+    until = clock() + seconds - min(_WINDING_UP, seconds / 4)
+    work = _Work([Follower(_bounded(ctx, seconds), first_look, clock) for ctx in syncs], until, clock)
     timers = [threading.Timer(seconds, ctx.stop.set) for ctx in syncs]
     for timer in timers:
         timer.daemon = True
@@ -105,6 +107,8 @@ class _Work:
                 self._step(number, one)
             self._nap()
         for number, one in enumerate(self.followers):
+            for batch in one.batches:
+                self._wind_up(one, batch)
             self._give_up(number, one.batches, None)
 
     def _can_go_on(self) -> bool:
@@ -118,9 +122,19 @@ class _Work:
                 self.counts.update({name: value for name, value in report.counts.items() if value})
                 if batch.held is not None:  # a person's matter: no other delivery would change it
                     one.ctx.log.error("%s", batch.held)
+                else:  # its limits, or another run, may have left some of it
+                    self._give_up(number, [batch], None)
         except ProviderError as error:  # of this sync; the others go on
             given_up, one.batches = [batch for batch in one.batches if batch.report is None], []
-            self._give_up(number, given_up, error)
+            self._give_up(number, given_up, None if isinstance(error, StoppedError) else error)
+
+    @staticmethod
+    def _wind_up(one: Follower, batch: Batch) -> None:
+        """Keys that are done don't wait for their neighbours."""
+        try:
+            batch.delete_replaced()
+        except ProviderError as error:
+            one.ctx.log.warning("%s", error)
 
     def _nap(self) -> None:
         looks = [one.look_at for one in self.followers if one.batches]
@@ -132,8 +146,9 @@ class _Work:
         for batch in batches:
             keys = set(batch.ctx.settings.keys or ())
             name = batch.ctx.name
+            prefix = name.task_id[: name.task_id.rindex(RUN_MARK) + 1]  # a closed batch is a part of a larger run
             try:
-                left = abandoned_keys(batch.ctx.db, batch.ctx.source, dag_id=name.dag_id, task_prefix=name.task_id)
+                left = abandoned_keys(batch.ctx.db, batch.ctx.source, dag_id=name.dag_id, task_prefix=prefix)
             except ProviderError as unknown:  # the state's own
                 left, error = list(keys), error or unknown
             self._note(number, sorted(keys & set(left)), error)
@@ -142,6 +157,6 @@ class _Work:
         self.unsettled.update((number, key) for key in keys)
         self.error = self.error or error
         if keys:
-            why = str(error) if error else "The time is over, or another run works on them."
+            why = str(error) if error else "The time or a limit is over, or another run works on them."
             what = count(len(keys), "key isn't done and comes", "keys aren't done and come")
             self.followers[number].ctx.log.error("%s %s again.", why, what)

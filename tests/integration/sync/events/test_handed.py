@@ -128,6 +128,31 @@ def test_a_service_that_asks_for_more_time_than_there_is_isnt_waited_for(followe
     mirror.assert_agreement()
 
 
+def test_what_a_limit_leaves_comes_again(followed: Followed) -> None:
+    mirror = followed.mirror
+    bodies = [message(mirror, mirror.put(f"{number}.txt", f"text {number}")) for number in range(3)]
+    done = hand(mirror, *bodies, syncs=[mirror.context(dag="aws_lambda/f", max_documents_per_run=2)])
+    assert len(again(done)) == 1
+    assert again(hand(mirror, *(one.body for one in done.again))) == []
+    assert mirror.uploads == 3
+    mirror.assert_agreement()
+
+
+def test_a_key_that_another_run_holds_comes_again_and_its_neighbour_does_not(followed: Followed) -> None:
+    """That is done to its end, with the document that it replaces."""
+    mirror = followed.mirror
+    held, free = mirror.put("held.txt", "one"), mirror.put("free.txt", "one")
+    bodies = [message(mirror, held), message(mirror, free)]
+    hand(mirror, *bodies)
+    mirror.execute("UPDATE object SET claim_owner = 'x', claim_until = 9e9 WHERE key = :key", key=held)
+    mirror.put("held.txt", "two"), mirror.put("free.txt", "two")
+    assert again(hand(mirror, *bodies, seconds=4.0)) == ["0"]
+    assert mirror.bytes_of(free) == b"two"
+    mirror.execute("UPDATE object SET claim_owner = NULL")
+    assert again(hand(mirror, *bodies)) == []
+    mirror.assert_agreement()
+
+
 def test_a_file_that_fails_for_good_is_the_states_and_not_the_queues(followed: Followed) -> None:
     """Another delivery would only use up its strikes."""
     mirror = followed.mirror
