@@ -21,11 +21,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-__all__ = ["Zip", "build", "requirements"]
+__all__ = ["Zip", "build", "requirements", "rooms"]
 
 ROOT = Path(__file__).parents[2]
-# What the function needs of the package; every room stands on those before it.
-ROOMS = ("errors", "api", "s3", "state", "sync", "aws_lambda")
 DRIVER = "psycopg2-binary"  # of the state
 ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64"}  # Lambda's word -> that of wheels
 _GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")  # Amazon Linux 2023 has 2.34
@@ -41,6 +39,17 @@ class Zip:
         self.path = path
         self.size = path.stat().st_size
         self.unpacked = unpacked
+
+
+def rooms() -> list[str]:
+    """What the function needs of the package: itself, and the layers below it but for the embedded server."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = [one["layers"] for one in contracts if one["name"] == "the layers of the package"]
+    names = [[name.strip() for name in layer.split("|")] for layer in layers]
+    (at,) = [number for number, layer in enumerate(names) if "aws_lambda" in layer]
+    return ["aws_lambda", *(name for layer in names[at + 1 :] for name in layer if name != "local")]
 
 
 def requirements() -> list[str]:
@@ -80,8 +89,11 @@ def _copy_package(target: Path) -> None:
     target.mkdir()
     source = ROOT / "cloudindex_provider"
     shutil.copy(source / "__init__.py", target)
-    for room in ROOMS:
-        shutil.copytree(source / room, target / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for room in rooms():
+        if (source / room).is_dir():
+            shutil.copytree(source / room, target / room, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source / f"{room}.py", target)
 
 
 def _compile(folder: Path) -> None:
