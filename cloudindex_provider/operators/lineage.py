@@ -40,16 +40,16 @@ class TellsLineage:
 
     lineage: Lineage | None = None  # once the run has a report
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """Input, output, counts and version; ``None`` where the task came to no report."""
         return None if self.lineage is None else _facets(self.lineage)
 
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
         """The same: what a red run has indexed is searchable."""
         return self.get_openlineage_facets_on_complete(task_instance)
 
 
-def _facets(lineage: Lineage) -> OperatorLineage:
+def _facets(lineage: Lineage) -> OperatorLineage[Any, Any]:
     from airflow.providers.common.compat.openlineage.facet import (
         Dataset,
         OutputDataset,

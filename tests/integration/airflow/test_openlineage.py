@@ -12,8 +12,6 @@ from cloudindex_provider.errors import DeletesHeldError, SyncFailedError
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
 from tests.integration.airflow.conftest import World
 
-pytest.importorskip("airflow.providers.openlineage", reason="the OpenLineage provider isn't installed")
-
 
 def told(operator: Any, how: str = "extract_on_complete") -> Any:
     """The operator's lineage as JSON has it."""

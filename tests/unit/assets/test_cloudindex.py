@@ -76,7 +76,6 @@ def test_a_dag_s_author_makes_the_asset_from_the_sync_s_arguments() -> None:
 
 
 def test_openlineage_gets_the_service_as_the_namespace() -> None:
-    pytest.importorskip("openlineage.client", reason="OpenLineage isn't installed")
     made = create_asset(project_id="p1", bucket="docs", prefix="ä/", base_url="http://127.0.0.1:8080/v1")
     found = convert_asset_to_openlineage(made, lineage_context=None)
     assert (found.namespace, found.name) == ("cloudindex://127.0.0.1:8080", "p1/docs/ä")
