@@ -16,6 +16,12 @@ _NUMBERS = itertools.count()
 PAGE, S3, PROJECT = "cloudindex_page_link", "cloudindex_s3_link", "cloudindex_project_link"
 
 
+@pytest.fixture(autouse=True)
+def _airflow_knows_no_address_of_its_own(monkeypatch):
+    """Whatever another test's api-server has set for the process."""
+    monkeypatch.delenv("AIRFLOW__API__BASE_URL", raising=False)
+
+
 def group(world, **settings) -> DAG:
     with DAG(f"reported_{next(_NUMBERS)}", schedule=None) as dag:
         s3_to_cloudindex(bucket=world.bucket, prefix="documents/", **settings)
