@@ -22,7 +22,7 @@ _KEYS = (
     " document_id, file_name, indexed_etag, indexed_size, indexed_sha256, attempts)"
     " SELECT :scope, 'documents/' || n, :source,"
     " CASE WHEN n % 1000 = 1 THEN 'failed' WHEN n % 1000 = 2 THEN 'quarantined' WHEN n % 50 = 3 THEN 'skipped'"
-    " WHEN n % 10 = 4 THEN 'pending' ELSE 'indexed' END,"
+    " WHEN n % 100 = 56 THEN 'deleting' WHEN n % 10 = 4 THEN 'pending' ELSE 'indexed' END,"
     " CASE WHEN n % 1000 IN (1, 2) THEN 'CloudIndex could not read it: cause ' || (n % 7) || ' (request ' || n || ')'"
     " WHEN n % 50 = 3 THEN 'unsupported_type' END,"
     " 'd41d8cd98f00b204e9800998' || n, 12345, '2026-01-01T00:00:00Z', 'STANDARD',"
@@ -151,8 +151,8 @@ def _routes(browser: Any, source: int, keys: int) -> Iterator[tuple[str, Callabl
     yield "keys by prefix", get(f"{here}/keys", prefix="documents/77")
     yield "keys by status", get(f"{here}/keys", status="failed", after="documents/5")
     yield "indexed keys", get(f"{here}/keys", status="indexed")
-    yield "keys of a prefix, by size", get(f"{here}/keys", prefix="documents/77", sort="size", descending=True)
-    yield "keys of a status, by time", get(f"{here}/keys", status="skipped", sort="last_modified")
+    yield "keys of a prefix, by size", get(f"{here}/keys", prefix="documents/777", sort="size", descending=True)
+    yield "keys of a status, by time", get(f"{here}/keys", status="deleting", sort="last_modified")
     yield "keys, too many to sort", get(f"{here}/keys", sort="size")
     yield "drift", get(f"{here}/drift")
     yield "plan", get(f"{here}/plan")
