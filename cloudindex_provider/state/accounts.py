@@ -45,9 +45,7 @@ _DECIDED_FOR_FINDER = (
     " AND queued_run <> :but AND EXISTS (SELECT 1 FROM run WHERE run.id = object.queued_run)"
     " ON CONFLICT (run_id, key) DO NOTHING"
 )
-_LATER_RUNS = (
-    "SELECT id FROM run WHERE source_id = :source AND id <> :run AND (finished_at IS NULL OR finished_at >= :since)"
-)
+_LATER_RUNS = "SELECT id FROM run WHERE source_id = :source AND id <> :run AND (complete = 0 OR detected_at >= :since)"
 _CLAIMED = (
     "INSERT INTO run_key (run_id, key, class) SELECT :run, key, CAST(:class AS text) FROM object"
     " WHERE scope_id = :scope AND key = :key AND queued_run = :run ON CONFLICT (run_id, key) DO NOTHING"
@@ -61,7 +59,7 @@ def key_class(row: ObjectRow | WorkRow) -> KeyClass:
 
 
 def found_by_others(db: Database, source: Source, run: Run | None, keys: Collection[str], *, since: float) -> set[str]:
-    """Those of the keys that a run has found which wasn't over at that time. Reads every run of the source.
+    """Those of the keys that a run has found whose detection wasn't over at that time. Reads every run of the source.
 
     :param run: whose own findings don't count
     :param since: by the state's clock

@@ -226,10 +226,10 @@ def test_a_class_is_what_the_key_was_before(state: Any, listed: Listed) -> None:
 
 
 def test_keys_that_others_have_found_since_are_told(state: Any, listed: Listed) -> None:
-    """New ones by their row, removed ones by the run's list; not those of runs that were over before, nor one's own."""
+    """New ones by their row, removed ones by the run's list; not what had been found before, nor one's own."""
     state.index(listed("early"), listed("gone"))
     with state.db.write() as connection:
-        connection.execute(sa.text("UPDATE run SET finished_at = 1.0"))
+        connection.execute(sa.text("UPDATE run SET complete = 1, detected_at = 1.0"))
     since = state.db.clock()
     mine = state.run
     state.begin("other")
@@ -240,5 +240,6 @@ def test_keys_that_others_have_found_since_are_told(state: Any, listed: Listed) 
     assert accounts.found_by_others(state.db, state.source, None, keys, since=since) == {"gone", "new"}
     assert accounts.found_by_others(state.db, state.source, state.run, keys, since=since) == set()
     with state.db.write() as connection:
-        connection.execute(sa.text("UPDATE run SET finished_at = :at WHERE run_id = 'other'"), {"at": since - 1})
+        before = {"at": since - 1}
+        connection.execute(sa.text("UPDATE run SET complete = 1, detected_at = :at WHERE run_id = 'other'"), before)
     assert accounts.found_by_others(state.db, state.source, mine, keys, since=since) == set()
