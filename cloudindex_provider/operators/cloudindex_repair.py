@@ -100,7 +100,7 @@ class CloudIndexPlanOperator(_SettingsOperator):
                 self.log.info("%s %s%s: %s", item.action, item.cls, length, quoted(item.key))
 
         with self._session(context) as ctx:
-            summary = make_plan(ctx, show)
+            summary = make_plan(ctx, show, keep=True)
             if shown > self.max_logged:
                 more = count(shown - self.max_logged, "more key isn't", "more keys aren't")
                 self.log.info("%s logged (max_logged).", more)

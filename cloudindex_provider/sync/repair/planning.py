@@ -1,6 +1,4 @@
-"""A plan: what a run would do, key by key, with the hash that a run can be bound to. Writes nothing but
-the plan itself, for people to read.
-"""
+"""A plan: what a run would do, key by key, with the hash that a run can be bound to. Changes nothing."""
 
 from __future__ import annotations
 
@@ -27,9 +25,10 @@ class PlanSummary:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def make_plan(ctx: SyncContext, show: Callable[[PlanItem], None]) -> PlanSummary:
+def make_plan(ctx: SyncContext, show: Callable[[PlanItem], None], *, keep: bool = False) -> PlanSummary:
     """Give ``show`` every item of the plan, in key order; gives the summary.
 
+    :param keep: write the plan down for the page, as a dry run's is
     :raises S3IntegrationError: when the listing doesn't reach its end, because then there is no plan
     """
     summary = PlanSummary()
@@ -43,7 +42,8 @@ def make_plan(ctx: SyncContext, show: Callable[[PlanItem], None]) -> PlanSummary
         show(item)
 
     found = preview_first_look(ctx, count)
-    keep_plan(ctx, found)
+    if keep:
+        keep_plan(ctx, found)
     summary.hash = found.plan_hash
     summary.held = found.hold.reason if found.hold else None
     summary.counts = found.counts

@@ -87,6 +87,8 @@ def test_the_dag_looks_and_lets_the_next_run_do_what_a_person_has_decided(
     settings = {"exclude": ["*.pdf"], "max_delete_percent": 50}
     plan = care("plan", bucket=filled.bucket, prefix="documents/", settings=settings)
     assert (plan["uploads"], plan["deletes"], plan["first"]["upload"]) == (1, 0, [KEYS[1]])
+    with sqlite3.connect(tmp_path / "state.db") as connection:  # for the page
+        assert connection.execute("SELECT hash FROM plan").fetchall() == [(plan["hash"],)]
     with pytest.raises(PlanChangedError):
         S3ToCloudIndexOperator(task_id="t", bucket=filled.bucket, prefix="documents/", plan_hash=plan["hash"]).execute(
             {}
