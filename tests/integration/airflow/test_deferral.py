@@ -96,7 +96,14 @@ def test_whether_to_defer_is_what_the_task_its_default_args_and_airflow_say(
     """In this order, as for every provider."""
     if configured is not None:
         monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", configured)
-    slow.ci.settings.processing_delay = 2.0
+    slow.ci.settings.processing_delay = 3600.0 if deferred else 2.0
+    defer = CloudIndexWaitForSyncOperator.defer
+
+    def processed_by_then(self, **how):
+        slow.ci.settings.processing_delay = 0.0
+        defer(self, **how)
+
+    monkeypatch.setattr(CloudIndexWaitForSyncOperator, "defer", processed_by_then)
     ran = run(a_group(slow, default_args=default_args, **given))
     assert (ran.state, ran.value("report")["indexed"]) == ("success", 1)
     assert ("without a worker's slot until then" in ran.log) == deferred
