@@ -114,7 +114,7 @@ def test_a_task_that_is_not_deferrable_ends_after_its_time(world: World, queue: 
 
 
 def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue: Queue) -> None:
-    world.ci.settings.fail_processing = ["bad"]
+    world.ci.settings.fail_processing = ["documents-bad"]
     world.put("documents/bad.txt", body=b"bad")
     world.put("documents/good.txt")
     with pytest.raises(SyncFailedError, match=r"documents/bad\.txt") as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,9 @@ OWNER = Owner("task", 1)
 @pytest.fixture(scope="session")
 def server(airflow_db: Path) -> Iterator[Any]:
     """The application of ``airflow api-server``; it knows the DAGs ``mine`` and ``others``."""
-    os.environ.update(AIRFLOW__API__BASE_URL=SITE, AIRFLOW__API_AUTH__JWT_SECRET="s" * 64)
+    ours = pytest.MonkeyPatch()  # put back as it was, whatever another fixture does to the environment meanwhile
+    ours.setenv("AIRFLOW__API__BASE_URL", SITE)
+    ours.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "s" * 64)
     from airflow.api_fastapi.app import create_app, purge_cached_app
     from airflow.models.dag import DagModel
     from airflow.models.dagbundle import DagBundleModel
@@ -41,7 +42,7 @@ def server(airflow_db: Path) -> Iterator[Any]:
             session.merge(DagModel(dag_id=dag_id, is_paused=False, **place))
     yield create_app(apps="core")
     purge_cached_app()
-    del os.environ["AIRFLOW__API__BASE_URL"], os.environ["AIRFLOW__API_AUTH__JWT_SECRET"]
+    ours.undo()
 
 
 @pytest.fixture

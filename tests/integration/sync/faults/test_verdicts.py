@@ -54,7 +54,7 @@ def stale(tmp_path: Any, cloud: Any) -> Any:
 def test_a_failure_is_red_in_every_run_until_it_is_mended(in_memory: Mirror) -> None:
     """No run between is green because it waited: each tries the key once, and names it."""
     mirror = in_memory
-    mirror.cloud.settings.fail_processing = ["bad"]
+    mirror.cloud.settings.fail_processing = ["docs-bad"]
     bad = mirror.put("bad.txt", "bad")
     mirror.put_many(8)  # the service is well
     for _ in range(2):
@@ -113,7 +113,7 @@ def test_an_object_that_is_deleted_between_listing_and_read_is_no_failure(stale:
 def test_a_cleared_run_judges_a_mended_or_removed_object_anew(in_memory: Mirror) -> None:
     """What the first try set aside counts no more when S3 has another object, or none; the sums hold."""
     mirror = in_memory
-    mirror.cloud.settings.fail_processing = ["bad"]
+    mirror.cloud.settings.fail_processing = ["docs-bad"]
     mirror.put("bad-one.txt", "bad")
     mirror.put("bad-two.txt", "bad")
     mirror.put_many(8)  # the service is well
@@ -131,7 +131,7 @@ def test_a_cleared_run_judges_a_mended_or_removed_object_anew(in_memory: Mirror)
 def test_quarantine_ends_by_itself_when_the_service_has_learned(in_memory: Mirror) -> None:
     """After a day a run looks again: what is processed now is indexed; what isn't keeps no run red."""
     mirror = in_memory
-    mirror.cloud.settings.fail_processing = ["bad"]
+    mirror.cloud.settings.fail_processing = ["docs-bad"]
     mirror.put("bad-one.txt", "bad")
     mirror.put("bad-two.txt", "bad")
     mirror.put_many(8)  # the service is well
@@ -139,7 +139,7 @@ def test_quarantine_ends_by_itself_when_the_service_has_learned(in_memory: Mirro
     report = mirror.run(max_attempts=1)
     assert (is_green(report), report.counts["quarantined"], mirror.uploads) == (True, 2, 10)
     mirror.time_passes(90_000)
-    mirror.cloud.settings.fail_processing = ["bad-two"]
+    mirror.cloud.settings.fail_processing = ["docs-bad-two"]
     report = mirror.run(max_attempts=1)
     assert (is_green(report), report.counts["indexed"], report.counts["quarantined"]) == (True, 1, 1)
     assert [row["key"] for row in report.quarantined] == ["docs/bad-two.txt"]

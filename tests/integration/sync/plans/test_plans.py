@@ -149,7 +149,7 @@ def test_a_failure_of_a_bound_run_is_tried_again_when_it_is_cleared(mirror: Mirr
     """As in any other run, once its time has come."""
     mirror.put_many(3)
     mirror.put("bad.txt", "bad")
-    mirror.cloud.settings.fail_processing = ["bad"]
+    mirror.cloud.settings.fail_processing = ["docs-bad"]
     bound_to = plan(mirror)[0].hash
     assert mirror.run("bound", plan_hash=bound_to).counts["failed"] == 1
     mirror.cloud.settings.fail_processing = []

@@ -108,7 +108,7 @@ def test_a_document_with_other_bytes_stays_live_until_the_right_ones_are_process
     mirror.execute("UPDATE object SET indexed_sha256 = :h", h="0" * 64)
     old = mirror.of(key)[0]["id"]
     assert found(audit("--repair")) == {"differs": 1}
-    mirror.cloud.settings.fail_processing = ["a"]
+    mirror.cloud.settings.fail_processing = ["docs-a"]
     mirror.run()
     assert old in [one["id"] for one in mirror.of(key)]
     mirror.cloud.settings.fail_processing = []

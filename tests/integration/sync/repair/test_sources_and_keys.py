@@ -102,7 +102,7 @@ def test_keys_stay_within_their_project_and_bucket(mirror: Mirror, cli: Cli) -> 
 
 
 def quarantine(mirror: Mirror, *names: str) -> list[str]:
-    mirror.cloud.settings.fail_processing = [name.partition(".")[0] for name in names]
+    mirror.cloud.settings.fail_processing = [f"docs-{name.partition('.')[0]}" for name in names]
     keys = [mirror.put(name, f"the text of {name}") for name in names]
     for _ in range(3):
         mirror.run()
@@ -132,7 +132,7 @@ def test_a_released_key_is_tried_again(mirror: Mirror, cli: Cli) -> None:
 
 def test_failed_keys_are_released(mirror: Mirror, cli: Cli) -> None:
     """Their strikes are forgotten, and the next run tries them as if for the first time."""
-    mirror.cloud.settings.fail_processing = ["bad"]
+    mirror.cloud.settings.fail_processing = ["docs-bad"]
     key = mirror.put("bad.txt")
     mirror.run()
     mirror.cloud.settings.fail_processing = []
