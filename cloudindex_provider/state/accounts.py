@@ -21,8 +21,8 @@ from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.records import ObjectRow, Run, Source, WorkRow
 
 __all__ = [
-    "forget_found", "forget_verdicts", "found_by_others", "hand_over", "key_class", "note_claimed", "note_found",
-    "note_removed", "record_outcome", "record_outcomes",
+    "forget_found", "forget_verdicts", "found_by", "hand_over", "key_class", "later_runs", "note_claimed",
+    "note_found", "note_removed", "record_outcome", "record_outcomes",
 ]  # fmt: skip
 
 # Seconds after which a run without an end is taken to have died: nobody asks for its report any more.
@@ -58,24 +58,29 @@ def key_class(row: ObjectRow | WorkRow) -> KeyClass:
     return KeyClass.CHANGED if known else KeyClass.NEW
 
 
-def found_by_others(db: Database, source: Source, run: Run | None, keys: Collection[str], *, since: float) -> set[str]:
-    """Those of the keys that a run has found whose detection wasn't over at that time. Reads every run of the source.
+def later_runs(db: Database, source: Source, run: Run | None, *, since: float) -> list[int]:
+    """The ids of the source's runs whose detection wasn't over at that time. Reads every run of the source.
 
-    :param run: whose own findings don't count
+    :param run: which isn't one of them
     :param since: by the state's clock
     """
-    values = {"source": source.id, "scope": source.scope_id, "run": run.id if run else -1, "since": since}
+    values = {"source": source.id, "run": run.id if run else -1, "since": since}
     with db.read(snapshot=False) as connection:
-        ids = connection.execute(sa.text(_LATER_RUNS), values).scalars().all()
-        if not ids:
-            return set()
+        return [int(one) for one in connection.execute(sa.text(_LATER_RUNS), values).scalars()]
+
+
+def found_by(db: Database, source: Source, ids: Sequence[int], keys: Collection[str]) -> set[str]:
+    """Those of the keys that one of these runs has found."""
+    if not ids or not keys:
+        return set()
+    named = ", ".join(str(int(one)) for one in ids)
+    with db.read(snapshot=False) as connection:
         one_of, known = among(connection, keys)
-        named = ", ".join(str(int(one)) for one in ids)
         statement = (
             f"SELECT key FROM object WHERE scope_id = :scope AND key {one_of} AND queued_run IN ({named})"
             f" UNION SELECT key FROM run_key WHERE run_id IN ({named}) AND key {one_of}"
         )
-        return set(connection.execute(sa.text(statement), {**values, "keys": known}).scalars())
+        return set(connection.execute(sa.text(statement), {"scope": source.scope_id, "keys": known}).scalars())
 
 
 def hand_over(connection: Connection, run: Run, keys: Sequence[str], now: float) -> None:

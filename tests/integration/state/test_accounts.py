@@ -225,6 +225,12 @@ def test_a_class_is_what_the_key_was_before(state: Any, listed: Listed) -> None:
     assert accounts.key_class(state.row("n")) == "new"
 
 
+def others(state: Any, run: Any, keys: list[str], since: float) -> set[str]:
+    """The keys that other runs have found since then."""
+    ids = accounts.later_runs(state.db, state.source, run, since=since)
+    return accounts.found_by(state.db, state.source, ids, keys)
+
+
 def test_keys_that_others_have_found_since_are_told(state: Any, listed: Listed) -> None:
     """New ones by their row, removed ones by the run's list; not what had been found before, nor one's own."""
     state.index(listed("early"), listed("gone"))
@@ -235,11 +241,11 @@ def test_keys_that_others_have_found_since_are_told(state: Any, listed: Listed) 
     state.begin("other")
     state.detect(listed("early"), listed("new"))
     keys = ["early", "gone", "new", "never"]
-    found = accounts.found_by_others(state.db, state.source, mine, keys, since=since)
+    found = others(state, mine, keys, since)
     assert found == {"gone", "new"}
-    assert accounts.found_by_others(state.db, state.source, None, keys, since=since) == {"gone", "new"}
-    assert accounts.found_by_others(state.db, state.source, state.run, keys, since=since) == set()
+    assert others(state, None, keys, since) == {"gone", "new"}
+    assert others(state, state.run, keys, since) == set()
     with state.db.write() as connection:
         before = {"at": since - 1}
         connection.execute(sa.text("UPDATE run SET complete = 1, detected_at = :at WHERE run_id = 'other'"), before)
-    assert accounts.found_by_others(state.db, state.source, mine, keys, since=since) == set()
+    assert others(state, mine, keys, since) == set()
