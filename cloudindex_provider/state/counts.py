@@ -20,6 +20,7 @@ __all__ = [
     "FATES",
     "OWNER",
     "PARTS_OF_LISTED",
+    "QUANTITIES",
     "REPORTED",
     "STEPS",
     "WORK_FOUND",
@@ -98,6 +99,7 @@ def is_detected(name: str) -> bool:
 PARTS_OF_LISTED = tuple(one.name for one in COUNTS if one.group is Group.LISTING)
 FATES = tuple(one.name for one in COUNTS if one.group is Group.FATE)
 WORK_FOUND = ("new", "changed")
+QUANTITIES = ("bytes", "requests")  # reported, and no number of keys
 CHANGES = ("indexed", "deleted")  # by which the index is another one than before
 STEPS = tuple(one.name for one in COUNTS if one.group is Group.STEP)
 # What adds up over runs; all others say what was so at a run's end.

@@ -73,7 +73,6 @@ class OtherOwner:
     prefix: str
     sync_id: str
     dag_ids: tuple[str, ...]
-    last_run_at: float | None  # seconds since 1970
     keys: tuple[str, ...]
 
 
@@ -122,9 +121,6 @@ def read_other_owner(db: Database, mine: Source, source_id: int, *, limit: int) 
             sa.text("SELECT DISTINCT dag_id FROM run WHERE source_id = :other AND dag_id <> '' ORDER BY 1"),
             {"other": source_id},
         ).scalars()
-        last = connection.execute(
-            sa.text("SELECT max(started_at) FROM run WHERE source_id = :other"), {"other": source_id}
-        ).scalar()
         keys = connection.execute(
             sa.text(_OTHERS.format(end=" AND key < :end" if end is not None else "")),
             {
@@ -132,4 +128,4 @@ def read_other_owner(db: Database, mine: Source, source_id: int, *, limit: int) 
                 "limit": limit,
             },
         ).scalars()  # fmt: skip
-        return OtherOwner(source_id, row.prefix, row.sync_id, tuple(dags), last, tuple(keys))
+        return OtherOwner(source_id, row.prefix, row.sync_id, tuple(dags), tuple(keys))

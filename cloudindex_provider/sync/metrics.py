@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from cloudindex_provider.state.counts import COUNTS, CUMULATIVE
+from cloudindex_provider.state.counts import COUNTS, CUMULATIVE, QUANTITIES
 
 __all__ = [
     "BACKLOG",
@@ -69,7 +69,7 @@ class Metrics(Protocol):
 
 def metric_of(count: str) -> str:
     """The metric of one of the report's counts."""
-    return f"cloudindex.{count}" if count in ("bytes", "requests") else f"cloudindex.documents.{count}"
+    return f"cloudindex.{count}" if count in QUANTITIES else f"cloudindex.documents.{count}"
 
 
 def event_metric(count: str) -> str:

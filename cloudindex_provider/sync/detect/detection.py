@@ -52,9 +52,7 @@ class Detection:
     plan_hash: str = ""
     planned: plans.Planned = field(default_factory=plans.Planned)
     looked_up: list[ListedObject] = field(default_factory=list)  # what S3 has of named keys
-    contested: set[str] = field(
-        default_factory=set
-    )  # named keys of which that isn't in the state: another run has them
+    contested: set[str] = field(default_factory=set)  # of those, what another run keeps the state from saying
 
 
 def detect(ctx: SyncContext) -> Detection:

@@ -137,13 +137,8 @@ class EventConsumer:
         self.counts.update(gathered.counts)
         self._tell_events(gathered.counts)
         log = self.syncs[0].log
-        if gathered.foreign:
-            shown = ", ".join(map(repr, gathered.foreign))
-            log.warning(
-                "%s about objects of no sync, the first of them %s: look at the notification's prefix.",
-                count(gathered.counts["foreign"], "event is", "events are"),
-                shown,
-            )
+        for text in gathered.about_foreign():
+            log.warning("%s", text)
         failed: set[int] = set()
         contested: set[tuple[int, str]] = set()
         for number, keys in gathered.keys.items():

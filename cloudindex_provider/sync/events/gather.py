@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cloudindex_provider.s3.event_queue import Delivery
 from cloudindex_provider.s3.events import KeyEvent, Worth, parse_message
 from cloudindex_provider.sync.settings import is_key_storable
+from cloudindex_provider.words import count, quoted
 
 __all__ = ["MOST_KEYS", "Gathered", "Place", "Readable"]
 
@@ -74,13 +75,15 @@ class Gathered:
             f"Message {delivery.message_id or '(without an id)'} can't be read: {problem}."
             for delivery, problem in self.poison
         ]
-        if self.foreign:
-            shown = ", ".join(map(repr, self.foreign))
-            said.append(
-                f"{self.counts['foreign']} events are about objects of no sync, the first of them {shown}:"
-                " look at the notification's prefix."
-            )
-        return said
+        return [*said, *self.about_foreign()]
+
+    def about_foreign(self) -> list[str]:
+        """The same of events about objects of no sync: a sentence, or none."""
+        if not self.foreign:
+            return []
+        what = count(self.counts["foreign"], "event is", "events are")
+        shown = ", ".join(map(quoted, self.foreign))
+        return [f"{what} about objects of no sync, the first of them {shown}: look at the notification's prefix."]
 
     def _take(self, event: KeyEvent) -> set[tuple[int, str]]:
         self.counts["events"] += 1

@@ -26,7 +26,7 @@ from cloudindex_provider.sync.report.summary import Problem, summary, things_to_
 from cloudindex_provider.sync.settings import SyncSettings
 from cloudindex_provider.words import count, quoted, shortened, size
 
-__all__ = ["SyncReport", "dry_report", "empty_report", "failure", "judge", "make_report"]
+__all__ = ["SyncReport", "dry_report", "empty_report", "failure", "make_report"]
 
 Row = dict[str, str | None]
 _KEYS_OF = ("uploaded", "indexed", "adopted", "deleted", "held")
@@ -236,15 +236,3 @@ def failure(report: SyncReport, *, max_failed_documents: int) -> SyncFailedError
         hint="The next runs try again, and quarantine what goes on failing. Raise max_failed_documents to let such"
         " a run pass.",
     )
-
-
-def judge(report: SyncReport, *, max_failed_documents: int) -> None:
-    """Fail a run that may not pass for a success.
-
-    :raises SyncFailedError: when more documents failed in this run than allowed; its ``report`` names the problem
-    """
-    error = failure(report, max_failed_documents=max_failed_documents)
-    if error is not None:
-        report.problems.append(Problem(type(error).__name__, error.message, error.hint))
-        error.report = report.as_dict()
-        raise error

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from cloudindex_provider.state.counts import REPORTED
+from cloudindex_provider.state.counts import QUANTITIES, REPORTED
 from cloudindex_provider.words import quoted, shortened
 
 __all__ = ["Tabled", "table"]
@@ -17,7 +17,6 @@ Row = Mapping[str, str | None]
 
 _SHOWN = 3  # keys of an outcome
 _KEY, _REASON = 80, 120  # characters
-_NOT_KEYS = ("bytes", "requests")  # counted, and no outcome of keys
 
 
 class Tabled(Protocol):
@@ -33,7 +32,7 @@ class Tabled(Protocol):
 def table(report: Tabled) -> list[str]:
     """The lines, in the order in which counts are declared; none where nothing was listed or done."""
     rows = report.first_rows()
-    numbers = [(name, report.counts[name]) for name in REPORTED if name not in _NOT_KEYS and report.counts.get(name)]
+    numbers = [(name, report.counts[name]) for name in REPORTED if name not in QUANTITIES and report.counts.get(name)]
     if not numbers:
         return []
     width = max(len(name) for name, _ in numbers)

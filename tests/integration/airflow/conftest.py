@@ -20,7 +20,8 @@ from moto.server import ThreadedMotoServer
 from cloudindex_provider.local.server import LocalCloudIndex
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator
-from tests.support.airflow_versions import rendered_fields_of, tries_of, without_waits
+from tests.support.airflow_versions import rendered_fields_of, stats_as_in_tasks, tries_of, without_waits
+from tests.support.statsd_server import StatsdServer
 
 API_KEY = "api-key-that-must-never-be-seen"
 SECRET = "aws-secret-that-must-never-be-seen"
@@ -220,3 +221,13 @@ def _ran(dag_run: Any, log: str, waits: list[float | None]) -> Ran:
 
 def _short(task_id: str) -> str:
     return task_id.removeprefix(f"{GROUP}.")
+
+
+@pytest.fixture
+def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
+    """A real StatsD server that the tasks send to."""
+    with StatsdServer() as server:
+        for name, value in server.environment().items():
+            monkeypatch.setenv(name, value)
+        with stats_as_in_tasks():
+            yield server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -15,15 +15,6 @@ from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 from tests.integration.airflow.conftest import Ran, World
 from tests.support.airflow_versions import stats_as_in_tasks
 from tests.support.statsd_server import StatsdServer
-
-
-@pytest.fixture
-def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
-    with StatsdServer() as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        with stats_as_in_tasks():
-            yield server
 
 
 def make_dag(world: World) -> DAG:

@@ -20,8 +20,9 @@ from cloudindex_provider.state.outcomes import Failure
 from cloudindex_provider.state.records import Owner, RunName, SweepWrites
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.report.messages import log_report
-from cloudindex_provider.sync.report.report import SyncReport, judge, make_report
+from cloudindex_provider.sync.report.report import SyncReport, make_report
 from cloudindex_provider.sync.settings import SyncSettings
+from tests.support.verdicts import judge
 
 Listed = Callable[..., ListedObject]
 FATES = ("indexed", "failed", "quarantined", "deferred", "gone", "elsewhere")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,15 @@ import pytest
 from airflow.sdk import DAG
 from starlette.testclient import TestClient
 
-from cloudindex_provider.state.counts import CUMULATIVE, REPORTED
+from cloudindex_provider.state.counts import CUMULATIVE, QUANTITIES, REPORTED
 from cloudindex_provider.sync.metrics import metric_of
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator, s3_to_cloudindex
 from tests.integration.airflow.conftest import Ran, World
-from tests.support.airflow_versions import stats_as_in_tasks
 from tests.support.statsd_server import StatsdServer
 
 SETTINGS: dict[str, Any] = {"retries": 0, "max_failed_documents": 5, "max_documents_per_run": 6}
-IN_TABLE = [name for name in REPORTED if name not in ("bytes", "requests")]
+IN_TABLE = [name for name in REPORTED if name not in QUANTITIES]
 ROW = re.compile(r"\] +(\w+) +([\d,]+)(?:  | \[)")  # of the table, as the console shows it
-
-
-@pytest.fixture
-def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
-    with StatsdServer() as server:
-        for name, value in server.environment().items():
-            monkeypatch.setenv(name, value)
-        with stats_as_in_tasks():
-            yield server
 
 
 def a_group(world: World) -> DAG:

@@ -11,9 +11,10 @@ import pytest
 
 from cloudindex_provider.errors import DeletesHeldError, SyncFailedError
 from cloudindex_provider.sync.report.messages import log_report
-from cloudindex_provider.sync.report.report import judge, make_report
+from cloudindex_provider.sync.report.report import make_report
 from cloudindex_provider.sync.run import synchronize
 from tests.support.mirror import Mirror
+from tests.support.verdicts import judge
 
 LOG = logging.getLogger("messages")
 PAGE = "the page CloudIndex in Airflow's UI"

@@ -10,8 +10,8 @@ from cloudindex_provider.errors import CloudIndexError, SyncFailedError
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.state import claims
 from cloudindex_provider.sync.detect.detection import detect
-from cloudindex_provider.sync.report.report import judge
 from tests.support.mirror import Mirror
+from tests.support.verdicts import judge
 
 
 def test_a_failure_of_the_first_try_still_counts_after_the_second(mirror: Mirror) -> None:
