@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.errors import SyncFailedError
-from cloudindex_provider.sync.report.report import SyncReport, judge, make_report
+from cloudindex_provider.sync.report.report import SyncReport, make_report
 from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.wait import wait
 from tests.support.memory_s3 import MemoryS3, client_error
 from tests.support.mirror import Mirror
+from tests.support.verdicts import judge
 
 
 def is_green(report: SyncReport) -> bool:
