@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 BUCKET = "cleared"
 KEYS = [f"documents/cleared-{i:02d}.txt" for i in range(60)]
 NAMES = "documents-cleared-"  # what their file names begin with
-STOPPED_WITHIN = 30.0  # seconds
+STOPPED_WITHIN = 60.0  # seconds; to upload the rest would take them minutes
 
 
 def upload_ids(run: Run) -> list[str]:

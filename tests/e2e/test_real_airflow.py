@@ -17,7 +17,8 @@ from cloudindex_provider.sync.naming import file_name
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
 KEYS = [f"documents/{i:02d} +é.txt" for i in range(50)]
-RETRY_AFTER = 12.0  # seconds; more than a client waits in place, less than the task's retry_delay of 300 s
+RETRY_AFTER = 12.0  # seconds; more than a client waits in place
+RETRY_DELAY = 300.0  # seconds; the task's own
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +39,11 @@ def started(stack):
 
 
 def test_waiting_gives_its_slot_back_and_goes_on_when_the_documents_are_processed(stack, started):
-    run, seen = started["slow_processing"], set()
-    end = time.monotonic() + 150
-    while time.monotonic() < end and not {"deferred", "success"} <= seen:
-        seen.update(run.states().get("wait_until_processed", []))
+    run, end = started["slow_processing"], time.monotonic() + 150
+    while (states := run.states().get("wait_until_processed")) != ["deferred"]:
+        assert time.monotonic() < end, f"it was never deferred, but is {states}"
         time.sleep(0.3)
-    assert "deferred" in seen
+    stack.slow.settings.processing_delay = 0.0
     assert run.wait() == "success"
     assert run.value("wait_until_processed") == {"indexed": 3, "failed": 0, "processing": 0}
     assert "CloudIndex has processed 0 of 3 documents, 0 failed; the oldest" in run.log("wait_until_processed")
@@ -81,7 +81,8 @@ def test_a_task_that_is_refused_gives_its_slot_back_for_the_servers_own_time_and
     )
     waited = (took - gave).total_seconds()
     print(f"the task went on {waited:.1f} s after it gave its slot back; the server had asked for {RETRY_AFTER:.0f} s")
-    assert RETRY_AFTER - 2 <= waited < RETRY_AFTER + 13
+    # The scheduler of a machine that is busy is late, too; a try that failed would wait for its retry_delay.
+    assert RETRY_AFTER - 2 <= waited < RETRY_DELAY / 2
     assert stack.indexed("rate-limited", *KEYS[:3]) == KEYS[:3]
 
 

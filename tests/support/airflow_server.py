@@ -25,6 +25,7 @@ __all__ = ["ROLES", "AirflowServer", "free_port"]
 ROLES = ("admin", "op", "user", "viewer")  # each with a user of that name
 _START_SECONDS = 180.0
 _STOP_SECONDS = 20.0
+_ANSWER_SECONDS = 120.0  # an answer of a machine that is busy with other tests may take half a minute
 
 
 def free_port() -> int:
@@ -200,7 +201,7 @@ class AirflowServer:
         data = None if body is None else json.dumps(body).encode()
         call = urllib.request.Request(f"{self.url}{path}", data=data, method=method, headers=headers)  # noqa: S310 - ours
         try:
-            with urllib.request.urlopen(call, timeout=30) as answer:  # noqa: S310 - the URL is our own server's
+            with urllib.request.urlopen(call, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310 - it is our own server's
                 text = answer.read()
         except urllib.error.HTTPError as error:
             error.msg = f"{error.msg}: {error.read()[:500]!r}"

@@ -48,7 +48,7 @@ def test_a_long_wait_is_for_airflow_and_not_for_the_worker(limited: Mirror, styl
     began = time.monotonic()
     with pytest.raises(RateLimitedError) as caught:
         mirror.run("run")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert 1790 <= (caught.value.retry_after or 0) <= 1802
     assert caught.value.retryable
     assert len(refused_at(mirror)) == 1

@@ -19,7 +19,7 @@ from cloudindex_provider.sync.upload.loop import upload
 from cloudindex_provider.sync.wait import wait
 from tests.support.mirror import Mirror
 
-SOON = 1.0  # seconds
+SOON = 10.0  # seconds, on a machine that is busy; what is waited for takes minutes
 
 
 @pytest.fixture
@@ -78,4 +78,4 @@ def test_a_sleep_takes_its_time_where_nobody_stops_it(asleep: Mirror) -> None:
     ctx = asleep.context("run")
     began = time.monotonic()
     ctx.sleep(0.6)
-    assert 0.6 <= time.monotonic() - began < 1.2
+    assert 0.6 <= time.monotonic() - began < 5
