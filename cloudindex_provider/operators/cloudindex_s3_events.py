@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -22,11 +23,12 @@ from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.operators.changes import add_alias, tell_changes
 from cloudindex_provider.operators.identity import instance_scope, run_name, task_owner
 from cloudindex_provider.retry import CloudIndexRetryPolicy
+from cloudindex_provider.s3.event_queue import LONGEST_VISIBILITY
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.events.consumer import EventConsumer
 from cloudindex_provider.sync.events.rows import naming_row, sync_rows
-from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL
+from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, SHORTEST_EVENTS_POLL
 from cloudindex_provider.triggers.cloudindex import error_from_event
 from cloudindex_provider.triggers.missing import NamesTriggerer
 from cloudindex_provider.triggers.s3_events import CloudIndexS3EventsTrigger
@@ -108,11 +110,13 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
         """Consume.
 
         :raises SettingsError: naming the sync whose arguments can't work
-        :raises EventQueueError: when SQS refuses
+        :raises EventQueueError: when SQS refuses, or fails for a quarter of an hour
+        :raises ProviderError: why a sync can't get on; where others do, once they have nothing to do
         :raises SyncFailedError: at the end, when more documents failed than a sync's ``max_failed_documents``
         :raises DeletesHeldError: at the end, when a mass delete is held and the sync's ``on_mass_delete`` is ``fail``
         """
-        until = time.time() + arguments.seconds("max_run_time", self.max_run_time)
+        until = time.time() + _within("max_run_time", self.max_run_time, lowest=1.0)
+        _within("poll_interval", self.poll_interval, lowest=SHORTEST_EVENTS_POLL)  # the trigger couldn't say so as well
         return self._consume(context, until=until, so_far={})
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,17 +132,20 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
 
     def _consume(self, context: Context, *, until: float, so_far: dict[str, Any]) -> dict[str, Any]:
         self._stop = threading.Event()
-        visibility = arguments.seconds("visibility_timeout", self.visibility_timeout)
+        visibility = _within("visibility_timeout", self.visibility_timeout, lowest=1.0, highest=LONGEST_VISIBILITY)
+        idle = _within("idle_time", self.idle_time, lowest=0.0)
         url, region_name = self._queue_place()
         queue = event_queue(url, self.aws_conn_id, region_name=region_name, visibility=visibility)
         with self._contexts(context) as syncs:
             name = syncs[0].name
             metrics = airflow_metrics(dag_id=name.dag_id, sync=name.task_id)
-            consumer = EventConsumer(queue, syncs, idle=self.idle_time, metrics=metrics)
+            consumer = EventConsumer(queue, syncs, idle=idle, metrics=metrics)
             _restore(consumer, so_far)
             ended_idle = False
             while not ended_idle and (left := until - time.time()) > 0:
                 ended_idle = consumer.run(left) and self.deferrable
+                if consumer.error is not None:
+                    raise consumer.error
             so_far = _stored(consumer)
             limits = [ctx.settings.limits.max_failed_documents for ctx in syncs]
             is_over = not ended_idle or until <= time.time()
@@ -153,7 +160,7 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
                     until=until,
                     aws_conn_id=self.aws_conn_id,
                     region_name=region_name,
-                    poll_interval=self.poll_interval,
+                    poll_interval=arguments.seconds("poll_interval", self.poll_interval),
                     so_far=so_far,
                 ),
                 method_name="execute_complete",
@@ -193,6 +200,18 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
                 )
                 opened.append(stack.enter_context(session))
             yield opened
+
+
+def _within(name: str, value: float | timedelta, *, lowest: float, highest: float = math.inf) -> float:
+    """Seconds, of which there may not be too few or too many.
+
+    :raises SettingsError: naming the argument
+    """
+    found = arguments.seconds(name, value)
+    if not lowest <= found <= highest:
+        most = f" and at most {highest:g}" if highest < math.inf else ""
+        raise SettingsError(f"{name} is {found:g} seconds.", field=name, hint=f"Give at least {lowest:g}{most}.")
+    return found
 
 
 def _hook(row: Mapping[str, Any]) -> CloudIndexHook:

@@ -5,6 +5,7 @@ A message that was received and isn't deleted comes again, so nothing here delet
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,11 @@ from botocore import exceptions as boto
 from cloudindex_provider.errors import EventQueueError, EventQueueUnavailableError
 from cloudindex_provider.s3.error_mapping import redacted
 
-__all__ = ["Delivery", "EventQueue", "Hidden", "SqsClient", "queue_errors", "queue_region"]
+__all__ = ["LONGEST_VISIBILITY", "Delivery", "EventQueue", "Hidden", "SqsClient", "queue_errors", "queue_region"]
 
 _BATCH = 10  # messages of one call: SQS's own bound
 _LONGEST_WAIT = 20  # seconds of a receive, SQS's own bound
-_LONGEST_VISIBILITY = 43200.0  # seconds, SQS's own bound
+LONGEST_VISIBILITY = 43200.0  # seconds, SQS's own bound
 # "AWS.SimpleQueueService." of the older protocol is left out.
 _FOR_NOW = {"ServiceUnavailable", "InternalError", "InternalFailure", "RequestThrottled", "ThrottlingException",
             "Throttling", "KmsThrottled", "OverLimit"}  # fmt: skip
@@ -31,6 +32,10 @@ _HINTS = {
     "QueueDoesNotExist": "Check queue_url, and the region and account of the AWS connection.",
     "KmsAccessDenied": "Give the AWS connection's identity kms:Decrypt on the queue's key.",
 }
+_OF_AWS = re.compile(
+    r"(?:(?:[^.]+\.)?sqs(?:-fips)?\.(?P<region>[a-z0-9-]+)(?:\.vpce)?|(?:(?P<old_region>[a-z0-9-]+)\.)?queue)"
+    r"\.(?:amazonaws\.com(?:\.cn)?|api\.aws)"
+)
 _CREDENTIALS = "Check the AWS connection's credentials: SQS doesn't accept them."
 
 
@@ -75,7 +80,7 @@ class EventQueue:
                 QueueUrl=self.url,
                 MaxNumberOfMessages=_BATCH,
                 WaitTimeSeconds=max(0, min(_LONGEST_WAIT, int(wait))),
-                VisibilityTimeout=int(self.visibility),
+                VisibilityTimeout=int(min(self.visibility, LONGEST_VISIBILITY)),
                 AttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
         return [_delivery(message) for message in answer.get("Messages", ())]
@@ -92,7 +97,7 @@ class EventQueue:
 
     def hide(self, deliveries: Sequence[Delivery], seconds: float) -> None:
         """Let them come again after ``seconds`` from now, and not sooner. What isn't ours any more is passed over."""
-        timeout = int(min(seconds, _LONGEST_VISIBILITY))
+        timeout = int(min(seconds, LONGEST_VISIBILITY))
         for some in _tens(deliveries):
             entries = [
                 {"Id": str(n), "ReceiptHandle": one.receipt, "VisibilityTimeout": timeout} for n, one in enumerate(some)
@@ -148,11 +153,15 @@ class Hidden:
 
 
 def queue_region(url: str) -> str | None:
-    """The region that an AWS queue's URL names; ``None`` of other services."""
-    host = (urlsplit(url).hostname or "").split(".")
-    if len(host) >= 4 and host[0] == "sqs" and "amazonaws" in host[2:]:
-        return host[1]
-    return None
+    """The region that an AWS queue's URL names; ``None`` of other services.
+
+    AWS has written them in several ways: ``sqs.REGION.amazonaws.com``, ``sqs-fips.REGION.amazonaws.com``,
+    ``sqs.REGION.api.aws``, ``VPCE.sqs.REGION.vpce.amazonaws.com``, and of old ``REGION.queue.amazonaws.com``.
+    """
+    found = _OF_AWS.fullmatch(urlsplit(url).hostname or "")
+    if found is None:
+        return None
+    return found["region"] or found["old_region"] or "us-east-1"
 
 
 def _delivery(message: Mapping[str, Any]) -> Delivery:

@@ -30,6 +30,11 @@ _OF_EVENTBRIDGE = {  # detail-type -> the name that S3 itself uses
     "Object Storage Class Changed": "LifecycleTransition",
     "Object Access Tier Changed": "IntelligentTiering",
 }
+# What SNS sends of its own, to queues of other accounts: a person's matter.
+_OF_SNS_ITSELF = {
+    "SubscriptionConfirmation": "SNS asks in it to confirm the queue's subscription, and sends no event before that",
+    "UnsubscribeConfirmation": "SNS says in it that the queue's subscription has ended, and sends no more events",
+}
 
 
 class Worth(Enum):
@@ -69,11 +74,13 @@ class Message:
 def parse_message(body: str) -> Message:
     """The events of one message. Never raises: what can't be read is told in ``problem``."""
     try:
-        content = unwrapped(json.loads(body))
+        content = json.loads(body)
+        said = _of_sns_itself(content)
+        content = content if said else unwrapped(content)
     except (ValueError, RecursionError) as error:
         return Message(problem=f"it is no JSON: {error}"[:200])
-    if not isinstance(content, Mapping):
-        return Message(problem="it is no S3 event: it isn't a JSON object")
+    if said or not isinstance(content, Mapping):
+        return Message(problem=said or "it is no S3 event: it isn't a JSON object")
     if content.get("Event") == "s3:TestEvent":
         return Message(is_test=True)
     if isinstance(content.get("detail"), Mapping):
@@ -81,6 +88,12 @@ def parse_message(body: str) -> Message:
     if isinstance(content.get("Records"), list):
         return _collected(map(_of_s3, content["Records"]))
     return Message(problem="it is no S3 event: it has neither Records nor detail")
+
+
+def _of_sns_itself(content: Any) -> str | None:
+    """What SNS has to say of its own, if that is what it is."""
+    kind = content.get("Type") if isinstance(content, Mapping) else None
+    return _OF_SNS_ITSELF.get(kind) if isinstance(kind, str) else None
 
 
 def unwrapped(content: Any) -> Any:

@@ -113,6 +113,7 @@ class SyncContext:
     requests_left: Callable[[], int | None] | None = None  # of the quota, as the last answer said
     lines: FirstLines = field(default_factory=FirstLines)  # about single keys, of all threads of the task
     begun: float = field(default_factory=time.monotonic)  # when the try began, whatever pauses it has had
+    hears_again: bool = False  # of named keys that S3 can't answer for now somebody tells once more
 
     def __post_init__(self) -> None:
         if self.sleep is time.sleep:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 __all__ = [
+    "EVENTS_OUTAGE_PAUSE",
     "EVENTS_POLL_INTERVAL",
     "FIRST_EVENT_LOOK",
     "LONGEST_EVENT_LOOK",
@@ -17,6 +18,7 @@ __all__ = [
     "POLL_INTERVAL",
     "QUICK_LOOKS",
     "SENSOR_POLL_INTERVAL",
+    "SHORTEST_EVENTS_POLL",
     "SHORTEST_TRIGGER",
     "Pause",
     "Poller",
@@ -25,6 +27,8 @@ __all__ = [
 POLL_INTERVAL = 10.0  # seconds between two looks of a sync, which are a few requests for all its documents
 SENSOR_POLL_INTERVAL = 30.0  # seconds between two looks of a sensor, which are a request for each document
 EVENTS_POLL_INTERVAL = 2.0  # seconds between two looks at a queue of events, which are a cheap request each
+SHORTEST_EVENTS_POLL = 0.1  # seconds that somebody may make of them
+EVENTS_OUTAGE_PAUSE = 5.0  # seconds until a queue that fails is asked again
 FIRST_EVENT_LOOK = 1.0  # seconds from an event's upload to the first look: who follows events wants it soon
 LONGEST_EVENT_LOOK = 30.0  # seconds that the pause between such looks grows to
 MAX_POLL_INTERVAL = 120.0  # seconds that an interval grows to

@@ -21,10 +21,11 @@ from cloudindex_provider.triggers.cloudindex import event_fields
 __all__ = ["CloudIndexS3EventsTrigger"]
 
 _VISIBILITY = 30.0  # of nothing: no message is received here
+_OUTAGE = 600.0  # seconds for which SQS may fail here, until a worker is to find out whether it does there, too
 
 
 class CloudIndexS3EventsTrigger(BaseTrigger):
-    """Fires once: when the queue has a message, or ``until`` is over, or SQS refuses.
+    """Fires once: when the queue has a message, or fails for long, or ``until`` is over, or SQS refuses.
 
     Yields ``{"status": "success"}``, ``{"status": "over"}`` or ``{"status": "error", "error": {"type": ..., fields}}``,
     the first two with ``until`` and ``so_far``: Airflow's ``dag.test`` gives a resumed task the event alone.
@@ -76,11 +77,15 @@ class CloudIndexS3EventsTrigger(BaseTrigger):
         queue = await sync_to_async(event_queue)(
             self.queue_url, self.aws_conn_id, region_name=self.region_name, visibility=_VISIBILITY
         )
+        answered = time.time()
         while time.time() < self.until:
             try:
                 if await asyncio.to_thread(queue.depth):
                     return "success"
+                answered = time.time()
             except EventQueueUnavailableError as error:
                 self.log.warning("%s", error)
+                if time.time() - answered >= _OUTAGE:
+                    return "success"
             await asyncio.sleep(self.poll_interval)
         return "over"

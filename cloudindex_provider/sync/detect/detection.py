@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cloudindex_provider.api.limits import request_estimate
-from cloudindex_provider.errors import PlanChangedError, S3IntegrationError, SourceUnavailableError
+from cloudindex_provider.errors import PlanChangedError, SourceUnavailableError
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.s3.place import bucket_place
 from cloudindex_provider.s3.ranges import KeyRange, even_bounds, key_ranges
@@ -29,7 +29,7 @@ from cloudindex_provider.sync.detect.present import present
 from cloudindex_provider.sync.detect.scan import scan
 from cloudindex_provider.sync.detect.ways import Way, first_way, slower_ways
 from cloudindex_provider.sync.selection import SkipReason, block_selector, selector
-from cloudindex_provider.words import count, plain
+from cloudindex_provider.words import count, plain, quoted, shortened
 
 __all__ = ["Detection", "count_backlog", "detect", "detected_before", "preview"]
 
@@ -53,6 +53,7 @@ class Detection:
     planned: plans.Planned = field(default_factory=plans.Planned)
     looked_up: list[ListedObject] = field(default_factory=list)  # what S3 has of named keys
     contested: set[str] = field(default_factory=set)  # of those, what another run keeps the state from saying
+    unanswered: set[str] = field(default_factory=set)  # named keys that S3 can't answer for now, and that come again
 
 
 def detect(ctx: SyncContext) -> Detection:
@@ -94,7 +95,7 @@ def _sweep(ctx: SyncContext, way: Way) -> Detection:
             pending = SweepWrites()
         pending.add(writes)
     sweep.apply(ctx.db, run, pending)
-    found.contested = _contested(ctx, found.looked_up)
+    found.contested = _contested(ctx, found)
     if ctx.settings.plan_hash:  # S3 may have changed since the look above; nothing is uploaded before this
         _check_plan(ctx, digest.hexdigest())
     if found.counts["new"] >= _MANY_NEW:
@@ -246,13 +247,13 @@ def _check_plan(ctx: SyncContext, plan_hash: str) -> None:
         )
 
 
-def _contested(ctx: SyncContext, looked_up: Sequence[ListedObject]) -> set[str]:
+def _contested(ctx: SyncContext, found: Detection) -> set[str]:
     """The named keys whose rows still say something else: whoever has claimed or changed them meanwhile was faster."""
     contested: set[str] = set()
-    comparison, keys = _comparison(ctx), sorted(set(ctx.settings.keys or ()))
+    comparison, keys = _comparison(ctx), sorted(set(ctx.settings.keys or ()) - found.unanswered)
     for start in range(0, len(keys), _NAMED):
         some = set(keys[start : start + _NAMED])
-        listed = [item for item in looked_up if item.key in some]
+        listed = [item for item in found.looked_up if item.key in some]
         writes = comparison.block(listed, blocks.read_keys(ctx.db, ctx.source, some))
         changed = (*writes.requeue, *writes.take_over, *writes.replace_wanted, *writes.restore)
         contested.update(row.key for row in (*(row for row, _ in changed), *writes.forget))
@@ -269,26 +270,35 @@ def _named(ctx: SyncContext, comparison: Comparison, found: Detection) -> Iterat
     for start in range(0, len(keys), _NAMED):
         some = keys[start : start + _NAMED]
         rows = blocks.read_keys(ctx.db, ctx.source, some)
-        listed = _looked_up(ctx, some)
+        listed, unanswered = _looked_up(ctx, some)
+        if unanswered:
+            found.unanswered |= unanswered
+            rows = [row for row in rows if row.key not in unanswered]
         found.looked_up += listed
         yield comparison.block(listed, rows)
 
 
-def _looked_up(ctx: SyncContext, keys: Sequence[str]) -> list[ListedObject]:
-    """What S3 has of these keys now. One of which it doesn't say it is queued, so that its upload says why.
+def _looked_up(ctx: SyncContext, keys: Sequence[str]) -> tuple[list[ListedObject], set[str]]:
+    """What S3 has of these keys now, and which of them are to come again. Another of which it doesn't say it is queued,
+    so that its upload says why.
 
     :raises S3IntegrationError: where it is proven to be about all of them, or S3 fails for each
     """
-    listed, failed = [], []
+    listed, unavailable = [], {}
     for key, item in present(ctx, keys).items():
-        if isinstance(item, S3IntegrationError):
-            failed.append(item)
-            listed.append(ListedObject(key, UNSEEN, 1, "", "STANDARD"))
-        elif item is not None:
+        if isinstance(item, SourceUnavailableError):
+            unavailable[key] = item
+        if isinstance(item, ListedObject):
             listed.append(item)
-    if len(failed) == len(keys) > 1 and all(isinstance(error, SourceUnavailableError) for error in failed):
-        raise failed[0]
-    return listed
+        elif item is not None and not (ctx.hears_again and key in unavailable):
+            listed.append(ListedObject(key, UNSEEN, 1, "", "STANDARD"))
+    if len(unavailable) == len(keys) > 1:
+        raise next(iter(unavailable.values()))
+    if not ctx.hears_again:
+        return listed, set()
+    for key, error in unavailable.items():
+        ctx.lines.tell(ctx.log.warning, "unanswered", "%s comes again: %s", quoted(key), shortened(str(error)))
+    return listed, set(unavailable)
 
 
 def _verdict(ctx: SyncContext, found: Detection, run: Run | None) -> sweep.Verdict:

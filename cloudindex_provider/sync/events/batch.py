@@ -41,10 +41,16 @@ def begin_batch(ctx: SyncContext, keys: Sequence[str]) -> Batch:
         settings=replace(ctx.settings, keys=tuple(keys)),
         name=replace(ctx.name, task_id=f"{ctx.name.task_id}{RUN_MARK}{secrets.token_hex(6)}"),
         begun=time.monotonic(),  # max_run_time is the batch's, not that of a consumer which works for hours
+        hears_again=True,
     )
     with record_requests(ctx):
         found = find_work(ctx)
-    return Batch(ctx, uploads=found.requests, contested=frozenset(found.contested))
+    return Batch(
+        ctx,
+        uploads=found.requests,
+        contested=frozenset(found.contested),
+        unanswered=frozenset(found.unanswered),
+    )
 
 
 @dataclass(slots=True)
@@ -53,11 +59,13 @@ class Batch:
 
     :param uploads: about how many requests its uploads still take
     :param contested: keys of which another run keeps the state from saying what S3 has; their messages must come again
+    :param unanswered: keys that S3 couldn't answer for, such as by a 503; the same
     """
 
     ctx: SyncContext
     uploads: int
     contested: frozenset[str] = frozenset()
+    unanswered: frozenset[str] = frozenset()
     clock: Callable[[], float] = time.monotonic
     held: DeletesHeldError | None = None
     report: SyncReport | None = None  # once it is closed

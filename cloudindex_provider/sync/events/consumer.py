@@ -12,7 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cloudindex_provider.errors import DeletesHeldError, ProviderError
+from cloudindex_provider.errors import (
+    DeletesHeldError,
+    EventQueueUnavailableError,
+    ProviderError,
+    StateError,
+    StoppedError,
+)
 from cloudindex_provider.s3.event_queue import Delivery, EventQueue, Hidden
 from cloudindex_provider.state.abandoned import abandoned_keys, close_abandoned
 from cloudindex_provider.state.tally import EXAMPLES
@@ -21,7 +27,7 @@ from cloudindex_provider.sync.events.batch import RUN_MARK, Batch
 from cloudindex_provider.sync.events.follower import Follower
 from cloudindex_provider.sync.events.gather import MOST_KEYS, Gathered, Place
 from cloudindex_provider.sync.metrics import EVENTS_LAG, Metrics, event_metric
-from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, FIRST_EVENT_LOOK
+from cloudindex_provider.sync.polling import EVENTS_OUTAGE_PAUSE, EVENTS_POLL_INTERVAL, FIRST_EVENT_LOOK
 from cloudindex_provider.sync.report.report import SyncReport
 from cloudindex_provider.words import count
 
@@ -32,6 +38,8 @@ _MOST_OPEN = 50  # batches; more of them are left in the queue
 # Seconds, doubled at each delivery: a redrive policy counts those, and takes a message away after a few.
 _CONTESTED_COMES_BACK = 5.0
 _POISON_COMES_BACK = 60.0
+_POISON_DOUBLES = 9  # times: to less than the 12 hours from its receive on for which SQS hides a message
+_OUTAGE = 900.0  # seconds for which SQS may fail before the task says so; until then what is open goes on
 
 
 @dataclass(slots=True)
@@ -39,6 +47,7 @@ class _Follower(Follower):
     """A sync of this consumer's."""
 
     error: ProviderError | None = None  # S3's, when it was last asked about its keys
+    refused: ProviderError | None = None  # of the last step that no later one would mend
     taken_up: set[str] = field(default_factory=set)  # keys of others, which are looked at once
 
 
@@ -50,6 +59,7 @@ class EventConsumer:
     :param first_look: seconds after an upload until the first look at its processing
     :param idle: seconds without a message, and without anything open, after which ``run`` ends early
     :param metrics: where messages and events are counted; their documents are where each sync's are
+    :param outage: seconds for which SQS may fail before ``run`` does
     """
 
     queue: EventQueue
@@ -63,6 +73,8 @@ class EventConsumer:
     failures: list[dict[str, str | None]] = field(default_factory=list)  # the first of them
     held: DeletesHeldError | None = None
     metrics: Metrics | None = None
+    outage: float = _OUTAGE
+    _failing_since: float | None = None  # SQS
     _followers: list[_Follower] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,11 +86,16 @@ class EventConsumer:
         """Whether something that was begun isn't done."""
         return any(one.batches for one in self._followers)
 
-    def run(self, seconds: float) -> bool:
-        """Consume; true when it ended because there was nothing to do.
+    @property
+    def error(self) -> ProviderError | None:
+        """Why a sync didn't get on when it last tried to, of those of several syncs whose others did."""
+        return next((error for one in self._followers for error in (one.refused, one.error) if error is not None), None)
 
-        :raises EventQueueError: when SQS refuses
-        :raises ProviderError: of a step that no later one would mend, or when every sync's S3 refuses
+    def run(self, seconds: float) -> bool:
+        """Consume; true when it ended because there was nothing to do. What stopped one sync of several is ``error``.
+
+        :raises EventQueueError: when SQS refuses, or fails for too long
+        :raises ProviderError: where no sync can get on
         """
         end = self.clock() + seconds
         last_event = self.clock()
@@ -93,7 +110,7 @@ class EventConsumer:
                 self._work()
                 if gathered.counts["messages"] or self.is_open:
                     last_event = self.clock()
-                elif self.clock() - last_event >= self.idle:
+                elif self._failing_since is None and self.clock() - last_event >= self.idle:
                     self._take_up_abandoned()  # a try that Airflow takes for dead may have written meanwhile
                     if not self.is_open:
                         return True
@@ -113,7 +130,7 @@ class EventConsumer:
         wait = self._pause(end)
         until: float | None = None
         while gathered.number_of_keys() < MOST_KEYS and not self._stopped():
-            deliveries = self.queue.receive(wait)
+            deliveries = self._receive(wait)
             if not deliveries:
                 break
             hidden.add(deliveries)
@@ -124,6 +141,24 @@ class EventConsumer:
                 break
             wait = 1.0 if until - self.clock() >= 1.0 else 0.0
         return gathered
+
+    def _receive(self, wait: float) -> list[Delivery]:
+        """Messages; none while SQS fails, because what is open needs no queue.
+
+        :raises EventQueueError: when SQS refuses, or has failed for too long
+        """
+        try:
+            deliveries = self.queue.receive(wait)
+        except EventQueueUnavailableError as error:
+            now = self.clock()
+            self._failing_since = now if self._failing_since is None else self._failing_since
+            if now - self._failing_since >= self.outage:
+                raise
+            self.syncs[0].log.warning("%s Asking again in %.0f s.", error, EVENTS_OUTAGE_PAUSE)
+            self.syncs[0].sleep(EVENTS_OUTAGE_PAUSE)
+            return []
+        self._failing_since = None
+        return deliveries
 
     def _pause(self, end: float) -> float:
         """Seconds to wait for a message: not beyond the next look at what is processing. A short poll beside a long one
@@ -139,30 +174,49 @@ class EventConsumer:
         log = self.syncs[0].log
         for text in gathered.about_foreign():
             log.warning("%s", text)
-        failed: set[int] = set()
+        failed: set[tuple[int, str]] = set()  # number of the sync, key
         contested: set[tuple[int, str]] = set()
         for number, keys in gathered.keys.items():
             batch = self._look(number, list(keys))
             if batch is None:
-                failed.add(number)
+                failed.update((number, key) for key in keys)
             else:
+                failed.update((number, key) for key in batch.unanswered)
                 contested.update((number, key) for key in batch.contested)
-        left = [one.delivery for one in gathered.readable if one.places & failed]
-        soon = [one.delivery for one in gathered.readable if not one.places & failed and one.about & contested]
-        done = [one.delivery for one in gathered.readable if not (one.places & failed or one.about & contested)]
+        left = [one.delivery for one in gathered.readable if one.about & failed]
+        soon = [one.delivery for one in gathered.readable if not one.about & failed and one.about & contested]
+        done = [one.delivery for one in gathered.readable if not one.about & (failed | contested)]
         for received in {one.received for one in soon}:
             some = [one for one in soon if one.received == received]
-            self.queue.hide(some, _doubled(_CONTESTED_COMES_BACK, received, most=5))
-        again = self.queue.delete(done)
-        self._tell_lag(done)
-        if again:
-            what = count(again, "message couldn't be deleted and comes", "messages couldn't be deleted and come")
-            log.warning("%s again, which costs a look.", what)
+            self._hide(some, _doubled(_CONTESTED_COMES_BACK, received, most=5))
+        self._delete(done)
         hidden.drop([*done, *left, *soon, *(delivery for delivery, _ in gathered.poison)])
         for delivery, problem in gathered.poison:
             self._postpone(delivery, problem)
-        if failed and len(failed) == len(gathered.keys) == len(self._followers):
-            raise next(one.error for one in self._followers if one.error is not None)
+        self._end_where_none_gets_on({one.error for one in self._followers})
+
+    def _end_where_none_gets_on(self, errors: set[ProviderError | None]) -> None:
+        if None not in errors:
+            raise next(error for error in errors if error is not None)
+
+    def _delete(self, done: Sequence[Delivery]) -> None:
+        """What isn't deleted comes again, and what it speaks of is in the state."""
+        try:
+            again = self.queue.delete(done)
+        except EventQueueUnavailableError as error:
+            self.syncs[0].log.warning("%s", error)
+            again = len(done)
+        self._tell_lag(done)
+        if again:
+            what = count(again, "message couldn't be deleted and comes", "messages couldn't be deleted and come")
+            self.syncs[0].log.warning("%s again, which costs a look.", what)
+
+    def _hide(self, deliveries: Sequence[Delivery], seconds: float) -> None:
+        """Where SQS fails, they come again when their visibility timeout is over."""
+        try:
+            self.queue.hide(deliveries, seconds)
+        except EventQueueUnavailableError as error:
+            self.syncs[0].log.warning("%s", error)
 
     def _tell_events(self, counts: Counter[str]) -> None:
         for name, number in counts.items():
@@ -192,7 +246,7 @@ class EventConsumer:
         return batch
 
     def _postpone(self, delivery: Delivery, problem: str) -> None:
-        seconds = _doubled(_POISON_COMES_BACK, delivery.received, most=10)
+        seconds = _doubled(_POISON_COMES_BACK, delivery.received, most=_POISON_DOUBLES)
         self.syncs[0].log.warning(
             "Message %s can't be read: %s. It stays in the queue, whose redrive policy sees to it, and comes again in"
             " %.0f s.",
@@ -200,14 +254,23 @@ class EventConsumer:
             problem,
             seconds,
         )
-        self.queue.hide([delivery], seconds)
+        self._hide([delivery], seconds)
 
     # Batches
 
     def _work(self) -> None:
         for number, one in enumerate(self._followers):
-            for batch, report in one.work():
-                self._account(number, batch, report)
+            try:
+                for batch, report in one.work():
+                    one.refused = None
+                    self._account(number, batch, report)
+            except (StateError, StoppedError):  # the state is everybody's
+                raise
+            except ProviderError as error:  # of this sync, such as its API key's; the others go on
+                if len(self._followers) > 1:
+                    one.ctx.log.error("%s What this sync has open is the next consumer's.", error)
+                one.refused, one.batches = error, []
+        self._end_where_none_gets_on({one.refused for one in self._followers})
 
     def _account(self, number: int, batch: Batch, report: SyncReport) -> None:
         self.counts.update({name: value for name, value in report.counts.items() if value})

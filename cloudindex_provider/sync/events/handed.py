@@ -96,7 +96,7 @@ class _Work:
             some = keys[at : at + MOST_KEYS]
             try:
                 batch = self.followers[number].begin(some)
-                self._note(number, sorted(batch.contested), None)
+                self._note(number, sorted(batch.contested | batch.unanswered), None)
             except ProviderError as error:
                 self._note(number, some, error)
 
@@ -157,6 +157,6 @@ class _Work:
         self.unsettled.update((number, key) for key in keys)
         self.error = self.error or error
         if keys:
-            why = str(error) if error else "The time or a limit is over, or another run works on them."
+            why = str(error) if error else "The time or a limit is over, another run works on them, or S3 fails."
             what = count(len(keys), "key isn't done and comes", "keys aren't done and come")
             self.followers[number].ctx.log.error("%s %s again.", why, what)

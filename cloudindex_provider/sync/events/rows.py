@@ -15,6 +15,8 @@ __all__ = ["naming_row", "sync_rows"]
 # Settings that say something about one run, or about a listing; who follows events has neither.
 _NOT_OF_EVENTS = ("keys", "dry_run", "plan_hash", "max_run_time", "listing_ranges", "audit_interval")
 
+_ALIASES = ("-s3alias", "--ol-s3", "--xa-s3")  # ends of an access point's other name
+
 
 def sync_rows(field: str, syncs: object, *, also: Collection[str] = ()) -> list[Mapping[str, Any]]:
     """The syncs' arguments; also of the text of the list, as a template or an environment variable gives it.
@@ -37,7 +39,18 @@ def sync_rows(field: str, syncs: object, *, also: Collection[str] = ()) -> list[
                     field=field,
                     hint=f"It may have {', '.join(known)}.",
                 )
+        _check_bucket(field, number, row.get("bucket"))
     return list(found)
+
+
+def _check_bucket(field: str, number: int, bucket: object) -> None:
+    """S3's events name the bucket, whichever access point an object came by: such a sync would hear of nothing."""
+    if isinstance(bucket, str) and (bucket.startswith("arn:") or bucket.endswith(_ALIASES)):
+        raise SettingsError(
+            f"{field}[{number}]: bucket is the access point {bucket!r}, which no event names.",
+            field=field,
+            hint="Give the name of the bucket behind it.",
+        )
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +16,16 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import TaskDeferred
 
-from cloudindex_provider.errors import EventQueueError, SettingsError, SyncFailedError
+from cloudindex_provider.errors import (
+    AuthenticationError,
+    EventQueueError,
+    EventQueueUnavailableError,
+    SettingsError,
+    SyncFailedError,
+)
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
+from cloudindex_provider.triggers import s3_events as trigger_module
+from cloudindex_provider.triggers.s3_events import CloudIndexS3EventsTrigger
 from tests.integration.airflow.conftest import Ran, World, asset_events
 
 
@@ -130,6 +140,11 @@ def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue
         ({"queue_url": None}, "queue_url is empty"),
         ({"queue_url": "None"}, "queue_url is empty"),  # what a template without a value renders to
         ({"queue_url": 7}, "queue_url is"),
+        ({"visibility_timeout": 0}, "visibility_timeout is 0 seconds"),  # each message would come again at once
+        ({"visibility_timeout": 50_000}, "visibility_timeout is 50000 seconds"),  # which SQS refuses
+        ({"idle_time": -1}, "idle_time is -1 seconds"),
+        ({"poll_interval": 0}, "poll_interval is 0 seconds"),  # a triggerer that does nothing else
+        ({"max_run_time": 0}, "max_run_time is 0 seconds"),
         ({"syncs": []}, "syncs is no list"),
         ({"syncs": None}, "syncs is no list"),
         ({"syncs": '{"bucket": "b"}'}, "syncs is no list"),
@@ -137,6 +152,8 @@ def test_a_document_that_fails_makes_the_task_red_at_its_end(world: World, queue
         ({"syncs": [{"bucket": "b", "prefx": ""}]}, r"syncs\[0\] has 'prefx'"),
         ({"syncs": [{"bucket": "b", "keys": ["k"]}]}, r"syncs\[0\] has 'keys'"),
         ({"syncs": [{"prefix": "documents/"}]}, r"syncs\[0\]: bucket is None"),
+        ({"syncs": [{"bucket": "arn:aws:s3:us-east-1:1:accesspoint/a"}]}, r"syncs\[0\]: bucket is the access point"),
+        ({"syncs": [{"bucket": "a-1234-s3alias"}]}, r"syncs\[0\]: bucket is the access point"),
         ({"syncs": [{"bucket": "bucket", "prefix": "None"}]}, r"syncs\[0\]: prefix is a template"),
     ],
 )
@@ -145,6 +162,38 @@ def test_what_cannot_be_followed_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         operator(world, queue, **changes).execute({})
+
+
+def test_times_may_be_timedeltas(world: World, queue: Queue) -> None:
+    times = {"idle_time": timedelta(seconds=0.5), "poll_interval": timedelta(seconds=3)}
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(world, queue, visibility_timeout=timedelta(minutes=1), **times).execute({})
+    assert deferred.value.trigger.poll_interval == 3.0
+
+
+def test_a_sync_that_cannot_get_on_makes_the_task_red_and_the_others_are_done(world: World, queue: Queue) -> None:
+    """When nothing is left to do, and not an hour later: its messages come again until they are taken away."""
+    fields = {"conn_type": "cloudindex", "host": world.ci.url, "password": "revoked"}
+    fields["extra"] = {"project_id": world.ci.project_id}
+    world.monkeypatch.setenv("AIRFLOW_CONN_REVOKED", json.dumps(fields))
+    world.put("other/a.txt", "documents/b.txt")
+    refused = {"bucket": world.bucket, "prefix": "other/", "cloudindex_conn_id": "revoked"}
+    syncs = [refused, {"bucket": world.bucket, "prefix": "documents/"}]
+    with pytest.raises(AuthenticationError):
+        operator(world, queue, syncs=syncs).execute({})
+    assert world.has("documents/b.txt")
+    assert queue.left == 1
+
+
+def test_a_trigger_that_sqs_fails_for_long_wakes_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which finds out whether it does there, too: else it would be green, with nothing consumed."""
+    monkeypatch.setattr(trigger_module, "_OUTAGE", 0.2)
+    failing = SimpleNamespace(depth=lambda: (_ for _ in ()).throw(EventQueueUnavailableError("No answer.")))
+    monkeypatch.setattr(trigger_module, "event_queue", lambda *_, **__: failing)
+    trigger = CloudIndexS3EventsTrigger(queue_url="https://queue", until=time.time() + 20, poll_interval=0.05)
+    began = time.monotonic()
+    assert asyncio.run(trigger._watch()) == "success"
+    assert 0.2 <= time.monotonic() - began < 10
 
 
 def test_a_queue_that_is_not_there_is_named(world: World, queue: Queue) -> None:

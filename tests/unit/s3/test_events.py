@@ -253,3 +253,23 @@ def sns(body: str) -> str:
 def bridge(key: str, detail_type: str) -> str:
     detail = {"bucket": {"name": "b"}, "object": {"key": key}}
     return json.dumps({"version": "0", "source": "aws.s3", "detail-type": detail_type, "detail": detail})
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"), [("SubscriptionConfirmation", "asks in it to confirm"), ("UnsubscribeConfirmation", "has ended")]
+)
+def test_what_sns_says_of_its_own_is_a_persons_matter(kind: str, says: str) -> None:
+    """It comes where queue and topic belong to different accounts; its token, which confirms, is told nobody."""
+    body = {
+        "Type": kind,
+        "Token": "t0ken",
+        "Message": "You have chosen ...",
+        "SubscribeURL": "https://sns/?Token=t0ken",
+    }
+    problem = parse_message(json.dumps(body)).problem
+    assert says in (problem or "")
+    assert "t0ken" not in (problem or "")
+
+
+def test_a_type_that_is_no_text_is_no_type() -> None:
+    assert parse_message('{"Type": ["a"], "Records": []}').problem is None

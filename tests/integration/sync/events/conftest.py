@@ -39,9 +39,12 @@ class Followed:
         for key in keys:
             self.sqs.send(s3_message(self.mirror.bucket, key, name=name))
 
-    def consumer(self, name: str | None = None, *, syncs: list[Any] | None = None, **changes: Any) -> EventConsumer:
+    def consumer(
+        self, name: str | None = None, *, syncs: list[Any] | None = None, outage: float = 0.0, **changes: Any
+    ) -> EventConsumer:
         contexts = syncs or [self.mirror.context(name, dag="events", **changes)]
-        return EventConsumer(EventQueue(self.sqs, "https://queue"), contexts, idle=0.0, first_look=0.02)
+        queue = EventQueue(self.sqs, "https://queue")
+        return EventConsumer(queue, contexts, idle=0.0, first_look=0.02, outage=outage)
 
     def follow(self, name: str | None = None, **changes: Any) -> EventConsumer:
         """Consume until there is nothing to do any more."""
