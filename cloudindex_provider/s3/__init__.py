@@ -15,6 +15,8 @@
     events              messages of S3 events, in every shape: which keys to look at
     event_queue         SQS: receive, hide, delete
     notifications       a bucket's notification configuration, with our entry and without
+    notification_document  that configuration, read and written whole
+    event_patterns      whether a rule of EventBridge lets an event pass
     event_chain         whether events reach a queue: each link looked at
     round_trip          from a bucket to a queue by S3's own test message
     aws_policies        the least that each part needs, and what a policy lets in

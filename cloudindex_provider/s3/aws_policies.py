@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-__all__ = ["PARTS", "allows_service", "iam_policy", "with_statement"]
+__all__ = ["PARTS", "allows_service", "bucket_arn", "iam_policy", "with_statement"]
 
 PARTS = ("sync", "events", "notifications")
 _VERSION = "2012-10-17"
+_SOURCES = ("ArnLike", "ArnEquals", "StringLike", "StringEquals")  # operators of conditions
 
 
 def iam_policy(part: str, *, bucket: str, prefix: str = "", queue_arn: str = "") -> dict[str, Any]:
@@ -20,7 +21,7 @@ def iam_policy(part: str, *, bucket: str, prefix: str = "", queue_arn: str = "")
         ``notifications`` (the bucket is told whom to tell, and the queue to take it)
     :param queue_arn: of ``events`` and ``notifications``
     """
-    arn = f"arn:aws:s3:::{bucket}"
+    arn = bucket_arn(bucket, queue_arn)
     if part == "sync":
         listing: dict[str, Any] = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
         if prefix:
@@ -39,6 +40,12 @@ def iam_policy(part: str, *, bucket: str, prefix: str = "", queue_arn: str = "")
     return {"Version": _VERSION, "Statement": statements}
 
 
+def bucket_arn(bucket: str, beside: str = "") -> str:
+    """A bucket's ARN, in the partition (``aws``, ``aws-cn``, ``aws-us-gov``) of another one."""
+    partition = beside.split(":")[1] if beside.startswith("arn:") else "aws"
+    return f"arn:{partition}:s3:::{bucket}"
+
+
 def _on_queue(arn: str, actions: Sequence[str]) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": [f"sqs:{action}" for action in actions], "Resource": arn}
 
@@ -51,7 +58,8 @@ def with_statement(policy: str | None, statement: Mapping[str, Any]) -> str:
 
 
 def allows_service(policy: str | None, *, service: str, action: str, source_arn: str) -> bool:
-    """Whether a resource's policy lets an AWS service act for a source. Deny statements of the service count, too.
+    """Whether a resource's policy lets an AWS service act for a source. Statements that deny it count, too, unless they
+    have a condition that isn't judged, such as the common ``aws:SecureTransport``: services send by TLS.
 
     :param service: such as ``s3.amazonaws.com``
     :param action: such as ``sqs:SendMessage``
@@ -63,6 +71,7 @@ def allows_service(policy: str | None, *, service: str, action: str, source_arn:
         if _matches(_principals(one), service)
         and any(fnmatchcase(action.lower(), str(given).lower()) for given in _list(one.get("Action")))
         and _is_for(one.get("Condition") or {}, source_arn)
+        and (one.get("Effect") != "Deny" or _is_about_sources(one.get("Condition") or {}))
     }
     return effects == {"Allow"}
 
@@ -84,12 +93,21 @@ def _matches(principals: Sequence[Any], service: str) -> bool:
     return any(one in ("*", service) for one in principals)
 
 
+def _is_about_sources(condition: Mapping[str, Any]) -> bool:
+    """Whether the condition says nothing but which sources it is for."""
+    return all(
+        operator in _SOURCES and name.lower() == "aws:sourcearn"
+        for operator, pairs in condition.items()
+        for name in pairs
+    )
+
+
 def _is_for(condition: Mapping[str, Any], source_arn: str) -> bool:
     """Whether the condition's source is ours; other conditions, such as the account, aren't judged."""
     wanted = [
         str(arn)
         for operator, pairs in condition.items()
-        if operator.removesuffix("IfExists") in ("ArnLike", "ArnEquals", "StringLike", "StringEquals")
+        if operator.removesuffix("IfExists") in _SOURCES
         for name, values in pairs.items()
         if name.lower() == "aws:sourcearn"
         for arn in _list(values)

@@ -14,14 +14,18 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cloudindex_provider.s3.aws_policies import allows_service
+from cloudindex_provider.s3.aws_policies import allows_service, bucket_arn
 from cloudindex_provider.s3.error_mapping import redacted
-from cloudindex_provider.s3.notifications import Entry, covers, entries
+from cloudindex_provider.s3.event_patterns import lets_pass, sample_event
+from cloudindex_provider.s3.notifications import Entry, covers, entries, filter_value
+from cloudindex_provider.s3.place import is_of_aws
 
 __all__ = ["BROKEN", "OK", "UNKNOWN", "WARNING", "Chain", "Link"]
 
 OK, BROKEN, WARNING, UNKNOWN = "ok", "broken", "warning", "unknown"
 _WANTED = {"ObjectCreated": "s3:ObjectCreated:Put", "ObjectRemoved": "s3:ObjectRemoved:Delete"}
+_OF_RULES = ("Object Created", "Object Deleted")  # their names at EventBridge
+_REWRITES = ("Input", "InputPath", "InputTransformer")  # of a rule's target
 _AWS_OWN_KEY = "alias/aws/sqs"
 _SECOND_LOOK = 3.0  # seconds after which a queue that somebody consumes has changed
 _COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
@@ -75,7 +79,7 @@ class Chain:
 
     @property
     def _bucket_arn(self) -> str:
-        return f"arn:aws:s3:::{self.bucket}"
+        return bucket_arn(self.bucket, self._queue_arn)
 
     def _look_at_queue(self) -> list[Link]:
         answer = self.client("sqs").get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])
@@ -116,11 +120,10 @@ class Chain:
         if missing:
             seen, remedy = f"{', '.join(missing)} isn't told", "Add it to the notification's events."
             yield Link("events", BROKEN, seen, remedy)
-        if not self.prefix.startswith(entry.prefix) or entry.suffix:
+        prefix = filter_value(self.prefix, of_aws=is_of_aws(self.client("s3")))
+        if not prefix.startswith(entry.prefix) or entry.suffix:
             seen = f"only keys with the prefix {entry.prefix!r} and the suffix {entry.suffix!r} are told"
-            yield Link(
-                "filter", BROKEN, seen, f"Let the notification's prefix begin {self.prefix!r}, without a suffix."
-            )
+            yield Link("filter", BROKEN, seen, f"Let the notification's prefix begin {prefix!r}, without a suffix.")
 
     def _let_in(self, service: str, source: str) -> Iterator[Link]:
         """By the queue's policy, and by that of the key which encrypts it."""
@@ -199,28 +202,43 @@ class Chain:
         if not names:
             return
         rules = [events.describe_rule(Name=name) for name in names]
-        ours = [rule for rule in rules if self._is_about_bucket(rule.get("EventPattern"))]
-        if not ours:
-            seen = f"no rule with the queue as its target matches the bucket's events: {', '.join(names)}"
-            yield Link(
-                "rule", BROKEN, seen, "Match source aws.s3 and the bucket's name, and no key outside the prefix."
-            )
-            return
-        for rule in ours:
+        passed = {str(rule["Name"]): self._passed(rule.get("EventPattern")) for rule in rules}
+        missing = set(_OF_RULES).difference(*passed.values())
+        if missing:
+            seen = f"no rule with the queue as its target lets {', '.join(sorted(missing))} under {self.prefix!r} pass"
+            remedy = "Match source aws.s3 and the bucket's name, for both detail-types and every key of the prefix."
+            name = "events" if any(passed.values()) else "rule"
+            yield Link(name, BROKEN, f"{seen}: {', '.join(names)}", remedy)
+        for rule in rules:
+            if not passed[str(rule["Name"])]:
+                continue
             if rule.get("State") != "ENABLED":
                 yield Link("rule", BROKEN, f"the rule {rule['Name']} is disabled", "Enable it.")
             else:
                 yield Link("rule", OK, str(rule["Arn"]))
+            yield from self._rewritten(events, str(rule["Name"]))
             yield from self._let_in("events.amazonaws.com", str(rule["Arn"]))
 
-    def _is_about_bucket(self, pattern: str | None) -> bool:
-        """Whether a pattern lets the bucket's events pass, as far as it is written in names and prefixes."""
+    def _passed(self, pattern: str | None) -> set[str]:
+        """The detail-types of the prefix's events that a rule's pattern lets pass."""
         try:
-            wanted = json.loads(pattern or "{}")
+            wanted = json.loads(pattern or "null")
         except ValueError:
-            return False
-        names = wanted.get("detail", {}).get("bucket", {}).get("name", [self.bucket])
-        return "aws.s3" in wanted.get("source", ["aws.s3"]) and self.bucket in names
+            return set()
+        key = f"{self.prefix}cloudindex"
+        return {kind for kind in _OF_RULES if lets_pass(wanted, sample_event(kind, self.bucket, key))}
+
+    def _rewritten(self, events: Any, rule: str) -> Iterator[Link]:
+        """Whether the rule sends the queue something else than the event."""
+        try:
+            targets = events.list_targets_by_rule(Rule=rule).get("Targets", [])
+        except (ClientError, BotoCoreError) as error:
+            yield Link("rule target", UNKNOWN, redacted(error), "Give the identity events:ListTargetsByRule.")
+            return
+        changes = [name for one in targets if one.get("Arn") == self._queue_arn for name in _REWRITES if one.get(name)]
+        if changes:
+            seen = f"the rule {rule} sends the queue another text than the event ({', '.join(changes)})"
+            yield Link("rule target", BROKEN, seen, "Send the matched event as it is.")
 
     # What comes after the queue
 

@@ -13,10 +13,22 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote_plus
 
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.s3.aws_policies import bucket_arn
 
-__all__ = ["EVENTS", "Entry", "Target", "covers", "entries", "queue_statement", "with_target", "without_ours"]
+__all__ = [
+    "EVENTS",
+    "Entry",
+    "Target",
+    "covers",
+    "entries",
+    "filter_value",
+    "queue_statement",
+    "with_target",
+    "without_ours",
+]
 
 EVENTS = (
     "s3:ObjectCreated:*",
@@ -39,8 +51,8 @@ class Target:
     """Whom the bucket shall tell. ``arn`` of a queue, a topic or a function; EventBridge has none.
 
     :param kind: ``sqs``, ``sns``, ``lambda`` or ``eventbridge``
-    :param prefix: only keys that begin so
-    :param suffix: only keys that end so
+    :param prefix: only keys that begin so, as the document writes it: see ``filter_value``
+    :param suffix: only keys that end so, likewise
     """
 
     kind: str
@@ -119,7 +131,7 @@ def queue_statement(queue_arn: str, bucket: str, account: str | None) -> dict[st
 
     :param account: that the bucket belongs to, so that nobody else's bucket of the name may; ``None``: not said
     """
-    condition: dict[str, Any] = {"ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{bucket}"}}
+    condition: dict[str, Any] = {"ArnLike": {"aws:SourceArn": bucket_arn(bucket, queue_arn)}}
     if account:
         condition["StringEquals"] = {"aws:SourceAccount": account}
     return {
@@ -130,6 +142,16 @@ def queue_statement(queue_arn: str, bucket: str, account: str | None) -> dict[st
         "Resource": queue_arn,
         "Condition": condition,
     }
+
+
+def filter_value(text: str, *, of_aws: bool) -> str:
+    """A prefix or suffix as a filter writes it.
+
+    AWS compares it with the key as events spell that: a space is ``+``, and what isn't a "safe character" is
+    percent-encoded ("Configuring event notifications using object key name filtering"), so that ``year=2026/`` as it
+    stands would never match. Other stores compare it with the key itself.
+    """
+    return quote_plus(text, safe="/!-_.*'()").replace("~", "%7E") if of_aws else text
 
 
 def covers(events: tuple[str, ...], wanted: str) -> bool:

@@ -12,7 +12,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["bucket_place", "store_of"]
+__all__ = ["bucket_place", "is_of_aws", "store_of"]
 
 _PORTS = {"http": 80, "https": 443}
 # AWS's hosts of S3, and no others under the same domains: a load balancer or an EC2 machine may be anybody's store.
@@ -47,6 +47,11 @@ def store_of(endpoint_url: str, bucket: str = "") -> str | None:
     host = host.removeprefix(f"{bucket.lower()}.") if bucket else host
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}{'' if port in (None, _PORTS.get(parts.scheme)) else f':{port}'}{parts.path.rstrip('/')}"
+
+
+def is_of_aws(client: Any) -> bool:
+    """Whether a boto3 client of S3 speaks to AWS, and to no other store."""
+    return store_of(client.meta.endpoint_url) in ("aws", "aws-us-gov", *_PARTITIONS.values())
 
 
 def _partition(host: str, domain: str) -> str:

@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from cloudindex_provider.s3.error_mapping import s3_errors
 from cloudindex_provider.s3.event_chain import BROKEN, OK, UNKNOWN, Link
 from cloudindex_provider.s3.event_queue import Delivery, EventQueue
 from cloudindex_provider.s3.events import unwrapped
+from cloudindex_provider.s3.notification_document import read_document, write_document
 from cloudindex_provider.s3.notifications import Entry, entries
 from cloudindex_provider.words import count
 
@@ -48,7 +48,7 @@ class RoundTrip:
 
         :raises S3IntegrationError: when S3 refuses
         """
-        return [entry for entry in entries(self._document()) if entry.kind in _TESTED]
+        return [entry for entry in entries(read_document(self.s3, self.bucket)) if entry.kind in _TESTED]
 
     def run(self, seconds: float) -> Link:
         """Write the configuration as it is, and wait for its message.
@@ -66,17 +66,10 @@ class RoundTrip:
         finally:
             self.queue.hide(others, 0.0)
 
-    def _document(self) -> dict[str, Any]:
-        with s3_errors("GetBucketNotificationConfiguration", self.bucket):
-            found: Mapping[str, Any] = self.s3.get_bucket_notification_configuration(Bucket=self.bucket)
-        return {name: value for name, value in found.items() if name != "ResponseMetadata"}
-
     def _write(self) -> datetime:
         """Gives when that was, by S3's clock."""
-        with s3_errors("PutBucketNotificationConfiguration", self.bucket):
-            answer = self.s3.put_bucket_notification_configuration(
-                Bucket=self.bucket, NotificationConfiguration=self._document()
-            )
+        document = read_document(self.s3, self.bucket, to_write=True)
+        answer = write_document(self.s3, self.bucket, document)
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def _await(self, began: datetime, until: float, others: list[Delivery]) -> Link:

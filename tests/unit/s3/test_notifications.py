@@ -10,7 +10,14 @@ import pytest
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.s3.aws_policies import PARTS, allows_service, iam_policy, with_statement
-from cloudindex_provider.s3.notifications import Target, entries, queue_statement, with_target, without_ours
+from cloudindex_provider.s3.notifications import (
+    Target,
+    entries,
+    filter_value,
+    queue_statement,
+    with_target,
+    without_ours,
+)
 
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:documents"
 OURS = Target("sqs", QUEUE, "documents/")
@@ -134,6 +141,10 @@ def said(**changes: Any) -> str:
     return json.dumps({"Statement": [statement]})
 
 
+DENY: dict[str, Any] = {"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Condition": {}}
+TLS = {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+
+
 @pytest.mark.parametrize(
     ("policy", "allowed"),
     [
@@ -150,6 +161,19 @@ def said(**changes: Any) -> str:
         (said(Principal={"Service": "sns.amazonaws.com"}), False),
         (said(Action="sqs:ReceiveMessage"), False),
         (said(Effect="Deny"), False),
+        (said(**DENY), False),
+        (with_statement(said(), {"Sid": "tls", **DENY, **TLS}), True),  # services send by TLS
+        (
+            with_statement(said(), {"Sid": "org", **DENY, "Condition": {"StringNotEquals": {"aws:SourceOrgID": "o"}}}),
+            True,
+        ),
+        (with_statement(said(), {"Sid": "all", **DENY}), False),
+        (
+            with_statement(
+                said(), {"Sid": "us", **DENY, "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:s3:::b*"}}}
+            ),
+            False,
+        ),
         (None, False),
         ("", False),
         ("no JSON", False),
@@ -167,3 +191,30 @@ def test_policies_name_what_they_are_for_and_nothing_wider(part: str) -> None:
     resources = {statement["Resource"] for statement in policy["Statement"]}
     assert resources <= {"arn:aws:s3:::bucket", "arn:aws:s3:::bucket/documents/*", QUEUE}
     assert "*" not in str([statement["Action"] for statement in policy["Statement"]])
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_a_bucket_is_named_in_its_queues_partition(partition: str) -> None:
+    """A policy that names the bucket in another one lets nobody in."""
+    queue = QUEUE.replace("arn:aws:", f"arn:{partition}:")
+    statement = queue_statement(queue, "bucket", None)
+    assert statement["Condition"]["ArnLike"]["aws:SourceArn"] == f"arn:{partition}:s3:::bucket"
+    policy = iam_policy("notifications", bucket="bucket", queue_arn=queue)
+    assert policy["Statement"][0]["Resource"] == f"arn:{partition}:s3:::bucket"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("documents/2026/", "documents/2026/"),
+        ("year=2026/", "year%3D2026/"),
+        ("my documents/", "my+documents/"),
+        ("a+b%~", "a%2Bb%25%7E"),
+        ("Büro/", "B%C3%BCro/"),
+        ("!-_.*'()/", "!-_.*'()/"),
+    ],
+)
+def test_a_filter_is_written_as_aws_compares_it(text: str, written: str) -> None:
+    """As it stands, a prefix with other characters never matches there, and nobody says so; other stores differ."""
+    assert filter_value(text, of_aws=True) == written
+    assert filter_value(text, of_aws=False) == text

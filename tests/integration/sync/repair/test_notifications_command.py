@@ -200,6 +200,37 @@ def test_ten_broken_chains_are_told_apart(cli: Cli, aws: Aws) -> None:
     assert states(cli, aws, 0)["rule"] == "ok"
 
 
+def rule_of(aws: Aws, **changes: Any) -> str:
+    """A rule's pattern, which lets all of the bucket's events pass but for the changes."""
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [aws.bucket]}}} | changes
+    return aws.rule(EventPattern=json.dumps(pattern))
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({"detail-type": ["Object Created", "Object Deleted"]}, None),
+        ({"detail": {"bucket": {"name": [{"prefix": "bucket-"}]}, "object": {"key": [{"prefix": "docs/"}]}}}, None),
+        ({"detail-type": ["Object Created"]}, "events"),
+        ({"detail": {"object": {"key": [{"prefix": "elsewhere/"}]}}}, "rule"),
+        ({"detail": {"object": {"key": [{"suffix": ".pdf"}]}}}, "rule"),
+        ({"detail": ["what AWS would refuse"]}, "rule"),
+    ],
+)
+def test_a_rules_pattern_is_read_as_eventbridge_does(cli: Cli, aws: Aws, changes: Any, broken: str | None) -> None:
+    """It must let both kinds of events pass, for every key of the prefix."""
+    aws.allow("events.amazonaws.com", rule_of(aws, **changes))
+    found = states(cli, aws, 1 if broken else 0)
+    assert [name for name, state in found.items() if state == "broken"] == ([broken] if broken else [])
+
+
+def test_a_rule_that_sends_another_text_than_the_event_is_named(cli: Cli, aws: Aws) -> None:
+    """By which nobody could tell what it is about."""
+    aws.allow("events.amazonaws.com", rule_of(aws))
+    aws.events.put_targets(Rule=aws.bucket, Targets=[{"Id": "queue", "Arn": aws.arn, "InputPath": "$.detail"}])
+    assert states(cli, aws, 1)["rule target"] == "broken"
+
+
 def test_a_topic_that_was_deleted_is_named(cli: Cli, aws: Aws) -> None:
     arn = aws.topic()
     aws.sns.delete_topic(TopicArn=arn)
