@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Param, task
+from typing import Any
+
+from airflow.sdk import DAG, Param, get_current_context, task
 
 from cloudindex_provider.operators.cloudindex_care import (
     CloudIndexAdoptKeysOperator,
@@ -51,7 +53,7 @@ CONNECTIONS = {
     "aws_conn_id": "{{ params.aws_conn_id }}",
     "cloudindex_conn_id": "{{ params.cloudindex_conn_id }}",
 }
-SYNC = {
+SYNC: dict[str, Any] = {
     "bucket": "{{ params.bucket }}",
     "prefix": "{{ params.prefix }}",
     "project_id": "{{ params.project_id }}",
@@ -104,9 +106,9 @@ with DAG(
 ) as dag:
 
     @task.branch
-    def choose(params: dict[str, object]) -> object:
+    def choose() -> str:
         """The task of the action's name; the others are skipped."""
-        return params["action"]
+        return str(get_current_context()["params"]["action"])
 
     choose() >> [
         CloudIndexListSourcesOperator(task_id="sources"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, get_current_context, task
 
 from cloudindex_provider.transfers.s3_to_cloudindex import s3_to_cloudindex
 
@@ -68,13 +68,14 @@ with DAG(
 ) as dag:
 
     @task.short_circuit
-    def bucket_is_set(params: dict[str, object]) -> bool:
+    def bucket_is_set() -> bool:
         """Skips all that follows, whatever its trigger rules, where nobody has said yet what to sync."""
-        if not params["bucket"]:
+        bucket = get_current_context()["params"]["bucket"]
+        if not bucket:
             logging.getLogger(__name__).warning(
                 "No bucket is set, so nothing is synced: set its param in the DAG's file, or trigger it with one."
             )
-        return bool(params["bucket"])
+        return bool(bucket)
 
     bucket_is_set() >> s3_to_cloudindex(
         bucket="{{ params.bucket }}",

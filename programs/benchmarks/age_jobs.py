@@ -10,6 +10,7 @@ import sqlite3
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from programs.benchmarks.jobs import Clock, peak_memory
@@ -119,7 +120,12 @@ def write(began: float, state: str) -> dict[str, Any]:
 
     db = Database(f"sqlite:///{state}")
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+
+    def until_input_ends() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=until_input_ends, daemon=True).start()
     took: list[float] = []
     clock = Clock(began)
     while not over.is_set():
@@ -132,12 +138,12 @@ def write(began: float, state: str) -> dict[str, Any]:
     return clock.result(longest=max(took), writes=len(took), median=statistics.median(took))
 
 
-JOBS = {job.__name__: job for job in (build, outcomes, prune, write)}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {job.__name__: job for job in (build, outcomes, prune, write)}
 
 
 def main(name: str, arguments: str) -> None:
     began = time.perf_counter()
-    found = JOBS[name](began, **json.loads(arguments))  # type: ignore[operator]
+    found = JOBS[name](began, **json.loads(arguments))
     print(json.dumps({**found, "memory": peak_memory(), "cpu": time.process_time()}))
 
 

@@ -173,7 +173,7 @@ def measure(folder: Path, upload_tasks: int, documents: int) -> dict[str, Any]:
 
     with DAG(f"share_{next(_NUMBERS)}", schedule=None) as dag:
         s3_to_cloudindex(bucket=BUCKET, upload_tasks=upload_tasks)
-    DagBundlesManager().sync_bundles_to_db()
+    DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]  # Airflow's own
     bag = BundleDagBag(dag_folder=folder, bundle_path=folder, bundle_name="dags-folder")
     bag.bag_dag(dag)
     sync_bag_to_db(bag, "dags-folder", None)

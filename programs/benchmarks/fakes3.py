@@ -34,15 +34,11 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from programs.benchmarks.catalogue import CHUNK, OP, Shared
 from programs.benchmarks.service import Service, header
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
 
 
 class Connection(asyncio.Protocol):
@@ -143,6 +139,17 @@ class Connection(asyncio.Protocol):
             self._pump()
 
 
+def event_loop(*, with_uvloop: bool = True) -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed, else the standard library's."""
+    if with_uvloop:
+        with suppress(ImportError):
+            import uvloop
+
+            loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+            return loop
+    return asyncio.new_event_loop()
+
+
 def listening(opts: argparse.Namespace) -> socket.socket:
     """A socket on the port; a free one where it is 0, which is then every worker's."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -154,7 +161,7 @@ def listening(opts: argparse.Namespace) -> socket.socket:
 
 
 def serve(opts: argparse.Namespace, shared: Shared, worker: int) -> None:
-    loop = uvloop.new_event_loop() if uvloop and not opts.no_uvloop else asyncio.new_event_loop()
+    loop = event_loop(with_uvloop=not opts.no_uvloop)
     asyncio.set_event_loop(loop)
     service = Service(opts, shared, worker)
     sock = listening(opts)

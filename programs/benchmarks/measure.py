@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def command(*words: str, environment: dict[str, str] | None = None) -> dict[str,
     }
 
 
-def interleaved(fake: Fake, jobs: dict[str, Run], repeat: int, say: Callable[[str], None]) -> dict[str, Measured]:
+def interleaved(fake: Fake, jobs: Mapping[str, Run], repeat: int, say: Callable[[str], None]) -> dict[str, Measured]:
     """Every job in turn, ``repeat`` times over, so that whatever else the machine does hits all of them alike.
 
     What takes longer than a minute is run once: there, a disturbance weighs less than the reader's time.

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def overhead(requests: int = 2000) -> dict[str, Any]:
     return found
 
 
-JOBS = {"queue": queue, "work": work}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {"queue": queue, "work": work}
 
 
 def main() -> None:

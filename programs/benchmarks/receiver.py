@@ -23,12 +23,7 @@ import sys
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from programs.benchmarks.fakes3 import listening
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
+from programs.benchmarks.fakes3 import event_loop, listening
 
 READ = 1 << 20
 KEPT = 1 << 16  # bytes of a body's beginning, in which the metadata of 20 files has room
@@ -128,7 +123,7 @@ def main() -> int:
     p.add_argument("--latency-ms", type=float, default=0)
     opts = p.parse_args()
     Receiver.latency = opts.latency_ms / 1000
-    loop = uvloop.new_event_loop() if uvloop else asyncio.new_event_loop()
+    loop = event_loop()
     asyncio.set_event_loop(loop)
     loop.run_until_complete(loop.create_server(lambda: Receiver(loop), sock=listening(opts), backlog=512))
     for sig in (signal.SIGTERM, signal.SIGINT):

@@ -23,19 +23,13 @@ import mmap
 import os
 import re
 import signal
-import sys
 import time
 from collections import deque
 from email.utils import formatdate
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from programs.benchmarks.fakes3 import listening
-
-try:
-    import uvloop
-except ImportError:
-    uvloop = None
+from programs.benchmarks.fakes3 import event_loop, listening
 
 NAMES = ("requests", "bytes", "parts", "refused", "malformed", "connections", "chunked", "documents")
 SETTINGS = ("latency_us", "rate", "fixed")
@@ -46,18 +40,18 @@ METADATA = b'name="metadata"\r\n\r\n'
 
 
 class Shared:
-    def __init__(self, workers):
+    def __init__(self, workers: int) -> None:
         self.workers = workers
         self.cells = memoryview(mmap.mmap(-1, 4096 * (1 + workers // 32))).cast("Q")
 
-    def row(self, worker):
+    def row(self, worker: int) -> memoryview:
         at = len(SETTINGS) + worker * len(NAMES)
         return self.cells[at : at + len(NAMES)]
 
-    def stats(self):
+    def stats(self) -> dict[str, int]:
         return {n: sum(self.row(w)[i] for w in range(self.workers)) for i, n in enumerate(NAMES)}
 
-    def reset(self):
+    def reset(self) -> None:
         for i in range(len(SETTINGS), len(SETTINGS) + len(NAMES) * self.workers):
             self.cells[i] = 0
 
@@ -69,37 +63,38 @@ class Sink(asyncio.BufferedProtocol):
     window: ClassVar[deque[float]] = deque()  # when requests were allowed
     ids = itertools.count(1)
 
-    def __init__(self, shared, worker, verify, loop):
+    def __init__(self, shared: Shared, worker: int, verify: bool, loop: asyncio.AbstractEventLoop) -> None:
         self.shared, self.count, self.verify, self.loop = shared, shared.row(worker), verify, loop
-        self.head, self.left, self.chunk, self.pending = b"", None, None, b""
-        self.kept = bytearray()
+        self.head, self.pending, self.kept = b"", b"", bytearray()
+        self.left: int | None = None  # bytes to come of a body with a length
+        self.chunk: int | None = None  # the same of a chunk and its CRLF; 0 waits for a size line
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.count[5] += 1
 
-    def connection_lost(self, exc):
+    def connection_lost(self, exc: object) -> None:
         self.transport = None
 
-    def get_buffer(self, hint):
+    def get_buffer(self, hint: int) -> memoryview:
         return self.buffer
 
-    def buffer_updated(self, n):
-        data = self.buffer[:n]
+    def buffer_updated(self, n: int) -> None:
+        data: memoryview | bytes = self.buffer[:n]
         while len(data):
-            if self.left is None and self.chunk is None:
-                data = self._head(data)
-            elif self.left is not None:
+            if self.left is not None:
                 take = min(self.left, len(data))
                 self._body(data[:take])
                 self.left -= take
                 data = data[take:]
+            elif self.chunk is not None:
+                data = self._chunked(data, self.chunk)
             else:
-                data = self._chunked(data)
+                data = self._head(data)
             if self.left == 0:
                 self._answer()
 
-    def _head(self, data):
+    def _head(self, data: memoryview | bytes) -> memoryview | bytes:
         self.head += bytes(data)
         cut = self.head.find(b"\r\n\r\n")
         if cut < 0:
@@ -124,9 +119,8 @@ class Sink(asyncio.BufferedProtocol):
             self.left = int(m[1]) if m else 0
         return memoryview(rest) if rest or self.left != 0 else rest
 
-    def _chunked(self, data):
-        """chunk: bytes left of the current chunk and its CRLF; 0 waits for a size line."""
-        if self.chunk == 0:
+    def _chunked(self, data: memoryview | bytes, chunk: int) -> memoryview | bytes:
+        if chunk == 0:
             line = self.pending + bytes(data[:64])
             cut = line.find(b"\r\n")
             if cut < 0:
@@ -138,16 +132,16 @@ class Sink(asyncio.BufferedProtocol):
             self.chunk = size + 2
             self.last = size == 0
             return data[used:]
-        take = min(self.chunk, len(data))
-        body = min(take, max(0, self.chunk - 2))
+        take = min(chunk, len(data))
+        body = min(take, max(0, chunk - 2))
         if body and not self.last:
             self._body(data[:body])
-        self.chunk -= take
+        self.chunk = chunk - take
         if self.chunk == 0 and self.last:
             self.chunk, self.left = None, 0
         return data[take:]
 
-    def _body(self, view):
+    def _body(self, view: memoryview | bytes) -> None:
         self.seen += len(view)
         if self.boundary and len(self.kept) < KEPT:
             self.kept += view[: KEPT - len(self.kept)]
@@ -175,7 +169,7 @@ class Sink(asyncio.BufferedProtocol):
             c[3] += 1
             self._send(429, b'{"error":"rate limit","code":"rate_limit/exceeded"}', headers)
             return
-        answer = {"ok": True, "bytes": self.seen}
+        answer: dict[str, Any] = {"ok": True, "bytes": self.seen}
         names = file_names(bytes(self.kept))
         if names:
             c[7] += len(names)
@@ -221,7 +215,7 @@ class Sink(asyncio.BufferedProtocol):
                 self.shared.cells[2] = int(args["fixed"])
         self._send(200, json.dumps(self.shared.stats()).encode())
 
-    def _send(self, status, body, extra=""):
+    def _send(self, status: int, body: bytes, extra: str = "") -> None:
         if self.transport is None:
             return
         reason = {200: "OK", 429: "Too Many Requests"}[status]
@@ -240,8 +234,8 @@ def file_names(beginning: bytes) -> list[str]:
     return list(metadata.get("documents", ()))
 
 
-def serve(opts, shared, worker):
-    loop = uvloop.new_event_loop() if uvloop else asyncio.new_event_loop()
+def serve(opts: argparse.Namespace, shared: Shared, worker: int) -> None:
+    loop = event_loop()
     asyncio.set_event_loop(loop)
     sock = listening(opts)
     loop.run_until_complete(loop.create_server(lambda: Sink(shared, worker, opts.verify, loop), sock=sock, backlog=512))
@@ -252,7 +246,7 @@ def serve(opts, shared, worker):
     loop.run_forever()
 
 
-def main():
+def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--host", default="127.0.0.1")
     p.add_argument("--port", type=int, default=9100)
@@ -281,4 +275,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

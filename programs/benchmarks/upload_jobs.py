@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -148,12 +149,12 @@ def one_by_one(began: float, url: str, sink: str) -> dict[str, Any]:
         return clock.result(documents=len(keys))
 
 
-JOBS = {job.__name__: job for job in (ours, bare, threaded_gets, one_by_one)}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {job.__name__: job for job in (ours, bare, threaded_gets, one_by_one)}
 
 
 def main(name: str, arguments: str) -> None:
     began = time.perf_counter()
-    found = JOBS[name](began, **json.loads(arguments))  # type: ignore[operator]
+    found = JOBS[name](began, **json.loads(arguments))
     print(json.dumps({**found, "memory": peak_memory()}))
 
 

@@ -76,7 +76,7 @@ def run(what: Try, answer: Any) -> None:
             settings,
             db,
             source,
-            S3Source(CrashingS3(s3_client(what.s3_url), switch), what.bucket, first_wait=0.01),  # type: ignore[arg-type]
+            S3Source(CrashingS3(s3_client(what.s3_url), switch), what.bucket, first_wait=0.01),
             CrashingClient(client, switch),
             RunName("dag", what.run_name, "sync"),
             Owner(f"dag|{what.run_name}|sync|-1", what.attempt),

@@ -131,7 +131,7 @@ class CrashTest:
             self.folder, self.cloud, self.s3, self.s3, bucket=f"crash-{project}",
             project_id=project, request_timeout=0.25, doubt_grace=0.1, lease=2.0, defaults={"max_run_time": None},
         )  # fmt: skip
-        mirror.sleep = time.sleep  # type: ignore[method-assign]  # what was under way when it was killed needs real time
+        mirror.sleep = time.sleep  # type: ignore[method-assign, assignment]  # what was under way when it was killed needs real time
         mirror.put_many(_FIRST)
         self.first_run(mirror)
         mirror.put_many(3, start=100)

@@ -155,7 +155,8 @@ def soak(rounds: int, seed: int) -> list[str]:
     began, changes = time.monotonic(), 0
     wrong: list[str] = []
     logger = logging.getLogger("cloudindex_provider")
-    level, _ = logger.level, logger.setLevel(logging.CRITICAL)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="cloudindex-side-") as name, LocalCloudIndex(Path(name) / "index") as cloud:
         for number in range(rounds):
             one = Round(Path(name), cloud, seed + number)

@@ -114,8 +114,8 @@ class CrashingClient:
         self,
         files: Sequence[FilePart],
         *,
-        metadata: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any],
+        options: Mapping[str, Any],
         at_turn: Callable[[], None],
     ) -> Any:
         def turn() -> None:
