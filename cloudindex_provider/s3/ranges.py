@@ -10,7 +10,7 @@ range is listed a little past its end, where it must agree with the next one (``
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -122,7 +122,9 @@ def even_bounds(listed: Iterable[PageCuts]) -> list[str]:
     return bounds
 
 
-def list_ranges(s3: S3Source, prefix: str, ranges: Sequence[KeyRange]) -> Iterator[tuple[KeyRange, ListedPage | None]]:
+def list_ranges(
+    s3: S3Source, prefix: str, ranges: Sequence[KeyRange]
+) -> Generator[tuple[KeyRange, ListedPage | None], None, None]:
     """Every page of every range, in key order within a range, as they come; ``None`` when a range has ended.
 
     :raises SourceOrderError: when keys are out of order, or two ranges don't agree about the keys where they meet

@@ -209,7 +209,7 @@ def undocumented(of: type) -> set[str]:
     ours = [one for one in of.__mro__ if one.__module__.startswith("cloudindex_provider.")]
     said = {found for one in ours for found in re.findall(r":param (\w+):", one.__doc__ or "")}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    signatures = [inspect.signature(one.__init__) for one in ours if "__init__" in vars(one)]
+    signatures = [inspect.signature(vars(one)["__init__"]) for one in ours if "__init__" in vars(one)]
     taken = {p.name for signature in signatures for p in signature.parameters.values() if p.kind in kinds}
     return taken - said - {"self"}
 

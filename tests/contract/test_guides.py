@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def resolves(name: str) -> bool:
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         if (folder := PACKAGE.joinpath(*parts[:length])).is_dir() or folder.with_suffix(".py").is_file():
-            found = importlib.import_module(".".join(["cloudindex_provider", *parts[:length]]))
+            found: Any = importlib.import_module(".".join(["cloudindex_provider", *parts[:length]]))
             rest = parts[length:]
             if rest and rest[0] not in getattr(found, "__all__", ()):
                 return False

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.metadata import distribution, entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ import cloudindex_provider
 from cloudindex_provider.get_provider_info import get_provider_info
 
 pytestmark = pytest.mark.usefixtures("airflow_home")
-INFO = get_provider_info()
+INFO: dict[str, Any] = get_provider_info()
 CONNECTION = INFO["connection-types"][0]
 
 
@@ -126,7 +127,9 @@ def test_airflow_finds_provider_form_and_section():
     manager = ProvidersManager()
     manager.initialize_providers_list()
     assert manager.providers[INFO["package-name"]].version == cloudindex_provider.__version__
-    assert dict(manager.hooks)["cloudindex"].hook_name == "CloudIndex"
+    hook = manager.hooks["cloudindex"]
+    assert hook is not None
+    assert hook.hook_name == "CloudIndex"
     assert manager.field_behaviours["cloudindex"]["hidden_fields"] == ["schema", "login"]
     assert "extra__cloudindex__project_id" in manager.connection_form_widgets
     assert conf.get("cloudindex", "state_path") == ""

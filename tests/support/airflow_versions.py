@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowRescheduleException
 
 from cloudindex_provider import airflow_compat
 from cloudindex_provider.airflow_compat import AIRFLOW
@@ -72,7 +73,7 @@ def without_waits(
 
     def rescheduled(delay: timedelta) -> Exception:
         on_wait(delay.total_seconds())
-        return airflow_compat.AirflowRescheduleException(_LONG_AGO)
+        return AirflowRescheduleException(_LONG_AGO)
 
     monkeypatch.setattr(TaskInstance, "next_retry_datetime", at_once)
     monkeypatch.setattr(ReadyToRescheduleDep, "_get_dep_statuses", ready)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,14 @@ class LyingS3(MemoryS3):
         return {row["Key"]: row["ETag"].strip('"') for row in self._rows(bucket, prefix)}
 
     def list_objects_v2(
-        self, *, Bucket: str, Prefix: str = "", MaxKeys: int = 1000, StartAfter: str = "", ContinuationToken: str = ""
+        self,
+        *,
+        Bucket: str,
+        Prefix: str = "",
+        MaxKeys: int = 1000,
+        StartAfter: str = "",
+        ContinuationToken: str = "",
+        OptionalObjectAttributes: Sequence[str] = (),
     ) -> dict[str, Any]:
         rows = self._to_come(Bucket, Prefix, StartAfter, ContinuationToken)
         length = min(MaxKeys, self.page_size)

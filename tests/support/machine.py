@@ -254,7 +254,7 @@ class SyncMachine(RuleBasedStateMachine):
         client = CrashingClient(self.mirror.client, switch)
         ctx = self.mirror.context(name, client=client, upload_tasks=tasks, processing_timeout=_PATIENCE, **settings)
         ctx.db = db = CrashingDatabase(self.mirror.db.url, switch)
-        ctx.s3.client = CrashingS3(self.faulty, switch)  # type: ignore[assignment]
+        ctx.s3.client = CrashingS3(self.faulty, switch)
         ctx.sleep = self._sleep
         ctx.s3.sleep = lambda _: None
         self.pending = ctx.name.run_id if not settings else None

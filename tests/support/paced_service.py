@@ -191,7 +191,7 @@ def simulate(
     :param skew: how far the service's clock is ahead of it
     """
     chance, outcome, numbers, order = random.Random(seed), Outcome(), itertools.count(), itertools.count()
-    under_way = 0
+    now, under_way = start, 0
 
     def task() -> Iterator[float]:  # yields the moment at which it goes on
         nonlocal now, under_way
@@ -222,7 +222,6 @@ def simulate(
             under_way -= 1
             budget.settle(ticket, heard, now)
 
-    now = start
     waiting: list[tuple[float, int, Iterator[float]]] = []
     for one in (task() for _ in range(tasks)):
         heapq.heappush(waiting, (next(one), next(order), one))

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,8 @@ def load(url: sa.URL, sql: str) -> None:
     """Make the database that was dumped, in an empty one."""
     if url.get_backend_name() == "sqlite":
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(str(url.database))
-        try:
-            connection.executescript(sql)
-        finally:
-            connection.close()
+        with closing(sqlite3.connect(str(url.database))) as file:
+            file.executescript(sql)
         return
     engine = sa.create_engine(url)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseOperator, TaskGroup
@@ -63,7 +64,8 @@ def test_a_tasks_own_default_args_win_over_the_signature():
 def test_default_args_of_dag_and_group_win_over_the_signature_the_groups_first():
     with DAG("d", schedule=None, default_args={"retries": 7, "retry_delay": timedelta(seconds=1)}) as dag:
         Derived.partial(task_id="in_dag").expand(item=["a"])
-        with TaskGroup("group", default_args={"retries": 8}):
+        of_the_group: Any = {"retries": 8}
+        with TaskGroup("group", default_args=of_the_group):
             Derived.partial(task_id="in_group").expand(item=["a"])
     assert (stored(dag, "in_dag").retries, stored(dag, "in_dag").retry_delay) == (7, timedelta(seconds=1))
     assert (stored(dag, "group.in_group").retries, stored(dag, "group.in_group").pool_slots) == (8, 3)

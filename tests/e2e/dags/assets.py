@@ -52,7 +52,7 @@ with DAG("named_by_events", schedule=files, max_active_runs=1):
 with DAG("writes_files", schedule=None):
 
     @task(outlets=[files])
-    def write(*, outlet_events: Any) -> None:
+    def write(*, outlet_events: Any = None) -> None:
         outlet_events[files].extra = {"keys": [f"{PREFIX}a.txt", "elsewhere/b.txt"]}
 
     write()

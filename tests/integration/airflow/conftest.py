@@ -68,8 +68,8 @@ class World:
         self.monkeypatch.setenv("AIRFLOW_CONN_CLOUDINDEX_DEFAULT", json.dumps(fields))
 
     def connect_aws(self, **extra: Any) -> None:
-        fields = {"conn_type": "aws", "login": "access-key-id", "password": SECRET}
-        fields["extra"] = {"endpoint_url": self.endpoint, "region_name": "us-east-1"} | extra
+        extra = {"endpoint_url": self.endpoint, "region_name": "us-east-1"} | extra
+        fields = {"conn_type": "aws", "login": "access-key-id", "password": SECRET, "extra": extra}
         self.monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(fields))
 
 
@@ -143,9 +143,9 @@ def shipped_dag(name: str) -> DAG:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     dag: DAG = module.dag
-    for task in dag.tasks:
-        if task.task_id.endswith("wait_for_documents"):
-            task.timeout, task.poke_interval = 0.2, 0.1
+    sensors: list[Any] = [task for task in dag.tasks if task.task_id.endswith("wait_for_documents")]
+    for sensor in sensors:
+        sensor.timeout, sensor.poke_interval = 0.2, 0.1
     return dag
 
 

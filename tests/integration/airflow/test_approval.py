@@ -15,7 +15,7 @@ from cloudindex_provider.state.approvals import open_holds
 from cloudindex_provider.transfers.s3_to_cloudindex import S3ToCloudIndexOperator, s3_to_cloudindex
 
 KEYS = [f"documents/{number}.txt" for number in range(6)]
-LIMITS = {"max_delete_documents": 1, "on_mass_delete": "approve"}
+LIMITS: dict[str, Any] = {"max_delete_documents": 1, "on_mass_delete": "approve"}
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ def test_a_dry_run_is_followed_by_a_run_of_exactly_its_plan(run, shipped, world,
     db = Database(f"sqlite:///{os.environ['AIRFLOW__CLOUDINDEX__STATE_PATH']}", must_exist=True)
     plan = read_plan(db, read_syncs(db)[0].source.id)
     db.close()
+    assert plan is not None
     assert (plan.dag_id, {action: total.keys for action, total in plan.totals.items()}) == (name, {"upload": 1})
     assert run(shipped(name), bucket=world.bucket, dry_run=False, plan_hash=plan.hash).state == "success"
     assert world.has("documents/new.txt")

@@ -6,6 +6,7 @@ import itertools
 import logging
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
@@ -50,17 +51,19 @@ def no_triggerer(monkeypatch):
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
 
-    run_task, times = airflows_dag._run_task, []
+    run_task = airflows_dag._run_task
+    times: list[float] = []
 
     def run(*, ti, task, run_triggerer=False):
         result = run_task(ti=ti, task=task, run_triggerer=False)
         while ti.state == "deferred" and len(times) < 3:
             with create_session() as session:
-                row = session.get(TaskInstance, ti.id)
+                row: Any = session.get(TaskInstance, ti.id)
                 now = datetime.now(UTC)
                 times.append((row.trigger_timeout - now).total_seconds())
                 row.trigger_timeout = now - timedelta(seconds=1)
-            SchedulerJobRunner.check_trigger_timeouts(SimpleNamespace(log=logging.getLogger("scheduler")))
+            scheduler: Any = SimpleNamespace(log=logging.getLogger("scheduler"))  # all that it uses of itself
+            SchedulerJobRunner.check_trigger_timeouts(scheduler)
             ti.refresh_from_db()
             assert ti.next_method == "__fail__"
             result = run_task(ti=ti, task=task, run_triggerer=False)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
 from airflow.sdk.execution_time.comms import AssetEventDagRunReferenceResult
 from airflow.sdk.execution_time.context import TriggeringAssetEventsAccessor
 
@@ -19,7 +19,7 @@ from cloudindex_provider.transfers.s3_to_cloudindex import (
 from tests.integration.airflow.conftest import World
 
 
-def started_by(world: World, *extras: dict[str, Any], alias: str | None = None) -> dict[str, Any]:
+def started_by(world: World, *extras: dict[str, Any], alias: str | None = None) -> Context:
     """The context of a run that events of the prefix's asset have started, as Airflow makes it."""
     uri = f"s3://{world.bucket}/documents"
     events = [
@@ -36,7 +36,7 @@ def started_by(world: World, *extras: dict[str, Any], alias: str | None = None) 
 
 
 def operator(world: World, **more: Any) -> S3ToCloudIndexOperator:
-    given = {"bucket": world.bucket, "prefix": "documents/", "keys": KEYS_FROM_ASSET_EVENTS} | more
+    given: dict[str, Any] = {"bucket": world.bucket, "prefix": "documents/", "keys": KEYS_FROM_ASSET_EVENTS} | more
     return S3ToCloudIndexOperator(task_id="sync", **given)
 
 
@@ -113,7 +113,8 @@ def test_a_dag_with_it_can_be_stored_and_copied(world: World) -> None:
         )
     stored = str(DagSerialization.to_dict(dag))
     assert "those that the run's asset events name" in stored
-    for task in copy.deepcopy(dag).tasks:
+    tasks: list[Any] = copy.deepcopy(dag).tasks
+    for task in tasks:
         keys = task.partial_kwargs["keys"] if task.is_mapped and "keys" in task.partial_kwargs else task.keys
         assert keys is KEYS_FROM_ASSET_EVENTS
 

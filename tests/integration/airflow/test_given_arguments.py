@@ -37,7 +37,7 @@ def test_what_another_task_gives_for_nothing_syncs_nothing(run, world):
     world.put("documents/a.txt", "elsewhere/secret.txt")
     more = {"bucket": world.bucket, "prefix": "documents/"}
     with a_dag() as dag:
-        given = values()
+        given: Any = values()
         for field in ("prefix", "keys", "bucket"):
             for name in NOTHING:
                 S3ToCloudIndexOperator(task_id=f"{field}_{name}", **{**more, field: given[name]})
@@ -79,7 +79,7 @@ def test_the_keys_that_another_task_gives_are_synced(run, world):
         def choose():
             return given
 
-        chosen = choose()
+        chosen: Any = choose()
         for name in given:
             S3ToCloudIndexOperator(task_id=name, bucket=world.bucket, prefix="documents/", keys=chosen[name])
     ran = run(dag)
@@ -95,7 +95,7 @@ def test_the_group_and_its_sensor_take_bucket_prefix_and_keys_from_other_tasks(r
     world.put("docs [a]/x.txt", "docs [a]/y.txt", "docs a/z.txt")
     with a_dag() as dag:
         bucket, prefix = give.override(task_id="b")(world.bucket), give.override(task_id="p")("docs [a]/")
-        quick = {"bucket": bucket, "prefix": prefix, "wait_for_documents": True, "sensor_timeout": 0}
+        quick: dict[str, Any] = {"bucket": bucket, "prefix": prefix, "wait_for_documents": True, "sensor_timeout": 0}
         s3_to_cloudindex(group_id="whole", **quick)
         s3_to_cloudindex(
             group_id="keys",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Asset, TaskGroup, task_group
@@ -180,7 +181,7 @@ def test_a_sensor_that_fails_makes_the_run_red_and_is_named(run, world):
 def test_a_setup_before_and_a_teardown_after_the_group_surround_it(run, world):
     world.put("documents/a.txt")
     with a_dag() as dag:
-        before = passes.override(task_id="before")().as_setup()
+        before: Any = passes.override(task_id="before")().as_setup()
         after = passes.override(task_id="after")().as_teardown(setups=before)
         before >> a_group(world, wait_for_documents=True) >> after
     dag.check_cycle()
@@ -280,7 +281,8 @@ def test_default_args_reach_the_tasks_and_what_the_group_is_given_goes_before_th
         "bucket": world.bucket, "prefix": "documents/", "aws_conn_id": "aws_other", "retries": 0, "deferrable": True,
         "retry_delay": timedelta(seconds=7), "pool": "default_pool", "max_delete_documents": 3, "timeout": 0.0,
     }  # fmt: skip
-    with a_dag(default_args=defaults) as dag, TaskGroup("around", default_args={"queue": "q", "upload_tasks": 2}):
+    around: Any = {"queue": "q", "upload_tasks": 2}
+    with a_dag(default_args=defaults) as dag, TaskGroup("around", default_args=around):
         s3_to_cloudindex(wait_for_documents=True, max_delete_documents=4)
     tasks = {name.rpartition(".")[2]: task for name, task in dag.task_dict.items()}
     assert {task.retries for task in tasks.values()} == {0}
@@ -317,7 +319,7 @@ def test_outlets_and_callbacks_of_the_group_are_its_reports(run, world):
         with create_session() as session:
             events = session.query(AssetEvent).where(AssetEvent.source_dag_id == dag.dag_id).all()
             events = [event for event in events if event.name == asset.name]
-            return ran.state, [event.source_task_id.rpartition(".")[2] for event in events], list(called)
+            return ran.state, [str(event.source_task_id).rpartition(".")[2] for event in events], list(called)
 
     assert a_run() == ("success", ["report"], [("success", "report")])
     assert a_run(bucket="no-such-bucket-anywhere") == ("failed", [], [("failure", "report")])

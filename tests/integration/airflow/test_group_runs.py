@@ -244,7 +244,7 @@ def test_named_keys_come_from_another_tasks_output_and_nothing_else_is_touched(r
         chosen = choose()
         s3_to_cloudindex(
             bucket=world.bucket, prefix="documents/", keys="{{ ti.xcom_pull(task_ids='choose') }}"
-        ).set_upstream(chosen.operator)
+        ).set_upstream(chosen)
     ran = run(dag)
     assert (ran.state, ran.value("report")["indexed"], len(world.ci.documents())) == ("success", 2, 2)
     assert world.has("documents/it's, here.txt")

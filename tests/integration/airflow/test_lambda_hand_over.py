@@ -40,7 +40,8 @@ def assets(server: Any, role: str) -> AirflowAssets:  # noqa: F811 - a fixture
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 
     token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=f"a {role}", role=role))
-    return AirflowAssets(RestApi(AirflowPlace(SITE, token=token), TestClient(server, base_url=SITE)))
+    client: Any = TestClient(server, base_url=SITE)  # of httpx2 where that is installed, which is used in the same way
+    return AirflowAssets(RestApi(AirflowPlace(SITE, token=token), client))
 
 
 def test_keys_become_an_event_of_the_asset_that_dags_are_scheduled_on(server: Any, asset: int) -> None:  # noqa: F811

@@ -58,7 +58,7 @@ class Queue:
 
 
 def operator(world: World, queue: Queue, **more: Any) -> CloudIndexSyncS3EventsOperator:
-    given = {"queue_url": queue.url, "syncs": [{"bucket": world.bucket, "prefix": "documents/"}]}
+    given: dict[str, Any] = {"queue_url": queue.url, "syncs": [{"bucket": world.bucket, "prefix": "documents/"}]}
     given |= {"idle_time": 0.5, "deferrable": True}
     return CloudIndexSyncS3EventsOperator(task_id="follow", **{**given, **more})
 

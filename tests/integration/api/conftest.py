@@ -78,12 +78,13 @@ def connect(waits: Waits) -> Iterator[Callable[..., CloudIndexClient]]:
     clients: list[CloudIndexClient] = []
 
     def make(base_url: str, **settings: Any) -> CloudIndexClient:
-        settings = {
+        defaults: dict[str, Any] = {
             "project_id": "p1",
             "sleep": waits,
             "transport": httpx.HTTPTransport(),
             "read_timeout": 5.0,
-        } | settings
+        }
+        settings = defaults | settings
         clients.append(CloudIndexClient(base_url, KEY, **settings))
         return clients[-1]
 

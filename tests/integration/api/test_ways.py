@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -330,7 +331,7 @@ def test_a_socks_proxy_that_fails_is_not_cloudindex(client):
             (other.address, f"{name} did not connect to api.test"),
         ):
             one = client("https://api.test/public/v1", proxy=f"socks5://{address}")
-            error = failing(lambda one=one: one.upload_documents([FilePart("a", 1, lambda: [b"x"])]), ConnectError)
+            error = failing(partial(one.upload_documents, [FilePart("a", 1, lambda: [b"x"])]), ConnectError)
             assert says in error.message
             assert not error.outcome_unknown
 

@@ -23,7 +23,7 @@ began = time.monotonic()
 import cloudindex_provider.aws_lambda  # noqa: E402 - what is measured
 
 imported = time.monotonic() - began
-answers = []
+answers: list[object] = []
 for event in json.load(sys.stdin):
     try:
         answers.append(cloudindex_provider.aws_lambda.handler(event, Context()))

@@ -222,7 +222,8 @@ def test_with_a_state_the_keys_are_synced_without_airflow(syncer: Lambda, mirror
     key, gone = mirror.put("a.txt", "one"), mirror.put("gone.txt", "gone")
     first = of_sqs(s3_message(mirror.bucket, key), "no event", s3_message(mirror.bucket, gone))
     assert syncer.start(first)["answers"] == [failures("m1")]
-    mirror.put("a.txt", "two"), mirror.remove("gone.txt")
+    mirror.put("a.txt", "two")
+    mirror.remove("gone.txt")
     second = of_sqs(
         s3_message(mirror.bucket, key), s3_message(mirror.bucket, gone, name="ObjectRemoved:DeleteMarkerCreated")
     )

@@ -39,9 +39,6 @@ class Client:
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         return self.http.post(self.documents_path, content=b"".join([*parts, b"--x--\r\n"]), headers=headers)
 
-    def list(self, **params: Any) -> httpx.Response:
-        return self.http.get(self.documents_path, params=params)
-
     def get(self, document: str) -> httpx.Response:
         return self.http.get(f"{self.documents_path}/{document}")
 
@@ -59,6 +56,10 @@ class Client:
         """The documents once all of them are processed or failed."""
         wait_for(lambda: all(d["status"] in ("processed", "failed") for d in self.server.documents()))
         return self.server.documents()
+
+    # The last one: below it, a list[...] in this class would be this.
+    def list(self, **params: Any) -> httpx.Response:
+        return self.http.get(self.documents_path, params=params)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:

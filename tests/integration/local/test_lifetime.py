@@ -94,13 +94,20 @@ def test_closing_twice_is_closing_once(tmp_path):
     server.close()
 
 
+def said_url(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    found = re.search(r"http://127\.0\.0\.1:\d+/public/v1$", process.stdout.readline())
+    assert found is not None, "the first line names no URL"
+    return found[0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_process_says_where_it_is_serves_and_ends_cleanly_on_a_signal(tmp_path, number):
     command = [sys.executable, "-m", "cloudindex_provider.local", "--port", "0", "--data", str(tmp_path)]
     command += ["--api-key", "k", "--project", "p", "--set", "same_name=version", "--set", "page_size=7"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        url = re.search(r"http://127\.0\.0\.1:\d+/public/v1", process.stdout.readline())[0]
+        url = said_url(process)
         headers = {"Authorization": "ApiKey k"}
         answer = httpx.get(f"{url}/projects/p/documents", headers=headers, trust_env=False)
         assert answer.json() == []
@@ -117,7 +124,7 @@ def test_what_was_answered_survives_a_killed_process(tmp_path):
     command = [sys.executable, "-m", "cloudindex_provider.local", "--data", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        url = process.stdout.readline().split()[-1]
+        url = said_url(process)
         path = f"{url}/projects/{Settings().projects[0]}/documents"
         headers = {"Authorization": f"ApiKey {next(iter(Settings().api_keys))}"}
         answer = httpx.post(path, headers=headers, files={"documents": ("a.txt", b"a wombat")}, trust_env=False)

@@ -33,7 +33,7 @@ def test_a_peer_that_cannot_be_had_is_told_and_asked_for_once(tmp_path: Path, mo
         asked.append(words)
         return subprocess.CompletedProcess(words, int("install" in words))
 
-    monkeypatch.setattr(peers.subprocess, "run", refuse)
+    monkeypatch.setattr(subprocess, "run", refuse)
     found = peers.Peers(tmp_path)
     jobs = found.no_op("http://127.0.0.1:1", tmp_path / "state.db")
     assert [job.name for job in jobs] == ["S3Hook.get_file_metadata and a dict"]

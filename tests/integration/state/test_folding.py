@@ -81,7 +81,7 @@ def test_a_run_that_is_not_over_stays(state: Any, listed: Listed) -> None:
     assert all_runs(state) == ["task#1"]
 
 
-@pytest.mark.parametrize("hold", [None, Hold("too many", 1, 1)])
+@pytest.mark.parametrize("hold", [None, Hold("too many")])
 def test_removals_that_were_not_made_keep_their_run(state: Any, listed: Listed, hold: Hold | None) -> None:
     """Whoever asks which documents stay without their object asks by the time of that very look."""
     state.index(listed("a"), listed("b"))

@@ -48,7 +48,7 @@ AGAIN = Migration(SCHEMA_VERSION + 2, sqlite=NEXT.sqlite, postgresql=NEXT.postgr
 def make_url(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> Iterator[Callable[[], sa.URL]]:
     """URLs of databases that nobody has opened yet."""
     names: list[str] = []
-    server = None if backend == "sqlite" else request.getfixturevalue("postgres_server")
+    server: Any = None if backend == "sqlite" else request.getfixturevalue("postgres_server")
 
     def make() -> sa.URL:
         names.append(f"schema_{len(names)}")

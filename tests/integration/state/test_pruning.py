@@ -187,7 +187,7 @@ def test_a_pass_that_has_had_its_time_is_gone_on_with_by_the_next_run(
     ages(state)
     monkeypatch.setattr(pruning, "Extent", lambda days, seconds: Extent(days, seconds=seconds, block=3, runs=30))
     clock = iter(range(10_000))
-    monkeypatch.setattr(pruning.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     left = []
     while state.history():
         assert pruning.prune_daily(state.db, state.source, days=1, seconds=6, sleep=lambda _: None) < 10
@@ -200,7 +200,7 @@ def test_a_writer_gets_in_between_two_blocks(state: Any) -> None:
     """Nothing is open while pruning rests, so whoever waits is served: also a writer of another connection."""
     note(state, *(f"k{number}" for number in range(9)))
     ages(state)
-    written = []
+    written: list[int] = []
 
     def write(_: float) -> None:
         state.sql("INSERT INTO meta (name, value) VALUES (:name, '')", name=f"test{len(written)}")

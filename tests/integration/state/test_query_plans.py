@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,9 @@ def claimed(db: Database, run: Run) -> list[Any]:
 
 
 def claimed_newest(db: Database, run: Run) -> list[Any]:
-    values = {"order": "newest", "lease": 60.0, "max_request_size": 10**6, "max_documents": None}
-    return UploadQueue().claim(db, run, OWNER, **values)
+    return UploadQueue().claim(
+        db, run, OWNER, order="newest", lease=60.0, max_request_size=10**6, max_documents=None
+    )  # fmt: skip
 
 
 def claim_and_send(db: Database, run: Run) -> None:
@@ -290,7 +292,7 @@ def test_a_page_of_keys_costs_the_same_wherever_it_is(
     pages = [
         KeyFilter(status=status, descending=descending, after=after) for after in (None, "01500")
     ]  # fmt: skip
-    first, middle = (steps_of(db, lambda page=page: read_keys(db, one.source, page, limit=10)) for page in pages)
+    first, middle = (steps_of(db, partial(read_keys, db, one.source, page, limit=10)) for page in pages)
     assert 0 < middle <= first * 1.5
 
 
@@ -298,4 +300,4 @@ def test_nothing_is_sorted_to_claim_or_to_read_a_block(run: tuple[Database, Run]
     """The first 20 of a long backlog come off the index in order."""
     db, one = run
     for name in ("claim", "block"):
-        assert not [line for _, line in plans_of(db, lambda name=name: WORK[name](db, one)) if "TEMP B-TREE" in line]
+        assert not [line for _, line in plans_of(db, partial(WORK[name], db, one)) if "TEMP B-TREE" in line]

@@ -63,7 +63,9 @@ def test_a_run_that_begins_again_counts_anew(state: Any, listed: Listed) -> None
 
 def test_a_run_is_found_by_its_name(state: Any) -> None:
     """A task of the same run finds it, any other name finds nothing."""
-    assert runs.find_run(state.db, state.source, state.run.name).id == state.run.id
+    found = runs.find_run(state.db, state.source, state.run.name)
+    assert found is not None
+    assert found.id == state.run.id
     for name in (RunName("x", "r1", "sync"), RunName("dag", "x", "sync"), RunName("dag", "r1", "x")):
         assert runs.find_run(state.db, state.source, name) is None
 

@@ -12,6 +12,7 @@ from cloudindex_provider.state import approvals, outcomes, removals, runs, sourc
 from cloudindex_provider.state.approvals import Hold, HoldName
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.outcomes import Failure
+from cloudindex_provider.state.records import RunName
 from cloudindex_provider.state.views.keys import KeyFilter, read_held, read_key, read_keys
 from cloudindex_provider.state.views.numbers import read_numbers, read_reasons
 from cloudindex_provider.state.views.overview import read_allowances, read_decision, read_runs, read_syncs
@@ -143,8 +144,8 @@ def test_a_sync_names_the_dags_that_ran_it(state: State, make_state: Any, listed
     """Of its runs and of its selections; not those of others, and not what a command did."""
     make_state(sync_id="other")
     state.detect(listed("a"))
-    runs.start_run(state.db, state.source, runs.RunName("second", "r", "t"))
-    runs.start_run(state.db, state.source, runs.RunName("", "r", "t"))
+    runs.start_run(state.db, state.source, RunName("second", "r", "t"))
+    runs.start_run(state.db, state.source, RunName("", "r", "t"))
     found = {sync.source.sync_id: sync.dag_ids for sync in read_syncs(state.db)}
     assert found == {"": ("dag", "second"), "other": ("dag",)}
     [one] = read_syncs(state.db, state.source.id)

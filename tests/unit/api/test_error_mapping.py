@@ -161,7 +161,7 @@ def test_one_function_decides_about_repeats():
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in map(errors.__dict__.get, errors.__all__) if issubclass(kind, errors.CloudIndexError)]
+    "kind", [kind for kind in map(vars(errors).__getitem__, errors.__all__) if issubclass(kind, errors.CloudIndexError)]
 )
 def test_errors_pickle_with_their_fields(kind):
     one = kind(

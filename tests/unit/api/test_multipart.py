@@ -93,7 +93,7 @@ def test_a_part_that_raises_at_its_very_end_leaves_the_body_without_its_end():
         raise OSError("checksum")
 
     made = Multipart([FilePart("a", 3, chunks)])
-    sent = []
+    sent: list[bytes] = []
     stream = made.stream()
     with pytest.raises(OSError, match="checksum") as caught:
         sent.extend(stream)

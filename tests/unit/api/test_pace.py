@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +16,8 @@ from cloudindex_provider.errors import RateLimitedError
 from tests.support.paced_service import Bucket, Fixed, Hourly, MemoryBudget, Sliding, simulate
 
 NOW = 5000.0
-QUICK = {"prepare": (0.05, 0.3), "latency": (0.05, 0.25)}  # one task that could send twice the limit
-SERVICES = {
+QUICK: dict[str, Any] = {"prepare": (0.05, 0.3), "latency": (0.05, 0.25)}  # one task that could send twice the limit
+SERVICES: dict[str, Callable[[], Fixed | Sliding | Bucket]] = {
     "a window that begins with a request": Fixed,
     "the clock's own minutes": lambda: Fixed(aligned=True),
     "times rounded down": lambda: Fixed(rounding=math.floor),

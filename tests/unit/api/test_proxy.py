@@ -17,7 +17,7 @@ SECRET = "hunter2-of-the-proxy"
 def way(base_url: str = URL, extra: str | None = None, *, trust_env: bool = True, **environ: str) -> str | None:
     """The proxy's URL and who named it."""
     route = find_route(base_url, extra, trust_env=trust_env, environ=environ)
-    return route and f"{route.named_by.removeprefix('the environment variable ')} {route.url}"
+    return None if route is None else f"{route.named_by.removeprefix('the environment variable ')} {route.url}"
 
 
 @pytest.mark.parametrize(

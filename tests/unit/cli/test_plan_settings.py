@@ -61,7 +61,7 @@ def plan_parser(parser: ArgumentParser) -> ArgumentParser:
     """The parser of ``airflow cloudindex plan`` alone."""
     for name in ("cloudindex", "plan"):
         assert parser._subparsers is not None
-        parser = parser._subparsers._group_actions[0].choices[name]  # type: ignore[index, call-overload]
+        parser = parser._subparsers._group_actions[0].choices[name]  # type: ignore[index]
     return parser
 
 
@@ -105,7 +105,7 @@ def test_all_settings_mean_the_same_in_the_command_the_operator_and_every_task_o
     assert built == of_the_operator(**values)
     with DAG("d", schedule=None) as dag:
         s3_to_cloudindex(bucket="docs", dry_run=True, **values)
-    tasks = [task.unmap({"worker": 0}) if task.is_mapped else task for task in dag.tasks]
+    tasks: list[Any] = [task.unmap({"worker": 0}) if task.is_mapped else task for task in dag.tasks]
     assert len(tasks) == 5
     for task in tasks:
         assert task._settings(Hook()) == built, task.task_id

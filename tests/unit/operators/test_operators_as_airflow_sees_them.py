@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
@@ -67,9 +68,10 @@ def test_templates_are_rendered_before_they_are_read():
             upload_order="{{ order }}",
             listing_ranges="{{ most + 1 }}",
         )
-    values = {"b": "b-1", "p": "docs", "types": ["pdf", "md"], "keys": ["docs/it's", "docs/a"], "most": 7, "dry": True}
-    task.render_template_fields(values | {"none": None, "order": "newest"})
-    settings = task._settings(_Hook())
+    values: Any = {"b": "b-1", "p": "docs", "types": ["pdf", "md"], "keys": ["docs/it's", "docs/a"], "most": 7}
+    task.render_template_fields(values | {"dry": True, "none": None, "order": "newest"})
+    hook: Any = _Hook()
+    settings = task._settings(hook)
     assert (settings.bucket, settings.prefix, settings.dry_run) == ("b-1", "docs/", True)
     assert settings.selection.file_types == ("pdf", "md")
     assert settings.keys == ("docs/it's", "docs/a")
@@ -119,7 +121,7 @@ def test_the_group_survives_serialisation_with_its_rules_order_and_templates():
             keys=["docs/a"],
         )
     stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
-    tasks = {name.rpartition(".")[2]: stored.get_task(name) for name in stored.task_dict}
+    tasks: dict[str, Any] = {name.rpartition(".")[2]: stored.get_task(name) for name in stored.task_dict}
     rules = {name: str(getattr(task.trigger_rule, "value", task.trigger_rule)) for name, task in tasks.items()}
     assert rules == {
         "wait_for_documents": "all_success",
@@ -143,7 +145,7 @@ def test_the_sensor_has_neither_deferral_nor_skip_whatever_airflow_and_default_a
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
     with DAG("d", schedule=None, default_args={"deferrable": True, "soft_fail": True, "mode": "reschedule"}) as dag:
         s3_to_cloudindex(bucket="b-1", wait_for_documents=True)
-    sensor = dag.get_task("s3_to_cloudindex.wait_for_documents")
+    sensor: Any = dag.get_task("s3_to_cloudindex.wait_for_documents")
     assert (sensor.deferrable, sensor.soft_fail, sensor.mode) == (False, False, "reschedule")
     assert sensor.retry_policy == CloudIndexRetryPolicy()
 
@@ -154,7 +156,8 @@ def test_what_nobody_has_given_is_no_value_in_airflows_copy_of_the_dag():
         S3ToCloudIndexOperator(task_id="t", bucket="b-1")
         S3ToCloudIndexOperator.partial(task_id="m").expand(bucket=["b-1"])
     stored = DagSerialization.to_dict(dag)
-    assert DagSerialization.from_dict(stored).get_task("t").prefix == []
+    task: Any = DagSerialization.from_dict(stored).get_task("t")
+    assert task.prefix == []
     assert "not given" not in str(stored).lower()
     assert pickle.loads(pickle.dumps(NOT_GIVEN)) is copy.deepcopy(NOT_GIVEN) is NOT_GIVEN  # noqa: S301 - our own bytes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import boto3
@@ -29,7 +30,7 @@ class _Raw:
         pass
 
 
-def client(modified: str | None, status: int = 200, **more: str) -> Any:
+def client(modified: str | None, status: int = 200, **more: Any) -> Any:
     """A client whose every request has this answer."""
     made = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
     headers = {"ETag": '"e"', "Content-Length": "0", "x-amz-meta-a": "b", "x-amz-version-id": "v"}
@@ -72,7 +73,7 @@ def test_answers_are_those_of_the_client(modified: str | None) -> None:
         (PLAIN, {"Content-Length": "0, 0"}, WHEN),
     ],
 )
-def test_headers_with_nonsense_cost_no_object(ask: Any, modified: str, more: dict[str, str], expected: Any) -> None:
+def test_headers_with_nonsense_cost_no_object(ask: Any, modified: str, more: dict[str, Any], expected: Any) -> None:
     """Doubled by a proxy, or written by a person: what isn't needed isn't read, and what is doubled is read once."""
     answer = ask(client(modified, **more))(Bucket="b", Key="k")
     assert answer.get("LastModified") == expected
@@ -83,8 +84,12 @@ def test_only_our_own_calls_are_touched(monkeypatch: pytest.MonkeyPatch) -> None
     """The client of a hook is everybody's: what others ask is read by botocore."""
     made = client(PLAIN)
     read: list[str] = []
-    parse = botocore_shortcuts.parsedate_to_datetime
-    monkeypatch.setattr(botocore_shortcuts, "parsedate_to_datetime", lambda text: read.append(text) or parse(text))
+
+    def parse(text: str) -> dt.datetime:
+        read.append(text)
+        return parsedate_to_datetime(text)
+
+    monkeypatch.setattr(botocore_shortcuts, "parsedate_to_datetime", parse)
     ask = fast_get(made)
     made.get_object(Bucket="b", Key="k")
     assert read == []

@@ -207,10 +207,10 @@ def test_an_empty_list_of_records_is_read_and_says_nothing() -> None:
 
 
 def test_hints_are_kept_as_they_are_sent() -> None:
-    sent = {"versionId": "v", "eTag": "e", "size": 5, "sequencer": "0055"}
+    sent: dict[str, Any] = {"versionId": "v", "eTag": "e", "size": 5, "sequencer": "0055"}
     (event,) = parse_message(s3(record("a.txt", **sent))).events
     assert (event.version_id, event.etag, event.size, event.sequencer) == ("v", "e", 5, "0055")
-    odd = {"versionId": None, "eTag": 3, "size": "5", "sequencer": []}
+    odd: dict[str, Any] = {"versionId": None, "eTag": 3, "size": "5", "sequencer": []}
     (event,) = parse_message(s3(record("a.txt", **odd))).events
     assert (event.version_id, event.etag, event.size, event.sequencer) == (None, None, None, None)
 

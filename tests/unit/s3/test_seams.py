@@ -37,8 +37,9 @@ def page(*rows: ListedObject, last: bool = False, as_of: str = ASKED) -> ListedP
 
 def check(beyond: ListedPage, first: ListedPage, again: Any = None) -> str | None:
     """The code of what is wrong at the seam."""
+    source: Any = again or Source()
     try:
-        check_seam(again or Source(), "", "a!~", beyond, first)
+        check_seam(source, "", "a!~", beyond, first)
     except SourceOrderError as error:
         return str(error.code)
     return None

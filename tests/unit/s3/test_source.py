@@ -174,7 +174,7 @@ def test_what_s3_could_not_answer_for_now_is_asked_again_twice() -> None:
 def test_a_failing_page_ends_the_listing_with_an_error() -> None:
     """What S3 refuses halfway is an error after the pages that came."""
     s3 = FakeS3(page("a", token="t"))
-    s3.pages += [refusal("SlowDown", 503)] * 3  # type: ignore[list-item]
+    s3.pages += [refusal("SlowDown", 503)] * 3
     pages = S3Source(s3, "docs", first_wait=0).pages()
     assert [row.key for row in next(pages)] == ["a"]
     with pytest.raises(errors.SourceUnavailableError):
@@ -476,7 +476,7 @@ def test_a_missing_bucket_is_named(bucket: Any) -> None:
 
 @pytest.mark.parametrize("answer", [{"Contents": [{"Size": 1}], "IsTruncated": False}, {"Contents": 5}, None])
 def test_a_page_that_makes_no_sense_is_no_end_of_a_listing(answer: Any) -> None:
-    class Client:
+    class Client(FakeS3):
         def list_objects_v2(self, **_: Any) -> Any:
             return answer
 

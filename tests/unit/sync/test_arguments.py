@@ -49,7 +49,8 @@ def test_what_is_no_list_of_texts_is_refused_by_the_name_of_its_field(given):
 def test_file_types_are_lower_case_without_dots_and_none_means_all_documented_ones():
     assert arguments.file_types([".PDF", "Md"]) == ("pdf", "md")
     assert arguments.file_types('["*"]') == ("*",)
-    for nothing in (None, "", "[]", [], "None"):
+    nothings: list[Any] = [None, "", "[]", [], "None"]
+    for nothing in nothings:
         assert arguments.file_types(nothing) == DEFAULT_FILE_TYPES
     with pytest.raises(SettingsError) as caught:
         arguments.file_types("[1]")

@@ -32,14 +32,15 @@ def act(user: TestClient, sync: Kept, action: str, **body: Any) -> dict[str, Any
     return found
 
 
-def last_line() -> tuple[str, str, str]:
+def last_line() -> tuple[str, str | None, str | None]:
     """(event, owner, DAG) of Airflow's audit log."""
     from airflow.models.log import Log
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        event, owner, dag_id = session.query(Log.event, Log.owner, Log.dag_id).order_by(Log.id.desc()).first()
-        return event, owner, dag_id
+        line = session.query(Log).order_by(Log.id.desc()).first()
+        assert line is not None, "the audit log is empty"
+        return line.event, line.owner, line.dag_id
 
 
 def test_all_failed_keys_are_released(user: TestClient, sync: Kept) -> None:

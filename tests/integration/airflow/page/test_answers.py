@@ -255,7 +255,7 @@ def test_keys_come_in_the_order_that_is_asked_for(
     with known.db.write() as connection:
         for key, size in (("a", 5), ("b", 50), ("c", 20)):
             connection.exec_driver_sql(f"UPDATE object SET size = {size} WHERE key = '{key}'")
-    params = {"sort": "size", "descending": True, "limit": 2}
+    params: dict[str, Any] = {"sort": "size", "descending": True, "limit": 2}
     first = viewer.get(f"{sync.url}/keys", params=params).json()
     assert [one["key"] for one in first["keys"]] == ["b", "c"]
     rest = viewer.get(f"{sync.url}/keys", params=params | {"after": first["after"]}).json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from typing import Any
 
 import pytest
 from airflow.sdk import Connection
@@ -197,7 +198,7 @@ def test_a_key_in_the_login_is_told_where_it_belongs(monkeypatch):
 
 def test_the_way_of_the_connection_is_the_way_of_the_client(service, connect):
     """A proxy with a password, which Airflow's log doesn't show either."""
-    from airflow.sdk.log import redact
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # which takes it from a private module
 
     with LocalProxy(login=f"airflow:{PROXY_PASSWORD}") as proxy:
         connect(proxy=proxy.url)
@@ -207,7 +208,7 @@ def test_the_way_of_the_connection_is_the_way_of_the_client(service, connect):
     assert PROXY_PASSWORD not in str(redact(f"oops: {PROXY_PASSWORD}"))
 
 
-FAULTS = {
+FAULTS: dict[str, dict[str, Any]] = {
     "the environment variable SSL_CERT_FILE is a path where there is nothing": {"SSL_CERT_FILE": "/nowhere/ca.pem"},
     "the environment variable SSL_CERT_DIR is a path where there is nothing": {"SSL_CERT_DIR": "/nowhere"},
     "the environment variable HTTPS_PROXY has a port that is no number": {
@@ -373,6 +374,8 @@ def test_an_api_server_that_does_not_answer_is_no_missing_connection(monkeypatch
     from airflow.sdk.execution_time.secrets import ExecutionAPISecretsBackend
 
     class Supervisor:
+        error = ErrorType.CONNECTION_NOT_FOUND
+
         def send(self, _):
             return ErrorResponse(error=self.error)
 
@@ -381,7 +384,9 @@ def test_an_api_server_that_does_not_answer_is_no_missing_connection(monkeypatch
     monkeypatch.setattr(supervisor, "ensure_secrets_backend_loaded", lambda: [ExecutionAPISecretsBackend()])
     kind = connections.ConnectionType("cloudindex", "CloudIndex")
     for comms.error, passes in ((ErrorType.CONNECTION_NOT_FOUND, False), (ErrorType.API_SERVER_ERROR, True)):
-        assert connections.find_connection("nowhere", kind).may_pass is passes
+        found = connections.find_connection("nowhere", kind)
+        assert isinstance(found, connections.Unusable)
+        assert found.may_pass is passes
 
 
 # A key that is rotated

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 from airflow.sdk import DAG, task
 
 from cloudindex_provider.operators.cloudindex import CloudIndexQueryOperator, CloudIndexUploadDocumentsOperator
 from cloudindex_provider.sensors.cloudindex import CloudIndexProcessingSensor
-from cloudindex_provider.triggers import cloudindex as triggers
 
 pytestmark = pytest.mark.usefixtures("connect")
 
@@ -29,7 +31,7 @@ def no_sleep(monkeypatch):
     async def sleep(_):
         pass
 
-    monkeypatch.setattr(triggers.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
 
 
 def test_a_wrong_key_fails_at_the_first_try(run, service, connect):
@@ -53,7 +55,9 @@ def test_a_key_that_is_rotated_in_airflow_s_own_database_costs_no_try(run, servi
     def save(key):
         with create_session() as session:
             found = session.query(Connection).filter_by(conn_id="rotated").one_or_none()
-            session.add(found or (found := Connection(conn_id="rotated", conn_type="cloudindex", host=service.url)))
+            if found is None:
+                found = Connection(conn_id="rotated", conn_type="cloudindex", host=service.url)
+                session.add(found)
             found.set_password(key)
 
     answer = service.answer
@@ -95,7 +99,8 @@ def test_upload_and_wait_in_the_triggerer(run, service, tmp_path, no_sleep):
 
     def build():
         upload = CloudIndexUploadDocumentsOperator(task_id="upload", files=[str(path)])
-        CloudIndexProcessingSensor(task_id="wait", document_ids=upload.output["document_ids"], deferrable=True)
+        output: Any = upload.output
+        CloudIndexProcessingSensor(task_id="wait", document_ids=output["document_ids"], deferrable=True)
 
         @task
         def finish():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 import pytest
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Context, task
 from airflow.sdk.exceptions import TaskDeferred
 
 from cloudindex_provider import errors
@@ -34,7 +35,7 @@ def test_a_missing_document_can_be_an_error_after_all_were_tried(service):
 
 def delete(ids, context=None, **more):
     return CloudIndexDeleteDocumentOperator(task_id="t", document_ids=ids, retry_policy=None, **more).execute(
-        context or {}
+        context or Context()
     )
 
 
@@ -200,7 +201,7 @@ def test_a_service_that_fails_at_every_document_is_not_asked_for_all_of_them(ser
 def test_any_number_of_ids_is_done_in_as_many_tries_as_the_limit_needs(run_dag, service, state_path, monkeypatch):
     """Thirty requests an hour, 100 documents: four tries, each document deleted by one request."""
     ids = [service.add(f"d{number}") for number in range(100)]
-    relents = []
+    relents: list[Callable[[], object]] = []
 
     def relent_and_refuse():
         for relent in relents:

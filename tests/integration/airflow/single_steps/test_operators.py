@@ -130,7 +130,7 @@ def own_arguments(step):
 @pytest.mark.parametrize("step", STEPS)
 def test_signature_docstring_template_fields_and_guide_say_the_same(step):
     """A new argument is in all four places, and says itself whether it may be a template."""
-    said = dict(re.findall(r":param (\w+):(.*?)(?=:param|\Z)", inspect.getdoc(step), re.DOTALL))
+    said = dict(re.findall(r":param (\w+):(.*?)(?=:param|\Z)", inspect.getdoc(step) or "", re.DOTALL))
     mine = own_arguments(step)
     assert mine <= set(said)
     templated = {name for name, text in said.items() if "(templated)" in " ".join(text.split())}

@@ -161,7 +161,7 @@ def test_templates_give_questions_filters_and_options(run_dag, service, native):
         def give() -> dict[str, Any]:
             return {"filters": {"types": ["pdf"]}, "options": None, "year": 2026}
 
-        given = give()
+        given: Any = give()
         pull = "ti.xcom_pull(task_ids='give')"
         given >> [
             CloudIndexQueryOperator(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Context, task
 
 from cloudindex_provider import errors
 from cloudindex_provider.api.client import CloudIndexClient
@@ -35,7 +35,8 @@ def files(tmp_path):
 
 
 def upload(files, context=None, **more):
-    return CloudIndexUploadDocumentsOperator(task_id="t", files=files, retry_policy=None, **more).execute(context or {})
+    step = CloudIndexUploadDocumentsOperator(task_id="t", files=files, retry_policy=None, **more)
+    return step.execute(context or Context())
 
 
 def test_files_go_up_twenty_at_a_time_and_ids_come_back(service, files):
@@ -238,9 +239,11 @@ def test_what_may_still_arrive_is_waited_for_and_found(ci, files, try_number):
     with pytest.raises(errors.InterruptedRequestError) as caught:
         upload(files(1), try_number(1))
     assert caught.value.retry_after == 35  # the connection's read_timeout, and 30 s
-    with pytest.raises(errors.UnsettledUploadsError) as caught:
+    with pytest.raises(errors.UnsettledUploadsError) as unsettled:
         upload(files(1), try_number(2))
-    assert 25 < caught.value.retry_after < 35
+    left = unsettled.value.retry_after
+    assert left is not None
+    assert 25 < left < 35
     wait_for(lambda: ci.documents())
     assert upload(files(1), try_number(3))["document_ids"] == [one["id"] for one in ci.documents()]
 
@@ -383,7 +386,7 @@ def test_templates_and_upstream_tasks_give_files_metadata_and_options(run_dag, s
         def give() -> dict[str, Any]:
             return {"paths": paths, "metadata": {"team": "it's ours"}, "none": None}
 
-        given = give()
+        given: Any = give()
         pull = "ti.xcom_pull(task_ids='give')"
         CloudIndexUploadDocumentsOperator(
             task_id="output", files=given["paths"], metadata=given["metadata"], options=given["none"]

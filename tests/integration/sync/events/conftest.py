@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +53,6 @@ class Followed:
 
 
 @pytest.fixture
-def followed(in_memory: Mirror) -> Iterator[Followed]:
+def followed(in_memory: Mirror) -> Followed:
     """Events of a bucket in this process."""
     return Followed(in_memory)

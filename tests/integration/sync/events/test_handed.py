@@ -42,7 +42,8 @@ def test_what_is_handed_over_is_done_at_its_end(followed: Followed) -> None:
     mirror = followed.mirror
     key, gone = mirror.put("a.txt", "one"), mirror.put("gone.txt", "gone")
     assert again(hand(mirror, message(mirror, key), message(mirror, gone))) == []
-    mirror.put("a.txt", "two"), mirror.remove("gone.txt")
+    mirror.put("a.txt", "two")
+    mirror.remove("gone.txt")
     done = hand(mirror, message(mirror, key), message(mirror, gone, name="ObjectRemoved:Delete"))
     assert again(done) == []
     assert (done.counts["indexed"], done.counts["deleted"]) == (1, 1)
@@ -176,7 +177,8 @@ def prepare(mirror: Mirror) -> list[str]:
     """Something new, something changed and something gone, with the messages of it."""
     bodies = [message(mirror, mirror.put(f"{number}.txt", f"text {number}")) for number in range(3)]
     hand(mirror, *bodies[:2])
-    mirror.put("0.txt", "new"), mirror.remove("1.txt")
+    mirror.put("0.txt", "new")
+    mirror.remove("1.txt")
     return bodies
 
 

@@ -230,7 +230,7 @@ def test_what_servers_have_really_sent_leads_to_their_present_objects(followed: 
         for key in event.keys
         if key in meant
     }
-    follow = {"prefix": "documents/", "limits": Limits(max_delete_documents=100, upload_tasks=1)}
+    follow: dict[str, Any] = {"prefix": "documents/", "limits": Limits(max_delete_documents=100, upload_tasks=1)}
     followed.sqs.send(*bodies)
     consumer = followed.follow(**follow)
     assert (consumer.counts["messages"], consumer.counts["unreadable"]) == (len(CAPTURED), 0)

@@ -207,7 +207,7 @@ def test_an_answered_5xx_is_looked_up_at_once(in_memory: Mirror, behaviour: Any,
         mirror.client = _Failing(mirror.client, status)
     waits: list[float] = []
     ctx = mirror.context("run")
-    ctx.sleep = waits.append  # type: ignore[assignment]
+    ctx.sleep = waits.append
     report = synchronize(ctx)
     assert report.counts["indexed"] == 4
     assert sum(waits) < 8
@@ -242,7 +242,7 @@ def test_a_copy_that_an_answered_5xx_leaves_late_is_removed_by_the_next_run(in_m
     key = mirror.put("a.txt", "a")
     mirror.cloud.faults.add(upload("status", status=503))
     ctx = mirror.context("run")
-    ctx.sleep = lambda _: None  # type: ignore[assignment]
+    ctx.sleep = lambda _: None
     synchronize(ctx)
     mirror.client.upload_documents([FilePart(file_name(mirror.bucket, key), 1, lambda: iter([b"a"]))])
     assert len(mirror.of(key)) == 2

@@ -373,7 +373,8 @@ def test_whatever_a_listing_gives_beside_the_key_a_run_without_changes_reads_not
 def test_a_version_between_listing_and_reading_is_not_taken_for_a_gateway_s(odd: Mirror) -> None:
     """Replaced after it was listed, then put back as it was: the old bytes are uploaded again."""
     key = odd.put("a.txt", "first")
-    get, first = odd.s3.get_object, []
+    get = odd.s3.get_object
+    first: list[str] = []
 
     def replaced(**request: Any) -> Any:
         if not first:

@@ -99,7 +99,7 @@ def test_a_minute_s_budget_that_runs_out_loses_nothing(limited: Mirror) -> None:
     mirror.cloud.settings.window = 1.0
     mirror.cloud.settings.requests_per_window = 2
     mirror.put_many(65)
-    mirror.sleep = time.sleep  # type: ignore[method-assign]
+    mirror.sleep = time.sleep  # type: ignore[method-assign, assignment]
     mirror.run_to_the_end(tries=30)
     mirror.cloud.settings.requests_per_window = 1000
     mirror.run()

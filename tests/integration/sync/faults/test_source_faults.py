@@ -224,7 +224,8 @@ def test_a_changed_object_deleted_after_the_listing_loses_its_document_in_the_ne
 
 def _when_read(mirror: Mirror, proxy: S3FaultProxy, change: Callable[[], object]) -> None:
     """Have the object change right before its first GET."""
-    plan, done = proxy.plan, []
+    plan = proxy.plan
+    done: list[object] = []
 
     def planned(operation: str, key: str) -> S3Fault | None:
         if operation == "GetObject" and not done:

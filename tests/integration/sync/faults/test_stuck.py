@@ -167,7 +167,7 @@ def test_a_single_look_never_sleeps(in_memory: Mirror) -> None:
     mirror = in_memory
     stuck_upload(mirror)
     ctx = mirror.context("run1", wait_for_processing=False)
-    ctx.sleep = lambda _: pytest.fail("it waits")  # type: ignore[assignment]
+    ctx.sleep = lambda _: pytest.fail("it waits")
     assert wait(ctx).waiting == 1
 
 

@@ -259,10 +259,10 @@ def test_a_superseded_document_that_becomes_the_live_one_is_not_deleted(in_memor
             mirror.put("a.txt", "two")
             seen.append(mirror.run_to_the_end("other", on_removed="keep").counts["indexed"])
 
-    ctx = mirror.context("slow", client=mirror.new_client(pacer=Slow(meanwhile)))
-    detect(ctx)
-    remove.remove(ctx)
-    ctx.client.close()
+    with mirror.new_client(pacer=Slow(meanwhile)) as client:
+        ctx = mirror.context("slow", client=client)
+        detect(ctx)
+        remove.remove(ctx)
     assert seen == [1 if frozen else 0]  # who isn't frozen keeps the key, and the other run leaves it to the next
     mirror.run_to_the_end()
     mirror.run_to_the_end()

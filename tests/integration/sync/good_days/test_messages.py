@@ -81,7 +81,7 @@ def test_a_hold_names_page_command_and_the_setting_that_helps(
         in_memory.execute("UPDATE source SET endpoint = 'one:9000'")
         in_memory.reader.meta = SimpleNamespace(endpoint_url="http://other:9000")
     in_memory.remove(*(key.removeprefix(in_memory.prefix) for key in keys[left:]))
-    limits = {"max_delete_documents": 2, "max_delete_percent": 10.0}
+    limits: dict[str, Any] = {"max_delete_documents": 2, "max_delete_percent": 10.0}
     with pytest.raises(DeletesHeldError) as caught:
         in_memory.run(**limits)
     ctx = in_memory.context(on_mass_delete="skip", **limits)

@@ -265,7 +265,8 @@ def test_a_request_that_lost_its_claim_costs_not_the_next(
 ) -> None:
     """What was read ahead is sent all the same, once."""
     it = prepared(25)
-    intent, lost = claims.record_intent, []
+    intent = claims.record_intent
+    lost: list[int] = []
 
     def record(db: Any, run: Any, owner: Any, rows: Any, *, lease: float) -> None:
         if not lost:

@@ -25,7 +25,7 @@ SOON = 10.0  # seconds, on a machine that is busy; what is waited for takes minu
 @pytest.fixture
 def asleep(in_memory: Mirror) -> Mirror:
     """A mirror whose tasks really sleep, and for long."""
-    in_memory.sleep = time.sleep  # type: ignore[method-assign]
+    in_memory.sleep = time.sleep  # type: ignore[method-assign, assignment]
     return in_memory
 
 

@@ -23,7 +23,7 @@ from cloudindex_provider.sync.upload.task_count import upload_tasks_for
 from tests.support.mirror import Mirror
 
 
-def refuse(mirror: Mirror, *, skip: int = 0, times: int = 1, seconds: int = 300, operation: str = "upload") -> None:
+def refuse(mirror: Mirror, *, skip: int = 0, times: int = 1, seconds: int = 300, operation: Any = "upload") -> None:
     """CloudIndex refuses requests for so many seconds."""
     mirror.cloud.faults.add(Fault(operation=operation, kind="429", retry_after=seconds, skip=skip, times=times))
 

@@ -26,7 +26,7 @@ from cloudindex_provider.sync.run import synchronize
 from cloudindex_provider.sync.settings import Selection
 from tests.support.mirror import Mirror
 
-LIMITS = {"max_delete_documents": 2, "max_delete_percent": 10.0, "on_mass_delete": "approve"}
+LIMITS: dict[str, Any] = {"max_delete_documents": 2, "max_delete_percent": 10.0, "on_mass_delete": "approve"}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from cloudindex_provider.local.faults import Fault
 from cloudindex_provider.sync.repair import audit as auditing
+from cloudindex_provider.sync.repair.index_copy import stage_index
 from tests.integration.sync.repair.conftest import Answer, Cli
 from tests.support.mirror import Mirror, waiting
 
@@ -152,12 +153,11 @@ def test_a_row_that_changes_during_the_audit_is_left_out(
     """A sync that replaces a document while the lists are read makes no finding."""
     key = mirror.put("a.txt", "the text")
     mirror.run()
-    stage = auditing.stage_index
 
     def meanwhile(*args: Any) -> None:
         mirror.put("a.txt", "another text")
         mirror.run()
-        stage(*args)
+        stage_index(*args)
 
     monkeypatch.setattr(auditing, "stage_index", meanwhile)
     assert found(audit("--repair")) == {}

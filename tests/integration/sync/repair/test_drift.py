@@ -10,13 +10,12 @@ import pytest
 from cloudindex_provider.api import document_stream
 from cloudindex_provider.api.models import FilePart
 from cloudindex_provider.local.faults import Fault
-from cloudindex_provider.state import drifts
+from cloudindex_provider.state import budgets, drifts
 from cloudindex_provider.state.budgets import ListCost
 from cloudindex_provider.state.views.keys import KeyFilter
 from cloudindex_provider.state.views.overview import read_syncs
 from cloudindex_provider.state.views.plans import read_drift
 from cloudindex_provider.sync.naming import file_name
-from cloudindex_provider.sync.repair import drift
 from tests.support.mirror import Mirror, waiting
 from tests.support.service_faults import BEHAVIOURS
 
@@ -120,7 +119,7 @@ def test_a_project_of_more_than_a_million_documents_is_asked_for(
     in_memory.run()
     in_memory.client.delete_document(in_memory.of(key)[0]["id"])
     a_day_passes(in_memory)
-    monkeypatch.setattr(drift.budgets, "last_list", lambda *_: ListCost(1, 1_000_001))
+    monkeypatch.setattr(budgets, "last_list", lambda *_: ListCost(1, 1_000_001))
     assert in_memory.run().counts["drifted"] == 0
     assert "1,000,001 documents by itself; set audit_interval" in caplog.text
     assert in_memory.run(audit_interval=86400.0).counts["drifted"] == 1

@@ -18,6 +18,8 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.sync.detect.detection import detect
 from cloudindex_provider.sync.naming import file_name
 from cloudindex_provider.sync.repair import first_look
+from cloudindex_provider.sync.repair.index_copy import stage_index
+from cloudindex_provider.sync.repair.rebuild import listed_digest
 from cloudindex_provider.sync.report.progress import UploadProgress
 from cloudindex_provider.sync.run import find_work
 from tests.support.mirror import Mirror, waiting
@@ -259,19 +261,19 @@ def test_a_look_that_is_killed_goes_on_where_it_was(in_memory: Mirror, monkeypat
     uploads = in_memory.uploads
     lose(in_memory)
     monkeypatch.setattr(first_look, "_BLOCK", 4)
-    read, seen = first_look.listed_digest, []
+    seen: list[str] = []
 
     def killed(ctx: Any, item: Any) -> Any:
         seen.append(item.key)
         if len(seen) > 6:
             raise SourceUnavailableError("killed here")
-        return read(ctx, item)
+        return listed_digest(ctx, item)
 
     monkeypatch.setattr(first_look, "listed_digest", killed)
     with pytest.raises(SourceUnavailableError):
         in_memory.run("first")
     assert sum(row.status == "indexed" for row in in_memory.rows().values()) == 4
-    monkeypatch.setattr(first_look, "listed_digest", read)
+    monkeypatch.setattr(first_look, "listed_digest", listed_digest)
     counts = in_memory.run("first").counts
     assert (counts["adopted"], counts["unchanged"], counts["new"], counts["uploaded"]) == (10, 4, 6, 0)
     in_memory.assert_agreement()
@@ -367,11 +369,10 @@ def test_an_object_that_changes_meanwhile_is_not_taken_for_the_document(
     key = in_memory.put("a.txt", "the text")
     in_memory.run()
     lose(in_memory)
-    read = first_look.listed_digest
 
     def changed(ctx: Any, item: Any) -> Any:
         in_memory.put("a.txt", "another text")
-        return read(ctx, item)
+        return listed_digest(ctx, item)
 
     monkeypatch.setattr(first_look, "listed_digest", changed)
     counts = in_memory.run_to_the_end().counts
@@ -393,10 +394,9 @@ def test_a_version_that_another_run_finds_meanwhile_replaces_the_document(
     in_memory.run(processing_timeout=0.0 if delay else 60.0)
     lose(in_memory)
     in_memory.cloud.settings.processing_delay = 0
-    read = first_look.listed_digest
 
     def outdated(ctx: Any, item: Any) -> Any:
-        digest = read(ctx, item)
+        digest = listed_digest(ctx, item)
         if item.key == keys[1]:
             in_memory.put("0001.txt", "newer bytes")
             detect(in_memory.context("other"))
@@ -416,11 +416,10 @@ def test_what_another_run_finds_during_the_look_is_still_uploaded(
 ) -> None:
     """A run that detects meanwhile and dies takes no work away from the one that goes on."""
     in_memory.put_many(3)
-    stage = first_look.stage_index
 
     def beside_another(*args: Any) -> None:
         detect(in_memory.context("dies"))
-        stage(*args)
+        stage_index(*args)
 
     monkeypatch.setattr(first_look, "stage_index", beside_another)
     counts = in_memory.run().counts

@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from cloudindex_provider.s3 import event_chain
-from cloudindex_provider.s3.notifications import Entry
+from cloudindex_provider.s3.notifications import Entry, entries
 from tests.integration.sync.repair.conftest import Cli
 from tests.support.mirror import Mirror
 
@@ -91,13 +91,12 @@ class Aws:
 def aws(mirror: Mirror, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setattr(event_chain, "_SECOND_LOOK", 0.0)
     made = Aws(mirror, s3_url)
-    read = event_chain.entries
 
-    def entries(document: dict[str, Any]) -> list[Entry]:
+    def whole(document: dict[str, Any]) -> list[Entry]:
         """moto takes an EventBridgeConfiguration and doesn't give it back."""
-        return read({**document, **({"EventBridgeConfiguration": {}} if made.eventbridge else {})})
+        return entries({**document, **({"EventBridgeConfiguration": {}} if made.eventbridge else {})})
 
-    monkeypatch.setattr(event_chain, "entries", entries)
+    monkeypatch.setattr(event_chain, "entries", whole)
     return made
 
 

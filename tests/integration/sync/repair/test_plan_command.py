@@ -80,7 +80,7 @@ def test_every_format_of_a_plan_says_the_same(emptied: Mirror, cli: Cli) -> None
 def test_deletes_are_held_by_the_limits_that_the_task_has(emptied: Mirror, cli: Cli) -> None:
     """What the command announces is what the run then does, on both sides of each limit."""
     assert as_json(cli("plan", *where(emptied), "--output", "json"))[1]["held"] is None
-    strict = {"max_delete_documents": 2, "max_delete_percent": 30}
+    strict: dict[str, Any] = {"max_delete_documents": 2, "max_delete_percent": 30}
     flags = ["--max-delete-documents", 2, "--max-delete-percent", 30]
     assert "max_delete_documents (2)" in as_json(cli("plan", *where(emptied), *flags, "--output", "json"))[1]["held"]
     shown = cli("plan", *where(emptied), *flags).out
@@ -95,7 +95,7 @@ def test_deletes_are_held_by_the_limits_that_the_task_has(emptied: Mirror, cli: 
 
 def test_what_a_person_has_allowed_is_not_held_in_the_plan_either(emptied: Mirror, cli: Cli) -> None:
     """Up to the ceiling, and looking at it uses nothing up."""
-    strict = {"max_delete_documents": 2, "max_delete_percent": 30}
+    strict: dict[str, Any] = {"max_delete_documents": 2, "max_delete_percent": 30}
     flags = [*where(emptied), "--max-delete-documents", 2, "--max-delete-percent", 30]
     with pytest.raises(DeletesHeldError):
         emptied.run(**strict)

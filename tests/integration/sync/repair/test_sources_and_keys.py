@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from typing import Any
 
 from tests.integration.sync.repair.conftest import Cli
 from tests.support.mirror import Mirror
@@ -171,7 +172,7 @@ def test_the_history_of_a_key_is_shown_with_what_it_is_now(mirror: Mirror, cli: 
 
 def test_held_deletes_are_shown_and_approved(mirror: Mirror, cli: Cli) -> None:
     """A mass delete waits; with a ceiling from the command line the next run does it."""
-    limits = {"max_delete_documents": 1, "max_delete_percent": 10.0, "on_mass_delete": "skip"}
+    limits: dict[str, Any] = {"max_delete_documents": 1, "max_delete_percent": 10.0, "on_mass_delete": "skip"}
     mirror.put_many(5)
     mirror.run(**limits)
     mirror.remove("0000.txt", "0001.txt", "0002.txt")
