@@ -173,8 +173,8 @@ def test_times_may_be_timedeltas(world: World, queue: Queue) -> None:
 
 def test_a_sync_that_cannot_get_on_makes_the_task_red_and_the_others_are_done(world: World, queue: Queue) -> None:
     """When nothing is left to do, and not an hour later: its messages come again until they are taken away."""
-    fields = {"conn_type": "cloudindex", "host": world.ci.url, "password": "revoked"}
-    fields["extra"] = {"project_id": world.ci.project_id}
+    extra = {"project_id": world.ci.project_id}
+    fields = {"conn_type": "cloudindex", "host": world.ci.url, "password": "revoked", "extra": extra}
     world.monkeypatch.setenv("AIRFLOW_CONN_REVOKED", json.dumps(fields))
     world.put("other/a.txt", "documents/b.txt")
     refused = {"bucket": world.bucket, "prefix": "other/", "cloudindex_conn_id": "revoked"}
