@@ -147,7 +147,8 @@ class AirflowAssets:
             if answer.status == 404:  # of an asset that was made anew since
                 self._ids.pop(uri, None)
                 answer = self._post(uri, extra)
-            if answer.status not in (200, 201):
+            # A login page of a proxy has the status 200, too.
+            if answer.status not in (200, 201) or not isinstance(answer.body, Mapping):
                 raise _refused(f"takes no event of {uri}", answer, "create", "Assets")
 
     def _post(self, uri: str, extra: Mapping[str, Any]) -> Answer:
@@ -182,6 +183,7 @@ def _refused(what: str, answer: Answer, right: str, resource: str) -> HandOverEr
     detail = answer.body.get("detail") if isinstance(answer.body, Mapping) else None
     said = f": {redacted(detail)}" if isinstance(detail, str) else ""
     hints: dict[int, str] = {
+        200: "What answered is no Airflow, perhaps the login page of a proxy: check CLOUDINDEX_AIRFLOW_URL.",
         401: "Check the token or the login.",
         403: f"Give the login the right to {right} {resource}.",
     }

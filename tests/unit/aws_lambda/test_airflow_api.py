@@ -115,6 +115,18 @@ def test_a_token_that_has_run_out_is_got_anew() -> None:
     assert (len(airflow.events), len(airflow.logins)) == (2, 2)
 
 
+@pytest.mark.parametrize("path", ["/api/v2/assets", "/api/v2/assets/events"])
+def test_a_page_in_airflows_place_takes_no_event(path: str) -> None:
+    """A proxy that asks for a login answers 200, with HTML."""
+
+    def page(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(200, html="<html>Sign in</html>") if request.url.path == path else None
+
+    with pytest.raises(HandOverError, match=r"\(200\)") as caught:
+        Airflow(refuse=page).api().tell(DOCS, ["handbook/a.txt"])
+    assert "CLOUDINDEX_AIRFLOW_URL" in caught.value.hint
+
+
 def test_a_given_token_is_used_and_its_end_is_said() -> None:
     airflow = Airflow()
     airflow.api(AirflowPlace("https://airflow.test", token="given")).tell(DOCS, ["handbook/a.txt"])
