@@ -5,6 +5,7 @@
     routes      what it answers
     plans       the plan of a sync's last dry run, and what the last comparison has queued
     actions     what a person does
+    bodies      what is read of a request, and when
     syncs       a sync as the page shows it, from the state and from Airflow
     access      who may see and do what, and whose page a request comes from
     reading     the state, opened to read and looked at again when it changes

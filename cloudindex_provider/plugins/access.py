@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -22,6 +22,8 @@ from cloudindex_provider.plugins.runs import DagFacts, read_dags
 from cloudindex_provider.state.views.overview import SyncRow
 
 __all__ = ["Visitor", "require_own_page", "visitor"]
+
+_PORTS = {"http": 80, "https": 443}
 
 
 class Visitor:
@@ -100,13 +102,31 @@ def require_own_page(request: Request) -> None:
         raise HTTPException(415, "Send JSON.")
     if request.headers.get("authorization"):
         return
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    site, origin = request.headers.get("sec-fetch-site"), _place(request.headers.get("origin"))
     if site is not None and site != "same-origin":
         raise HTTPException(403, "This request comes from another page.")
-    if origin is None or urlsplit(origin).netloc not in _own_hosts(request):
+    if origin is None or (origin.host, origin.port) not in _own_places(request, origin.scheme):
         raise HTTPException(403, "This request comes from another page than Airflow's: check [api] base_url.")
 
 
-def _own_hosts(request: Request) -> set[str]:
-    configured = urlsplit(conf.get("api", "base_url", fallback="") or "").netloc
-    return {host for host in (request.headers.get("host"), configured) if host}
+class _Place(NamedTuple):
+    """Where a page is from, as browsers compare it: the port is there, be it said or not."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+
+def _place(address: str | None) -> _Place | None:
+    try:
+        parts = urlsplit(address or "")
+        host, port = parts.hostname, parts.port
+    except ValueError:  # brackets without an address, a port that is no number
+        return None
+    return _Place(parts.scheme, host, _PORTS.get(parts.scheme) if port is None else port) if host else None
+
+
+def _own_places(request: Request, scheme: str) -> set[tuple[str, int | None]]:
+    """Of the request itself, whose ``Host`` says no scheme, and of the configuration, which is right behind a proxy."""
+    found = (_place(f"{scheme}://{request.headers.get('host', '')}"), _place(conf.get("api", "base_url", fallback="")))
+    return {(one.host, one.port) for one in found if one is not None}

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.plugins import models
 from cloudindex_provider.plugins.access import require_own_page
+from cloudindex_provider.plugins.bodies import body_of
 from cloudindex_provider.plugins.routes import Found
 from cloudindex_provider.plugins.runs import log_action
 from cloudindex_provider.state import approvals, repairs
@@ -52,7 +53,7 @@ router = APIRouter(prefix="/api/syncs/{source}", dependencies=[Depends(require_o
 
 
 @router.post("/retry")
-def retry(actor: ActorDep, wanted: models.Retry) -> models.Done:
+def retry(actor: ActorDep, wanted: Annotated[models.Retry, Depends(body_of(models.Retry))]) -> models.Done:
     """Let keys be tried again by the next run, as if for the first time."""
     if bool(wanted.keys) == (wanted.all is not None):
         raise SettingsError(
@@ -70,7 +71,7 @@ def retry(actor: ActorDep, wanted: models.Retry) -> models.Done:
 
 
 @router.post("/resync")
-def resync(actor: ActorDep, wanted: models.Resync) -> models.Done:
+def resync(actor: ActorDep, wanted: Annotated[models.Resync, Depends(body_of(models.Resync))]) -> models.Done:
     """Upload keys again that are in step. What is indexed of them is served until then."""
     source, findings = actor.row.source, []
     for key in wanted.keys:
@@ -85,7 +86,7 @@ def resync(actor: ActorDep, wanted: models.Resync) -> models.Done:
 
 
 @router.post("/approve")
-def approve(actor: ActorDep, wanted: models.Approve) -> models.Done:
+def approve(actor: ActorDep, wanted: Annotated[models.Approve, Depends(body_of(models.Approve))]) -> models.Done:
     """Let the next run delete up to a number of documents of the hold that was looked at."""
     with actor.state.writing() as db:
         if wanted.token is None:
@@ -98,7 +99,7 @@ def approve(actor: ActorDep, wanted: models.Approve) -> models.Done:
 
 
 @router.post("/keep")
-def keep(actor: ActorDep, wanted: models.Keep) -> models.Done:
+def keep(actor: ActorDep, wanted: Annotated[models.Keep, Depends(body_of(models.Keep))]) -> models.Done:
     """Let the documents of the hold stay; what was allowed of it is withdrawn."""
     with actor.state.writing() as db:
         approvals.keep_hold(db, _name(actor, wanted.token), actor.who.name)

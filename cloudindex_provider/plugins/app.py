@@ -11,6 +11,7 @@ from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from cloudindex_provider.errors import (
@@ -26,6 +27,7 @@ from cloudindex_provider.plugins.reading import StateReader
 __all__ = ["create_app"]
 
 _KINDS = {".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_SAID = 3  # things that are wrong with a request
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 _SEEN_FROM_HERE = (
     "The page shows the state that [cloudindex] names, as the api-server sees it. Where tasks keep theirs on another"
@@ -42,6 +44,7 @@ def create_app() -> FastAPI:
     app.include_router(actions.router)
     app.get("/static/{name}")(static)
     app.exception_handler(ProviderError)(_on_error)
+    app.exception_handler(RequestValidationError)(_on_invalid)
     return app
 
 
@@ -59,6 +62,17 @@ def _on_error(_: Request, error: Exception) -> JSONResponse:
     status, what, hint = _meaning(error)
     problem = models.Problem(what=what, message=error.message, hint=hint)  # type: ignore[arg-type]
     return JSONResponse(problem.model_dump(), status_code=status)
+
+
+def _on_invalid(_: Request, error: Exception) -> JSONResponse:
+    """What is wrong, and where. FastAPI would repeat the value as well, and fail where JSON has no word for it."""
+    if not isinstance(error, RequestValidationError):  # whom this is not for
+        raise error
+    found = [f"{'.'.join(str(part) for part in one['loc']) or 'body'}: {one['msg']}" for one in error.errors()]
+    problem = models.Problem(
+        what="settings", message=f"The request asks for what can't be. {'; '.join(found[:_SAID])}."
+    )
+    return JSONResponse(problem.model_dump(), status_code=422)
 
 
 def _meaning(error: ProviderError) -> tuple[int, str, str]:

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 __all__ = [
-    "Action", "Approve", "Budget", "Done", "Drift", "DriftKeys", "Event", "Group", "Held", "HeldKeys", "Hold", "Keep",
-    "Key", "KeyDetail", "Keys", "Plan", "PlanKey", "PlanKeys", "Plans", "Problem", "Resync", "Retry", "Run", "RunName",
-    "Runs", "Side", "Start", "Sync", "SyncDetail", "Syncs", "Total",
+    "MAX_KEYS", "MAX_NUMBER", "Action", "Approve", "Budget", "Done", "Drift", "DriftKeys", "Event", "Group", "Held",
+    "HeldKeys", "Hold", "Keep", "Key", "KeyDetail", "Keys", "Plan", "PlanKey", "PlanKeys", "Plans", "Problem", "Resync",
+    "Retry", "Run", "RunName", "Runs", "Side", "Start", "Sync", "SyncDetail", "Syncs", "Total", "Totals",
 ]  # fmt: skip
 
 MAX_KEYS = 1000
+MAX_NUMBER = 2**63 - 1  # that a database can hold: of a greater one it has no row, and its driver an error
 Action = Literal["upload", "delete", "keep", "skip"]
 ObjectKey = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
@@ -90,6 +91,18 @@ class Syncs(_Answer):
     """A page of syncs, first those that need a person. ``budget``: that of all of them, where they have the same."""
 
     syncs: list[Sync]
+class Totals(_Answer):
+    """Of all syncs that are asked for, not of a page of them alone."""
+
+    objects: int
+    indexed: int
+    underway: int
+    failed: int
+    quarantined: int
+    in_step: int
+    running: int
+
+
     total: int
     need_person: int
     counted_at: float
@@ -318,7 +331,7 @@ class Approve(_Request):
     """Let up to ``ceiling`` documents go, of the hold of this token."""
 
     token: str | None
-    ceiling: Annotated[int, Field(ge=1)]
+    ceiling: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 
 
 class Keep(_Request):

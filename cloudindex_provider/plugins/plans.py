@@ -35,7 +35,7 @@ def show_plan(found: FoundDep) -> models.Plans:
 @router.get("/plan/keys")
 def list_plan_keys(
     found: FoundDep,
-    plan: Annotated[int, Query(ge=1)],
+    plan: Annotated[int, Query(ge=1, le=models.MAX_NUMBER)],
     action: models.Action,
     prefix: str = "",
     after: str | None = None,

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.plugins import models, syncs
@@ -32,6 +32,7 @@ _RETRIED = (Status.FAILED, Status.QUARANTINED, Status.PROCESSING)
 router = APIRouter(prefix="/api")
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 VisitorDep = Annotated[Visitor, Depends(visitor)]
+SourceId = Annotated[int, Path(ge=1, le=models.MAX_NUMBER)]
 
 
 def reader(request: Request) -> StateReader:
@@ -46,7 +47,7 @@ ReaderDep = Annotated[StateReader, Depends(reader)]
 class Found:
     """A sync that the visitor may see, with what the request needs of it."""
 
-    def __init__(self, source: int, who: VisitorDep, state: ReaderDep) -> None:
+    def __init__(self, source: SourceId, who: VisitorDep, state: ReaderDep) -> None:
         self.db: Database = state.database()
         self.who, self.state = who, state
         rows, self.dags = who.visible(read_syncs(self.db, source))

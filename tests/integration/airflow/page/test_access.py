@@ -183,3 +183,33 @@ def test_a_program_signs_in_by_a_header(server: Any, sign_in: SignIn, known: Kno
 def test_nothing_is_changed_by_looking(server: Any) -> None:
     """GET and HEAD look, POST does: no other method is answered."""
     assert {method for method, _ in requests_of(server)} <= {"GET", "POST"}
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://airflow.test:80", 200), ("http://AIRFLOW.test", 200), ("http://airflow.test:8080", 403),
+        ("http://airflow.test.evil.test", 403), ("http://[::1", 403), ("http://airflow.test:x", 403), ("null", 403),
+    ],
+)  # fmt: skip
+def test_where_a_request_is_from_is_compared_as_browsers_do(
+    sign_in: SignIn, known: Known, origin: str, status: int
+) -> None:
+    """With the port that a scheme has, whatever the case; and what is no address is nobody's."""
+    sync = failed(known)
+    someone = sign_in("admin")
+    del someone.headers["Sec-Fetch-Site"]
+    someone.headers["Origin"] = origin
+    assert someone.post(f"{sync.url}/retry", json={"all": "failed"}).status_code == status
+
+
+@pytest.mark.parametrize("base", ["https://Airflow.Example.com:443/here", "https://airflow.example.com"])
+def test_behind_a_proxy_the_configured_address_counts(
+    sign_in: SignIn, known: Known, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    """However it is written there."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base)
+    sync = failed(known)
+    someone = sign_in("admin")
+    someone.headers["Origin"] = "https://airflow.example.com"
+    assert someone.post(f"{sync.url}/retry", json={"all": "failed"}).status_code == 200
+
+
