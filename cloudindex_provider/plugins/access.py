@@ -56,6 +56,10 @@ class Visitor:
         """
         return bool(self._readable & set(dag_ids)) if dag_ids else self._is_admin
 
+    def hidden(self, dag_ids: Collection[str]) -> set[str]:
+        """Those of the DAGs that Airflow has and the visitor may not read: their runs aren't named to them."""
+        return set(read_dags(set(dag_ids) - self._readable - {""}))
+
     def may_act(self, dag_ids: Collection[str]) -> bool:
         """
         :param dag_ids: those of the sync's DAGs that Airflow has

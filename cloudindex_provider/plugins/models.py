@@ -35,7 +35,8 @@ class Problem(_Answer):
 
 
 class Run(_Answer):
-    """A run of a sync. ``state`` is Airflow's of the DAG run, ``None`` where Airflow has it no more."""
+    """A run of a sync. ``state`` is Airflow's of the DAG run, ``None`` where Airflow has it no more. Of a DAG that the
+    visitor may not read neither is said, and the names are empty."""
 
     id: int
     dag_id: str
@@ -51,7 +52,8 @@ class Run(_Answer):
 
 
 class Sync(_Answer):
-    """One sync, as a row. ``headline`` says in words how it is; ``level`` is its colour."""
+    """One sync, as a row. ``headline`` says in words how it is; ``level`` is its colour. ``dag_ids`` are those that the
+    visitor may read, ``former_dag_ids`` those that Airflow has no more."""
 
     id: int
     project_id: str
@@ -59,6 +61,8 @@ class Sync(_Answer):
     prefix: str
     sync_id: str
     dag_ids: list[str]
+    former_dag_ids: list[str]
+    is_running: bool
     may_act: bool
     verdict: str
     level: Literal["ok", "busy", "warning", "error", "unknown"]
@@ -87,10 +91,6 @@ class Budget(_Answer):
     closed_for: float
 
 
-class Syncs(_Answer):
-    """A page of syncs, first those that need a person. ``budget``: that of all of them, where they have the same."""
-
-    syncs: list[Sync]
 class Totals(_Answer):
     """Of all syncs that are asked for, not of a page of them alone."""
 
@@ -103,7 +103,13 @@ class Totals(_Answer):
     running: int
 
 
+class Syncs(_Answer):
+    """A page of syncs, first those that need a person. ``total`` and ``totals`` are of all pages, and so is ``budget``
+    where they have the same."""
+
+    syncs: list[Sync]
     total: int
+    totals: Totals
     need_person: int
     counted_at: float
     now: float
@@ -283,7 +289,8 @@ class Side(_Answer):
 
 
 class Event(_Answer):
-    """Something that happened to a key."""
+    """Something that happened to a key. ``run_id`` is ``None`` where a person was it, and empty where it is a DAG that
+    the visitor may not read."""
 
     at: float
     event: str

@@ -62,7 +62,7 @@ def _shown(found: Found, row: PlanRow) -> models.Plan:
         id=row.id,
         hash=row.hash,
         made_at=row.made_at,
-        made_by=models.RunName(dag_id=row.dag_id, run_id=row.run_id),
+        made_by=found.name_run(row.dag_id, row.run_id),
         totals=[
             models.Total(action=action, keys=total.keys, bytes=total.bytes, kept=min(total.keys, MOST_KEYS))
             for action in _ORDER
@@ -70,7 +70,7 @@ def _shown(found: Found, row: PlanRow) -> models.Plan:
         ],
         held=row.held,
         overtaken=_overtaken(found, row),
-        ran=models.RunName(dag_id=row.ran[0], run_id=row.ran[1]) if row.ran else None,
+        ran=found.name_run(*row.ran) if row.ran else None,
         is_done=row.is_done,
         start=start,
         cant_start=cant_start,
@@ -94,7 +94,7 @@ def _start(found: Found, row: PlanRow) -> tuple[models.Start | None, str | None]
         return None, "The dry run was about named keys alone: give the same keys to the run that is bound to its hash."
     if row.dag_id not in found.dags:
         return None, "The plan was made by no DAG that Airflow has."
-    if not found.who.may_trigger(row.dag_id):
+    if row.dag_id in found.hidden or not found.who.may_trigger(row.dag_id):
         return None, "It takes the right to trigger this sync's DAG."
     if not read_params(row.dag_id) >= _PARAMS:
         return None, (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -31,8 +32,8 @@ _RETRIED = (Status.FAILED, Status.QUARANTINED, Status.PROCESSING)
 
 router = APIRouter(prefix="/api")
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
-VisitorDep = Annotated[Visitor, Depends(visitor)]
 SourceId = Annotated[int, Path(ge=1, le=models.MAX_NUMBER)]
+VisitorDep = Annotated[Visitor, Depends(visitor)]
 
 
 def reader(request: Request) -> StateReader:
@@ -59,6 +60,17 @@ class Found:
     def may_act(self) -> bool:
         return self.who.may_act(known_dags(self.row, self.dags))
 
+    @cached_property
+    def hidden(self) -> set[str]:
+        """Those of the sync's DAGs that the visitor may not read."""
+        return self.who.hidden(self.row.dag_ids)
+
+    def name_run(self, dag_id: str, run_id: str) -> models.RunName:
+        """A run, without its name where that isn't the visitor's business."""
+        if dag_id in self.hidden:
+            dag_id = run_id = ""
+        return models.RunName(dag_id=dag_id, run_id=run_id)
+
 
 FoundDep = Annotated[Found, Depends()]
 
@@ -84,9 +96,14 @@ def list_syncs(
     page = syncs.judge_all(db, [one.row for one in judged[offset : offset + limit]], numbers, dags)
     allowed = read_allowances(db)
     budgets = {one.row.budget for one in judged}
+    hidden = who.hidden({dag_id for one in page for dag_id in one.row.dag_ids})
     return models.Syncs(
-        syncs=[syncs.show(one, dags, allowed, may_act=who.may_act(known_dags(one.row, dags))) for one in page],
+        syncs=[
+            syncs.show(one, dags, allowed, may_act=who.may_act(known_dags(one.row, dags)), hidden=hidden)
+            for one in page
+        ],
         total=len(judged),
+        totals=syncs.totals(db, judged),
         need_person=sum(one.verdict.needs_person for one in judged),
         counted_at=numbers.at,
         now=db.clock(),
@@ -99,7 +116,7 @@ def show_sync(found: FoundDep) -> models.SyncDetail:
     """One sync: what isn't in step and why, and what waits for a person."""
     numbers = found.state.numbers()
     [one] = syncs.judge_all(found.db, [found.row], numbers, found.dags)
-    sync = syncs.show(one, found.dags, read_allowances(found.db), may_act=found.may_act)
+    sync = syncs.show(one, found.dags, read_allowances(found.db), may_act=found.may_act, hidden=found.hidden)
     plan = read_plan(found.db, found.row.source.id)
     # Another sync's name is for those who may see that one, too.
     others = [
@@ -111,7 +128,7 @@ def show_sync(found: FoundDep) -> models.SyncDetail:
         sync=sync,
         groups=syncs.groups(found.db, one, others),
         hold=syncs.hold(found.db, found.row),
-        plan=models.RunName(dag_id=plan.dag_id, run_id=plan.run_id) if plan else None,
+        plan=found.name_run(plan.dag_id, plan.run_id) if plan else None,
         drifted=found.row.drifted,
         audited_at=found.row.audited_at,
         counted_at=numbers.at,
@@ -124,7 +141,7 @@ def list_runs(found: FoundDep, limit: Limit = 30, before: float | None = None) -
     """The sync's runs, newest first."""
     runs = read_runs(found.db, [found.row.source.id], limit=limit + 1, before=before).get(found.row.source.id, [])
     states = read_run_states({(run.dag_id, run.run_id) for run in runs})
-    shown = syncs.show_runs(runs[:limit], states)
+    shown = syncs.show_runs(runs[:limit], states, found.hidden)
     return models.Runs(runs=shown, before=shown[-1].started_at if len(runs) > limit else None)
 
 
@@ -177,6 +194,7 @@ def show_key(found: FoundDep, key: Annotated[str, Query(min_length=1, max_length
     row = read_key(found.db, source, key)
     events = key_history(found.db, source, key)[1][-MAX_EVENTS:] if "\0" not in key else []
     now, may_act = found.db.clock(), found.may_act
+    hidden = found.who.hidden({one.dag_id for one in events if one.dag_id})
     is_busy = row is not None and bool(row.claim_owner) and (row.claim_until or 0) >= now
     return models.KeyDetail(
         key=key,
@@ -195,7 +213,13 @@ def show_key(found: FoundDep, key: Annotated[str, Query(min_length=1, max_length
         may_retry=row is not None and may_act and not is_busy and row.status in _RETRIED,
         may_resync=row is not None and may_act and not is_busy and row.status in _RESYNCED,
         events=[
-            models.Event(at=one.at, event=one.event, reason=one.reason, dag_id=one.dag_id or None, run_id=one.run_id)
+            models.Event(
+                at=one.at,
+                event=one.event,
+                reason=one.reason,
+                dag_id=None if one.dag_id in hidden else one.dag_id or None,
+                run_id="" if one.dag_id in hidden else one.run_id,
+            )
             for one in reversed(events)
         ],
         now=now,

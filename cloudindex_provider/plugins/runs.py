@@ -18,7 +18,7 @@ __all__ = ["DagFacts", "log_action", "read_conf", "read_dags", "read_params", "r
 
 @dataclass(frozen=True, slots=True)
 class DagFacts:
-    """A DAG that Airflow has; ``next_run_at`` in seconds since 1970."""
+    """A DAG that Airflow has; ``next_run_at`` in seconds since 1970, ``None`` where none is planned."""
 
     is_paused: bool
     next_run_at: float | None
@@ -29,9 +29,13 @@ def read_dags(dag_ids: Collection[str]) -> dict[str, DagFacts]:
     if not dag_ids:
         return {}
     with create_session() as session:
-        columns = (DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after)
+        columns = (DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after, DagModel.is_stale)
         rows = session.query(*columns).filter(DagModel.dag_id.in_(list(dag_ids))).all()
-    return {one: DagFacts(bool(paused), after.timestamp() if after else None) for one, paused, after in rows}
+    # Of a DAG whose file is gone Airflow keeps the row, and in it the run that it would have had next.
+    return {
+        one: DagFacts(bool(paused), after.timestamp() if after and not (stale or paused) else None)
+        for one, paused, after, stale in rows
+    }
 
 
 def read_run_states(runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:

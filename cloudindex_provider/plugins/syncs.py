@@ -13,7 +13,7 @@ from cloudindex_provider.state.conditions import Status
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.first_keys import OtherOwner, read_other_owner
 from cloudindex_provider.state.views.numbers import MOST_REASONS, Numbers, ReasonCount, read_reasons
-from cloudindex_provider.state.views.overview import Allowance, RunRow, SyncRow, read_decision, read_runs
+from cloudindex_provider.state.views.overview import Allowance, RunRow, SyncRow, read_decision, read_listed, read_runs
 from cloudindex_provider.sync.processing import cause
 from cloudindex_provider.sync.report.overlaps import owners_of
 from cloudindex_provider.sync.report.overlaps import remedy as overlap_remedy
@@ -30,6 +30,7 @@ __all__ = [
     "other_owners",
     "show",
     "show_runs",
+    "totals",
 ]
 
 SPARKLINE = 30  # runs
@@ -83,6 +84,7 @@ def _judged(
         run_starts=[run.started_at for run in runs],
         now=numbers.at,
         is_planned=row.is_planned,
+        next_run_at=min((one.next_run_at for one in known if one.next_run_at is not None), default=None),
     )
     return Judged(row, facts, judge(facts), runs, states)
 
@@ -97,18 +99,29 @@ def budget(allowed: Mapping[str, Allowance], name: str | None) -> models.Budget 
     )
 
 
-def show(one: Judged, dags: Mapping[str, DagFacts], allowed: Mapping[str, Allowance], *, may_act: bool) -> models.Sync:
-    """The sync as an answer has it."""
+def show(
+    one: Judged,
+    dags: Mapping[str, DagFacts],
+    allowed: Mapping[str, Allowance],
+    *,
+    may_act: bool,
+    hidden: Collection[str] = (),
+) -> models.Sync:
+    """The sync as an answer has it.
+
+    :param hidden: DAGs that the visitor may not read
+    """
     source, facts = one.row.source, one.facts
-    runs = show_runs(one.runs, one.states)
-    nexts = [dags[dag].next_run_at for dag in one.row.dag_ids if dag in dags and not dags[dag].is_paused]
+    runs = show_runs(one.runs, one.states, hidden)
     return models.Sync(
         id=source.id,
         project_id=source.project_id,
         bucket=source.bucket,
         prefix=source.prefix,
         sync_id=source.sync_id,
-        dag_ids=list(one.row.dag_ids),
+        dag_ids=[dag_id for dag_id in one.row.dag_ids if dag_id in dags and dag_id not in hidden],
+        former_dag_ids=[dag_id for dag_id in one.row.dag_ids if dag_id not in dags],
+        is_running=facts.is_running,
         may_act=may_act,
         verdict=one.verdict.name,
         level=one.verdict.level,
@@ -122,11 +135,29 @@ def show(one: Judged, dags: Mapping[str, DagFacts], allowed: Mapping[str, Allowa
         held=facts.held,
         last_run=runs[0] if runs else None,
         last_listing_at=one.row.last_sweep_at,
-        next_run_at=min((at for at in nexts if at is not None), default=None),
+        next_run_at=facts.next_run_at,
         is_paused=facts.is_paused,
         eta_seconds=_eta(one),
         budget=budget(allowed, one.row.budget),
         recent=list(reversed(runs)),
+    )
+
+
+def totals(db: Database, judged: Sequence[Judged]) -> models.Totals:
+    """Of all of them, though their runs come without counters: what the last listings had is asked for by itself."""
+    latest = [next((run.id for run in one.runs if run.complete), None) for one in judged]
+    listed = read_listed(db, [run_id for run_id in latest if run_id is not None])
+    statuses = [one.facts.statuses for one in judged]
+    return models.Totals(
+        objects=sum(
+            listed.get(run_id or 0, sum(known.values())) for run_id, known in zip(latest, statuses, strict=True)
+        ),
+        indexed=sum(one.get(Status.INDEXED, 0) for one in statuses),
+        underway=sum(one.facts.underway for one in judged),
+        failed=sum(one.get(Status.FAILED, 0) for one in statuses),
+        quarantined=sum(one.get(Status.QUARANTINED, 0) for one in statuses),
+        in_step=sum(one.verdict.name == "in_step" for one in judged),
+        running=sum(one.facts.is_running for one in judged),
     )
 
 
@@ -136,15 +167,17 @@ def _listed(one: Judged) -> int:
     return sum(one.facts.statuses.values()) if counts is None else counts["listed"]
 
 
-def show_runs(runs: Sequence[RunRow], states: Mapping[tuple[str, str], str]) -> list[models.Run]:
+def show_runs(
+    runs: Sequence[RunRow], states: Mapping[tuple[str, str], str], hidden: Collection[str] = ()
+) -> list[models.Run]:
     """Runs as an answer has them."""
     return [
         models.Run(
             id=run.id,
-            dag_id=run.dag_id,
-            run_id=run.run_id,
-            task_id=run.task_id,
-            state=states.get((run.dag_id, run.run_id)),
+            dag_id="" if run.dag_id in hidden else run.dag_id,
+            run_id="" if run.dag_id in hidden else run.run_id,
+            task_id="" if run.dag_id in hidden else run.task_id,
+            state=None if run.dag_id in hidden else states.get((run.dag_id, run.run_id)),
             started_at=run.started_at,
             finished_at=run.finished_at,
             seconds=None if run.finished_at is None else max(0.0, run.finished_at - run.started_at),

@@ -38,6 +38,7 @@ class Facts:
     run_starts: Sequence[float]
     now: float
     is_planned: bool = False  # by a dry run
+    next_run_at: float | None = None  # as Airflow has planned it
 
     @property
     def underway(self) -> int:
@@ -98,13 +99,26 @@ def _busy(facts: Facts) -> Verdict:
 
 def _silence(facts: Facts) -> str:
     """For how long nothing was listed, where that is far longer than usual."""
-    if facts.last_listing_at is None:
+    if facts.last_listing_at is None or _on_schedule(facts, facts.last_listing_at):
         return ""
     silent = facts.now - facts.last_listing_at
-    gaps = [later - earlier for later, earlier in zip(facts.run_starts, facts.run_starts[1:], strict=False)]
-    if silent <= (max(3 * statistics.median(gaps), _HOUR) if gaps else _WEEK):
+    if silent <= _usual(facts):
         return ""
     return f"{'Paused, not' if facts.is_paused else 'Not'} run for {duration(silent)}"
+
+
+def _on_schedule(facts: Facts, listed_at: float) -> bool:
+    """Whether Airflow has its next run ahead, and none since has listed nothing: nights and weekends are no silence."""
+    later = any(start > listed_at for start in facts.run_starts)
+    return not later and facts.next_run_at is not None and facts.next_run_at > facts.now - _HOUR
+
+
+def _usual(facts: Facts) -> float:
+    """How long a sync may be silent. A DAG without a schedule is run when somebody likes, so its gaps say little."""
+    gaps = [later - earlier for later, earlier in zip(facts.run_starts, facts.run_starts[1:], strict=False)]
+    is_unscheduled = facts.is_paused is False and facts.next_run_at is None
+    least = _WEEK if is_unscheduled or not gaps else _HOUR
+    return max(3 * statistics.median(gaps or [0.0]), least)
 
 
 # What to do

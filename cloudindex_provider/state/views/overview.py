@@ -14,7 +14,10 @@ from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.records import Source
 from cloudindex_provider.state.runs import ENDED, UNTOLD
 
-__all__ = ["Allowance", "Decision", "RunRow", "SyncRow", "read_allowances", "read_decision", "read_runs", "read_syncs"]
+__all__ = [
+    "Allowance", "Decision", "RunRow", "SyncRow", "read_allowances", "read_decision", "read_listed", "read_runs",
+    "read_syncs",
+]  # fmt: skip
 
 _SOURCES = (
     "SELECT source.id, scope_id, project_id, bucket, prefix, sync_id, fingerprint, endpoint, last_sweep_at, audited_at,"
@@ -161,6 +164,21 @@ def _final(counts: Mapping[str, int], *, ended: bool) -> dict[str, int]:
     if not (ended and report):
         return running
     return {name: value for name, value in running.items() if ":" in name} | report
+
+
+def read_listed(db: Database, run_ids: Sequence[int]) -> dict[int, int]:
+    """How many objects these runs have listed: by their report where they have one, else by what they have counted."""
+    found: dict[int, int] = {}
+    if not run_ids:
+        return found
+    names = ("listed", f"{ENDED}listed")  # the latter comes last, and is what counts
+    statement = sa.text("SELECT run_id, name, value FROM run_count WHERE run_id IN :runs AND name IN :names")
+    statement = statement.bindparams(*(sa.bindparam(one, expanding=True) for one in ("runs", "names")))
+    with db.read() as connection:
+        rows = connection.execute(statement, {"runs": list(run_ids), "names": names}).all()
+    for run_id, _, value in sorted(rows, key=lambda row: names.index(row[1])):
+        found[run_id] = int(value)
+    return found
 
 
 def read_allowances(db: Database) -> dict[str, Allowance]:

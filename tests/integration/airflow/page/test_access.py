@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from cloudindex_provider.state import plans, runs
+from cloudindex_provider.state.plans import Planned
+from cloudindex_provider.state.records import RunName
 from tests.integration.airflow.page.conftest import SITE, Kept, Known, page_of
 
 SignIn = Callable[[str | None], TestClient]
@@ -123,6 +126,37 @@ def test_one_dag_that_one_may_read_is_enough(sign_in: SignIn, known: Known) -> N
     assert sign_in("viewer").get(sync.url).status_code == 200
 
 
+@pytest.mark.usefixtures("_may_read_mine_only")
+def test_runs_of_a_dag_that_one_may_not_read_are_not_named(sign_in: SignIn, known: Known) -> None:
+    """Neither it, nor its runs, nor what they were started with; what they have done to the sync is the sync's."""
+    sync = known.sync(dag_id="others")
+    sync.run = runs.start_run(known.db, sync.source, RunName("others", "secret-run", "secret-task"))
+    sync.list("a")
+    sync.fail("a")
+    dry = RunName("others", "secret-dry-run", "t")
+    plans.save_plan(known.db, sync.source, dry, Planned(), plan_hash="h", held=None, of_keys=None)
+    known.sync(dag_id="mine")
+    someone = sign_in("user")
+    answers = [someone.get(f"{sync.url}{path}") for path in ("", "/runs", "/plan", "/key?key=a")]
+    answers.append(someone.get("/cloudindex/api/syncs"))
+    for answer in answers:
+        assert answer.status_code == 200
+        assert "others" not in answer.text
+        assert "secret" not in answer.text
+    assert answers[0].json()["sync"]["dag_ids"] == ["mine"]
+    assert [one["counts"].get("new") for one in answers[1].json()["runs"]] == [None, 1, None]
+    assert answers[2].json()["plan"]["start"] is None
+    assert answers[3].json()["events"][0]["event"] == "failed"
+
+
+def test_a_dag_that_airflow_has_no_more_is_named_as_one(sign_in: SignIn, known: Known) -> None:
+    """It was renamed, say, and there is no page of it to lead to."""
+    sync = known.sync(dag_id="before")
+    known.sync(dag_id="mine")
+    found = sign_in("viewer").get(sync.url).json()["sync"]
+    assert (found["dag_ids"], found["former_dag_ids"]) == (["mine"], ["before"])
+
+
 @pytest.mark.parametrize(("role", "status"), [("viewer", 404), ("user", 404), ("op", 200), ("admin", 200)])
 @pytest.mark.parametrize("dag_id", ["", "deleted"])
 def test_a_sync_without_a_dag_is_for_administrators(
@@ -161,28 +195,6 @@ def test_another_page_can_do_nothing_with_the_session(sign_in: SignIn, known: Kn
     assert sync.statuses() == {"a": "failed"}
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_what_a_form_can_send_is_refused(sign_in: SignIn, known: Known, kind: str) -> None:
-    """Only JSON, which no form sends and no site sends elsewhere unasked."""
-    sync = failed(known)
-    answer = sign_in("admin").post(f"{sync.url}/retry", content=b'{"all": "failed"}', headers={"Content-Type": kind})
-    assert answer.status_code == 415
-    assert sync.statuses() == {"a": "failed"}
-
-
-def test_a_program_signs_in_by_a_header(server: Any, sign_in: SignIn, known: Known) -> None:
-    """It has no page to come from, and needs none."""
-    sync = failed(known)
-    token = sign_in("user").cookies["_token"]
-    program = TestClient(server, base_url=SITE)
-    answer = program.post(f"{sync.url}/retry", json={"all": "failed"}, headers={"Authorization": f"Bearer {token}"})
-    assert answer.status_code == 200
-    assert sync.statuses() == {"a": "pending"}
-
-
-def test_nothing_is_changed_by_looking(server: Any) -> None:
-    """GET and HEAD look, POST does: no other method is answered."""
-    assert {method for method, _ in requests_of(server)} <= {"GET", "POST"}
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
@@ -213,3 +225,25 @@ def test_behind_a_proxy_the_configured_address_counts(
     assert someone.post(f"{sync.url}/retry", json={"all": "failed"}).status_code == 200
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_what_a_form_can_send_is_refused(sign_in: SignIn, known: Known, kind: str) -> None:
+    """Only JSON, which no form sends and no site sends elsewhere unasked."""
+    sync = failed(known)
+    answer = sign_in("admin").post(f"{sync.url}/retry", content=b'{"all": "failed"}', headers={"Content-Type": kind})
+    assert answer.status_code == 415
+    assert sync.statuses() == {"a": "failed"}
+
+
+def test_a_program_signs_in_by_a_header(server: Any, sign_in: SignIn, known: Known) -> None:
+    """It has no page to come from, and needs none."""
+    sync = failed(known)
+    token = sign_in("user").cookies["_token"]
+    program = TestClient(server, base_url=SITE)
+    answer = program.post(f"{sync.url}/retry", json={"all": "failed"}, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    assert sync.statuses() == {"a": "pending"}
+
+
+def test_nothing_is_changed_by_looking(server: Any) -> None:
+    """GET and HEAD look, POST does: no other method is answered."""
+    assert {method for method, _ in requests_of(server)} <= {"GET", "POST"}

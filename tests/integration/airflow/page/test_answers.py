@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,58 @@ def test_syncs_that_need_a_person_come_first(viewer: TestClient, known: Known) -
     assert [one["prefix"] for one in second["syncs"]] == ["b/"]
     assert viewer.get(LIST, params={"dag_id": "another"}).json()["total"] == 0
     assert viewer.get(LIST, params={"dag_id": "mine"}).json()["total"] == 3
+
+
+def test_the_totals_are_of_all_pages(viewer: TestClient, known: Known) -> None:
+    """However few syncs are on the one that is asked for, and where it is behind the last of them."""
+    fine, broken, working = (known.sync(prefix, dag_id="others") for prefix in ("a/", "b/", "c/"))
+    fine.index("a/1", "a/2")
+    broken.list("b/1")
+    broken.fail("b/1")
+    working.list("c/1", "c/2", "c/3")
+    runs.finish_run(known.db, fine.run, {"listed": 2})
+    runs.finish_run(known.db, broken.run)
+    whole = viewer.get(LIST).json()
+    assert whole["totals"] == {
+        "objects": 6, "indexed": 2, "underway": 3, "failed": 1, "quarantined": 0, "in_step": 1, "running": 1,
+    }  # fmt: skip
+    assert whole["totals"]["objects"] == sum(one["objects"] for one in whole["syncs"])
+    for params in ({"limit": 1}, {"offset": 50}):
+        assert viewer.get(LIST, params=params).json()["totals"] == whole["totals"]
+
+
+def test_a_failing_sync_says_that_it_is_at_work(viewer: TestClient, known: Known) -> None:
+    """Its headline is the failure, which matters more."""
+    sync = known.sync()
+    sync.list("a")
+    sync.fail("a")
+    run_state(sync, "running")
+    found = row(viewer, sync)
+    assert (found["headline"], found["is_running"]) == ("1 failed", True)
+    runs.finish_run(known.db, sync.run)
+    run_state(sync, "success")
+    assert row(viewer, sync)["is_running"] is False
+
+
+@pytest.mark.parametrize("gone", [{"is_stale": True}, {"is_paused": True}], ids=["no file", "paused"])
+def test_no_next_run_is_told_of_a_dag_that_has_none(viewer: TestClient, known: Known, gone: dict[str, bool]) -> None:
+    """Airflow keeps the time at which a DAG would have run next when its file is gone or it is paused."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    def plan(**values: Any) -> None:
+        with create_session() as session:
+            session.query(DagModel).filter(DagModel.dag_id == "mine").update(values)
+
+    sync = known.sync()
+    usual = {"is_stale": False, "is_paused": False}
+    try:
+        plan(next_dagrun_create_after=datetime.fromtimestamp(4e9, UTC), **usual)
+        assert row(viewer, sync)["next_run_at"] == 4e9
+        plan(**gone)
+        assert row(viewer, sync)["next_run_at"] is None
+    finally:
+        plan(next_dagrun_create_after=None, **usual)
 
 
 # A sync
