@@ -69,9 +69,7 @@ def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):  # whom this is not for
         raise error
     found = [f"{'.'.join(str(part) for part in one['loc']) or 'body'}: {one['msg']}" for one in error.errors()]
-    problem = models.Problem(
-        what="settings", message=f"The request asks for what can't be. {'; '.join(found[:_SAID])}."
-    )
+    problem = models.Problem(what="settings", message=f"No request can have this: {'; '.join(found[:_SAID])}.")
     return JSONResponse(problem.model_dump(), status_code=422)
 
 

@@ -61,7 +61,7 @@ def test_a_body_that_makes_no_sense_is_refused_in_words(
     assert answer.status_code == 422
     found: dict[str, Any] = answer.json()
     assert found["what"] == "settings"
-    assert found["message"].startswith("The request asks for what can't be. ")
+    assert found["message"].startswith("No request can have this: ")
     assert sync.statuses() == {"a": "failed"}
 
 
