@@ -104,7 +104,7 @@ def failing(stack: Stack) -> str:
 @pytest.fixture(scope="module")
 def held(stack: Stack) -> str:
     """The place of a sync whose deletes wait for a person."""
-    keys = [f"documents/{n}.txt" for n in range(4)]
+    keys = [f"documents/{n}.txt" for n in range(6)]
     stack.put(HELD, *keys)
     assert stack.trigger("page_held", HELD).wait() == "success"
     stack.remove(HELD, *keys[:3])
@@ -154,7 +154,8 @@ def test_a_failed_key_is_found_understood_and_retried(stack: Stack, enter: Calla
 
 
 def test_held_deletes_are_approved_by_who_has_seen_them(stack: Stack, enter: Callable[..., Window], held: str) -> None:
-    """A viewer sees the same keys and no button; what the operator approves, the next run deletes."""
+    """A viewer sees the same keys and no button; what the operator approves, the next run deletes. Where a run has
+    found more meanwhile, the operator is asked to look again."""
     onlooker = enter("viewer")
     onlooker.open(held)
     onlooker.wait_for("documents/2.txt")
@@ -163,15 +164,21 @@ def test_held_deletes_are_approved_by_who_has_seen_them(stack: Stack, enter: Cal
 
     window = enter("op")
     window.open(held)
-    window.wait_for("3 documents of 4 would be deleted")
+    window.wait_for("3 documents of 6 would be deleted")
     for number in range(3):
         window.wait_for(f"documents/{number}.txt")
     assert "documents/3.txt" not in window.text()
-    window.click("button", "Approve up to 3 deletes")
-    window.wait_for("Decided: deletes approved: up to 3, by op")
+    stack.remove(HELD, "documents/3.txt")
+    assert stack.trigger("page_held", HELD).wait() == "success"
+    window.wait_for("These are other deletes than those that you were asked about")
+    window.wait_for("documents/3.txt")
+    assert window.page.locator("[data-cloudindex]").get_by_role("button", name="Approve").count() == 0
+    window.click("button", "I have looked")
+    window.click("button", "Approve up to 4 deletes")
+    window.wait_for("Decided: deletes approved: up to 4, by op")
     assert stack.trigger("page_held", HELD).wait() == "success"
     window.wait_for("In step")
-    assert stack.indexed(HELD, *(f"documents/{n}.txt" for n in range(4))) == ["documents/3.txt"]
+    assert stack.indexed(HELD, *(f"documents/{n}.txt" for n in range(6))) == ["documents/4.txt", "documents/5.txt"]
 
 
 def test_a_plan_is_read_and_one_that_s3_has_overtaken_is_not_run(
@@ -231,6 +238,33 @@ def test_everybody_can_use_it(enter: Callable[..., Window], failing: str, held: 
         assert window.violations() == [], place
     dark = window.page.evaluate("document.documentElement.classList.contains('dark')")
     assert dark is (theme == "dark")
+
+
+NARROW = """() => {
+  const page = document.querySelector("[data-cloudindex]");
+  const cells = [...page.querySelectorAll("td")].filter((one) => one.innerText.length > 40);
+  return [page.scrollWidth - page.clientWidth, Math.min(1000, ...cells.map((one) => one.clientWidth))];
+}"""
+
+
+@pytest.mark.parametrize("size", [(390, 844), (820, 900)], ids=["phone", "half a screen"])
+def test_it_can_be_read_in_a_narrow_window(
+    browser: Browser,
+    stack: Stack,
+    sessions: Callable[[str, str], Session],
+    failing: str,
+    held: str,
+    size: tuple[int, int],
+) -> None:
+    """Tables scroll by themselves, the page doesn't, and no text stands in a column of a letter a line."""
+    window = open_window(browser, stack.airflow.url, sessions(stack.airflow.url, "admin"), size=size)
+    places = ["/plugin/cloudindex", failing, f"{failing}&view=keys", f"{failing}&key={BROKEN}", held]
+    for place in places:
+        window.open(place)
+        window.page.locator("[data-cloudindex] table").last.wait_for()
+        beyond, narrowest = window.page.evaluate(NARROW)
+        assert (beyond, narrowest >= 120) == (0, True), (place, beyond, narrowest)
+    window.page.context.close()
 
 
 def test_a_dag_and_its_runs_have_a_tab(stack: Stack, enter: Callable[..., Window], failing: str) -> None:

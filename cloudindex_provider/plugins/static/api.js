@@ -2,11 +2,17 @@
 
 const { useCallback, useEffect, useRef, useState } = globalThis.React;
 
+// FastAPI's own words: a text, or a list of what is wrong.
+function said(detail) {
+  if (typeof detail === "string") return detail;
+  return Array.isArray(detail) ? detail.map((one) => one.msg).join("; ") : undefined;
+}
+
 export class Problem extends Error {
   constructor(status, body) {
-    super(body?.message ?? (typeof body?.detail === "string" ? body.detail : status === 422 ? "The address asks for something that can't be: too long a key, say." : `The api-server answered ${status}.`));
+    super(body?.message ?? said(body?.detail) ?? `The api-server answered ${status}.`);
     this.status = status;
-    this.what = body?.what ?? (status === 401 ? "signed_out" : status === 403 ? "refused" : status === 422 ? "not_found" : "unknown");
+    this.what = body?.what ?? (status === 401 ? "signed_out" : status === 403 ? "refused" : status === 422 ? "settings" : "unknown");
     this.hint = body?.hint ?? "";
   }
 }

@@ -2,7 +2,7 @@
 
 import { post, usePoll } from "./api.js";
 import { Search } from "./keys.js";
-import { Foreign, Moment, number, plural, size } from "./text.js";
+import { Foreign, Moment, number, ObjectKey, plural, size } from "./text.js";
 import { DataTable, Empty, Failure, Loading, Note, Said, To, usePlace, Waiting } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
@@ -20,6 +20,7 @@ export function Held({ sync, hold, now, reload }) {
 }
 
 function Answer({ sync, hold, reload }) {
+  const [seen, setSeen] = useState(hold); // what a person answers to: the page is asked for again meanwhile
   const [ceiling, setCeiling] = useState(String(hold.removed));
   const [said, setSaid] = useState();
   const [busy, setBusy] = useState(false);
@@ -27,7 +28,7 @@ function Answer({ sync, hold, reload }) {
   const answer = async (action, body) => {
     setBusy(true);
     try {
-      setSaid({ ok: true, text: (await post(`syncs/${sync.id}/${action}`, { token: hold.token, ...body })).message });
+      setSaid({ ok: true, text: (await post(`syncs/${sync.id}/${action}`, { token: seen.token, ...body })).message });
     } catch (error) {
       setSaid({ hint: error.hint, ok: false, text: error.message });
     }
@@ -35,7 +36,17 @@ function Answer({ sync, hold, reload }) {
     reload();
   };
   const most = Number(ceiling);
-  const valid = Number.isInteger(most) && most >= 1;
+  const valid = Number.isSafeInteger(most) && most >= 1;
+  if (seen.token !== hold.token || seen.removed !== hold.removed) {
+    const look = () => {
+      setSeen(hold);
+      setCeiling(String(hold.removed));
+    };
+    return h(Stack, { gap: 3 },
+      h(Note, { action: h(Button, { onClick: look, size: "sm", variant: "outline" }, "I have looked"), status: "warning", title: "These are other deletes than those that you were asked about" },
+        `A run has planned anew: ${plural(seen.removed, "document")} would have gone, and now it is ${plural(hold.removed, "document")}. Look at the keys below before you answer.`),
+      h(Said, { said }));
+  }
   return h(Stack, { gap: 3 },
     h(HStack, { align: "end", gap: 3, wrap: "wrap" },
       h(Field.Root, { invalid: !valid, width: "auto" }, h(Field.Label, null, "Delete at most"),
@@ -58,8 +69,8 @@ function WouldGo({ sync }) {
     !data ? (error ? null : h(Loading, { what: "keys" }))
       : data.keys.length === 0 ? h(Empty, { title: "No such key" }, "None of the documents that would be deleted fits.")
       : h(Waiting, { busy: !found && !error }, h(DataTable, {
-        columns: [{ name: "Key" }, { end: true, name: "Size", width: "8rem" }, { name: "Document", width: "22rem" }], label: "Documents that would be deleted",
-        rows: data.keys.map((one) => ({ cells: [h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), size(one.size), h(Foreign, { text: one.document_id ?? "–" })], key: one.key })),
+        columns: [{ name: "Key", text: true }, { end: true, name: "Size", width: "8rem" }, { name: "Document", width: "22rem" }], label: "Documents that would be deleted",
+        rows: data.keys.map((one) => ({ cells: [h(To, { to: link({ key: one.key }) }, h(ObjectKey, { text: one.key })), size(one.size), h(Foreign, { text: one.document_id ?? "–" })], key: one.key })),
       })),
     h(HStack, { gap: 4 },
       after ? h(To, { to: link({ after: undefined }) }, "First page") : null,

@@ -1,7 +1,7 @@
 // One key: what S3 has, what CloudIndex has, why they differ, what happened, and what a person can do.
 
 import { post, usePoll } from "./api.js";
-import { Foreign, Moment, number, s3Time, size } from "./text.js";
+import { Foreign, Moment, number, ObjectKey, s3Time, size } from "./text.js";
 import { DataTable, Empty, Failure, Loading, Note, RunLink, Said, Status, Title, To, usePlace } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
@@ -32,7 +32,7 @@ export function KeyPage({ id, name }) {
   if (!data) return h(Stack, { gap: 4 }, back, error ? h(Failure, { error, reload }) : h(Loading, { what: "the key" }));
   return h(Stack, { gap: 5 },
     back,
-    h(HStack, { align: "start", gap: 3, wrap: "wrap" }, h(Title, { place: `key ${name}` }, h(Foreign, { text: name })), data.status ? h(Status, { status: data.status }) : null),
+    h(HStack, { align: "start", gap: 3, wrap: "wrap" }, h(Title, { place: `key ${name}` }, h(ObjectKey, { text: name })), data.status ? h(Status, { status: data.status }) : null),
     error ? h(Failure, { error, reload }) : null,
     h(Note, { status: { failed: "error", indexed: "success", quarantined: "warning" }[data.status] ?? "info", title: data.difference },
       h(Stack, { gap: 1 },
@@ -51,9 +51,9 @@ export function KeyPage({ id, name }) {
     h(Heading, { as: "h2", size: "md" }, "What happened"),
     data.events.length === 0 ? h(Empty, { title: "Nothing yet" }, "No run has decided anything about this key.")
       : h(DataTable, {
-        columns: [{ name: "When", width: "10rem" }, { name: "What", width: "12rem" }, { name: "Why" }, { name: "Run", width: "20rem" }], label: "What happened to the key",
+        columns: [{ name: "When", width: "10rem" }, { name: "What", width: "12rem" }, { name: "Why", text: true }, { name: "Run", width: "20rem" }], label: "What happened to the key",
         rows: data.events.map((one, at) => ({
-          cells: [h(Moment, { at: one.at, now: data.now }), one.event, h(Foreign, { mono: false, text: one.reason ?? "" }), one.run_id ? h(RunLink, { dagId: one.dag_id, runId: one.run_id }) : "by a person"],
+          cells: [h(Moment, { at: one.at, now: data.now }), one.event, h(Foreign, { mono: false, text: one.reason ?? "" }), one.run_id !== null ? h(RunLink, { dagId: one.dag_id, runId: one.run_id }) : "by a person"],
           key: `${one.at} ${at}`,
         })),
       }));

@@ -1,10 +1,10 @@
 // A sync's keys: by prefix, status and reason, a page at a time.
 
 import { usePoll } from "./api.js";
-import { Foreign, number, reasonWords, s3Time, size, STATUS_WORDS } from "./text.js";
+import { Foreign, number, ObjectKey, reasonWords, s3Time, size, STATUS_WORDS } from "./text.js";
 import { DataTable, Empty, Failure, Level, Loading, Status, To, usePlace, Waiting } from "./widgets.js";
 
-const { createElement: h, useState } = globalThis.React;
+const { createElement: h, useEffect, useState } = globalThis.React;
 const { Button, Field, HStack, Input, NativeSelect, Stack, Text } = globalThis.ChakraUI;
 
 const PAGE = 50;
@@ -21,14 +21,16 @@ function orderOf({ sort, descending }) {
 // By what a key begins with: part of the address, as everything is.
 export function Search({ placeholder, children }) {
   const { go, params } = usePlace();
-  const [search, setSearch] = useState(params.get("prefix") ?? "");
+  const asked = params.get("prefix") ?? "";
+  const [search, setSearch] = useState(asked);
+  useEffect(() => setSearch(asked), [asked]); // as when a person goes back
   const find = (event) => {
     event.preventDefault();
     go({ after: undefined, prefix: search });
   };
   return h(HStack, { align: "end", as: "form", gap: 3, onSubmit: find, role: "search", wrap: "wrap" },
-    h(Field.Root, { maxW: "28rem", width: "auto" }, h(Field.Label, null, "Key begins with"),
-      h(Input, { minW: "20rem", onChange: (event) => setSearch(event.target.value), placeholder, size: "sm", value: search })),
+    h(Field.Root, { maxW: "full", width: "20rem" }, h(Field.Label, null, "Key begins with"),
+      h(Input, { onChange: (event) => setSearch(event.target.value), placeholder, size: "sm", value: search })),
     children,
     h(Button, { size: "sm", type: "submit" }, "Find"));
 }
@@ -37,7 +39,7 @@ export function Keys({ sync }) {
   const { go, link, params } = usePlace();
   const wanted = Object.fromEntries(["after", "descending", "prefix", "reason", "sort", "status"].map((name) => [name, params.get(name) ?? undefined]));
   const path = `syncs/${sync.id}/keys`;
-  const { data, error, last, reload } = usePoll(path, { ...wanted, limit: PAGE }, sync.level === "busy" ? 3 : 15);
+  const { data, error, last, reload } = usePoll(path, { ...wanted, limit: PAGE }, sync.is_running ? 3 : 15);
   return h(Stack, { gap: 4 },
     h(Search, { placeholder: sync.prefix },
       h(Field.Root, { width: "auto" }, h(Field.Label, null, "Status"),
@@ -62,11 +64,11 @@ function List({ data, link, sync, wanted }) {
       : data.keys.length === 0
       ? h(Empty, { title: data.after ? "None here" : "No such key" }, data.after ? "The keys that were looked at so far have none; there are more." : `None of the ${number(sync.objects)} keys of this sync fits.`)
       : h(DataTable, {
-        columns: [{ name: "Key", width: "38%" }, { name: "Status", width: "7rem" }, { name: "Reason" }, { end: true, name: "Size", width: "6rem" }, { name: "Changed in S3", width: "13rem" }, { name: "Can be found", width: "7rem" }],
+        columns: [{ name: "Key", text: true, width: "38%" }, { name: "Status", width: "7rem" }, { name: "Reason", text: true }, { end: true, name: "Size", width: "6rem" }, { name: "Changed in S3", width: "13rem" }, { name: "Can be found", width: "7rem" }],
         label: "Keys", minWidth: "64rem",
         rows: data.keys.map((one) => ({
           cells: [
-            h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), h(Status, { status: one.status }),
+            h(To, { to: link({ key: one.key }) }, h(ObjectKey, { text: one.key })), h(Status, { status: one.status }),
             h(Foreign, { mono: false, text: reasonWords(one.status, one.reason) === one.status ? "" : one.status === "indexed" ? "" : reasonWords(one.status, one.reason) }),
             size(one.size), s3Time(one.last_modified), one.indexed ? h(Level, { level: "ok" }, "yes") : "no",
           ],

@@ -2,7 +2,7 @@
 
 import { startRun, usePoll } from "./api.js";
 import { Search } from "./keys.js";
-import { Foreign, Moment, number, plural, reasonWords, size } from "./text.js";
+import { Foreign, Moment, number, ObjectKey, plural, reasonWords, size } from "./text.js";
 import { DataTable, Empty, Failure, Loading, Note, RunLink, Said, Tabs, To, usePlace } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
@@ -39,7 +39,7 @@ function Verdict({ plan, now }) {
     h(Stack, { gap: 1 },
       h(Text, { as: "div" }, ...said),
       plan.held && deletes.keys ? h(Text, { as: "div" }, "The deletes would be held until a person approves them: ", h(Foreign, { mono: false, text: plan.held }), ".") : null,
-      h(Text, { as: "div" }, "Planned ", h(Moment, { at: plan.made_at, now }), plan.made_by.dag_id ? [" by the run ", h(RunLink, { dagId: plan.made_by.dag_id, key: "run", runId: plan.made_by.run_id })] : " by a command", ". Hash ", h(Code, { "data-plan-hash": true }, plan.hash))));
+      h(Text, { as: "div" }, "Planned ", h(Moment, { at: plan.made_at, now }), plan.made_by.dag_id ? [" by the run ", h(RunLink, { dagId: plan.made_by.dag_id, key: "run", runId: plan.made_by.run_id })] : plan.made_by.run_id ? " by a command" : " by a DAG that you may not read", ". Hash ", h(Code, { "data-plan-hash": true }, plan.hash))));
 }
 
 function Start({ plan, sync, reload }) {
@@ -87,9 +87,9 @@ function PlannedKeys({ plan, sync }) {
     !data ? (error ? null : h(Loading, { what: "keys" }))
       : data.keys.length === 0 ? h(Empty, { title: "No such key" }, "No key of this part of the plan fits.")
       : h(DataTable, {
-        columns: [{ name: "Key" }, { name: action === "skip" ? "Why" : "What it is", width: "18rem" }, { end: true, name: "Size", width: "8rem" }], label: "Keys of the plan",
+        columns: [{ name: "Key", text: true }, { name: action === "skip" ? "Why" : "What it is", width: "18rem" }, { end: true, name: "Size", width: "8rem" }], label: "Keys of the plan",
         rows: data.keys.map((one) => ({
-          cells: [h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), one.reason ? h(Foreign, { mono: false, text: reasonWords("skipped", one.reason) }) : KINDS[one.kind] ?? one.kind, size(one.size)],
+          cells: [h(To, { to: link({ key: one.key }) }, h(ObjectKey, { text: one.key })), one.reason ? h(Foreign, { mono: false, text: reasonWords("skipped", one.reason) }) : KINDS[one.kind] ?? one.kind, size(one.size)],
           key: one.key,
         })),
       }),

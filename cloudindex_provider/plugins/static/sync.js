@@ -5,7 +5,7 @@ import { RunChart } from "./charts.js";
 import { Held } from "./held.js";
 import { Keys, Search } from "./keys.js";
 import { Plan } from "./plan.js";
-import { duration, Foreign, Moment, number, plural, quota, reasonWords, size } from "./text.js";
+import { duration, Foreign, Moment, NextRun, number, ObjectKey, plural, quota, reasonWords, size } from "./text.js";
 import { DagLink, DataTable, Empty, Failure, Level, Loading, Note, Numbers, RunLink, Said, Status, Tabs, Title, To, usePlace } from "./widgets.js";
 
 const { createElement: h, useState } = globalThis.React;
@@ -13,7 +13,7 @@ const { Box, Button, HStack, Stack, Text } = globalThis.ChakraUI;
 
 export function Sync({ id, runId, home }) {
   const { link, params } = usePlace();
-  const { data, error, reload } = usePoll(`syncs/${id}`, {}, (found) => (found.sync.level === "busy" ? 3 : 15));
+  const { data, error, reload } = usePoll(`syncs/${id}`, {}, (found) => (found.sync.is_running ? 3 : 15));
   const back = home ? h(Box, null, h(To, { to: home }, "All syncs")) : null;
   if (!data) return h(Stack, { gap: 4 }, back, error ? h(Failure, { error, reload }) : h(Loading, { what: "the sync" }));
   const { sync, hold, now } = data;
@@ -30,15 +30,16 @@ export function Sync({ id, runId, home }) {
       h(HStack, { gap: 3, wrap: "wrap" },
         h(Title, { place: `sync ${id}` }, h(Foreign, { text: `s3://${sync.bucket}/${sync.prefix}` })),
         h(Level, { level: sync.level }, sync.headline),
+        sync.is_running && sync.level !== "busy" ? h(Text, { color: "fg.muted" }, "a run is at work") : null,
         sync.eta_seconds ? h(Text, { color: "fg.muted" }, `about ${duration(sync.eta_seconds)} left`) : null),
       h(Text, { as: "div", color: "fg.muted" }, "into CloudIndex project ", h(Foreign, { text: sync.project_id }),
-        sync.dag_ids.length ? [", by ", ...sync.dag_ids.map((dag, place) => h("span", { key: dag }, place ? ", " : "", h(DagLink, { dagId: dag })))] : ", by no DAG that Airflow has", quota(sync.budget).map(([name, words]) => `. ${name}: ${words}`))),
+        sync.dag_ids.length ? [", by ", ...sync.dag_ids.map((dag, place) => h("span", { key: dag }, place ? ", " : "", h(DagLink, { dagId: dag })))] : sync.former_dag_ids.length ? [", by ", h(Foreign, { key: "former", mono: false, text: sync.former_dag_ids.join(", ") }), ", which Airflow has no more"] : ", by no DAG that Airflow has", quota(sync.budget).map(([name, words]) => `. ${name}: ${words}`))),
     error ? h(Failure, { error, reload }) : null,
     h(Numbers, { items: [
       ["Objects", sync.objects], ["Indexed", sync.indexed], ["On its way", sync.underway, "busy"], ["Failed", sync.failed, "error"],
       ["Quarantined", sync.quarantined, "warning"], ["Skipped", sync.skipped],
       ["Listed whole", h(Moment, { at: sync.last_listing_at, now })],
-      ["Next run", sync.is_paused ? "paused" : sync.next_run_at ? h(Moment, { at: sync.next_run_at, now }) : "not scheduled"],
+      ["Next run", h(NextRun, { now, sync })],
     ] }),
     h(Tabs, { items: tabs, label: "Views of the sync" }),
     view === "keys" ? h(Keys, { sync })
@@ -67,12 +68,12 @@ function Groups({ data, link, reload }) {
   const button = (status, words) =>
     sync[status] ? h(Button, { disabled: busy, key: status, onClick: () => void retry(status), size: "sm" }, words) : null;
   return h(Stack, { gap: 4 },
-    sync.may_act && (sync.failed || sync.quarantined) ? h(HStack, { gap: 2 }, button("failed", `Retry ${allOf(sync.failed)} failed`), button("quarantined", `Release ${allOf(sync.quarantined)} quarantined`)) : null,
+    sync.may_act && (sync.failed || sync.quarantined) ? h(HStack, { gap: 2, wrap: "wrap" }, button("failed", `Retry ${allOf(sync.failed)} failed`), button("quarantined", `Release ${allOf(sync.quarantined)} quarantined`)) : null,
     h(Said, { said }),
     groups.length === 0
       ? h(Empty, { title: sync.last_listing_at ? "Every key is in step" : "Nothing is known yet" }, sync.last_listing_at ? "S3 and CloudIndex have the same." : "No run has listed the prefix to its end.")
       : h(DataTable, {
-        columns: [{ name: "Status", width: "9rem" }, { end: true, name: "Keys", width: "7rem" }, { name: "Reason" }, { name: "What to do" }, { name: "List", width: "8rem" }],
+        columns: [{ name: "Status", width: "9rem" }, { end: true, name: "Keys", width: "7rem" }, { name: "Reason", text: true, width: "40%" }, { name: "What to do", text: true }, { name: "List", width: "8rem" }],
         label: "What isn't in step", minWidth: "56rem",
         rows: groups.map((one) => ({
           cells: [
@@ -102,8 +103,8 @@ function Drift({ sync, drifted }) {
     !data ? (error ? null : h(Loading, { what: "keys" }))
       : data.keys.length === 0 ? h(Empty, { title: "No such key" }, "The last comparison has found none that fits.")
       : h(DataTable, {
-        columns: [{ name: "Key" }, { name: "What was found", width: "24rem" }], label: "Documents that had drifted",
-        rows: data.keys.map((one) => ({ cells: [h(To, { to: link({ key: one.key }) }, h(Foreign, { text: one.key })), h(Foreign, { mono: false, text: one.reason })], key: one.key })),
+        columns: [{ name: "Key", text: true }, { name: "What was found", text: true, width: "24rem" }], label: "Documents that had drifted",
+        rows: data.keys.map((one) => ({ cells: [h(To, { to: link({ key: one.key }) }, h(ObjectKey, { text: one.key })), h(Foreign, { mono: false, text: one.reason })], key: one.key })),
       }),
     h(HStack, { gap: 4 },
       after ? h(To, { to: link({ after: undefined }) }, "First page") : null,
@@ -111,14 +112,14 @@ function Drift({ sync, drifted }) {
 }
 
 const RUN_COLUMNS = [
-  { name: "Started", width: "10rem" }, { name: "Run" }, { name: "State" }, { end: true, name: "Duration" }, { end: true, name: "Listed" }, { end: true, name: "New" },
+  { name: "Started", width: "10rem" }, { name: "Run", text: true }, { name: "State" }, { end: true, name: "Duration" }, { end: true, name: "Listed" }, { end: true, name: "New" },
   { end: true, name: "Changed" }, { end: true, name: "Indexed" }, { end: true, name: "Failed" }, { end: true, name: "Left" }, { end: true, name: "Deleted" }, { end: true, name: "Uploaded" },
 ];
 
 function Runs({ sync, now, runId }) {
   const { link, params } = usePlace();
   const before = params.get("before") ?? undefined;
-  const { data, error, reload } = usePoll(`syncs/${sync.id}/runs`, { before, limit: 30 }, sync.level === "busy" ? 3 : 30);
+  const { data, error, reload } = usePoll(`syncs/${sync.id}/runs`, { before, limit: 30 }, sync.is_running ? 3 : 30);
   if (!data) return error ? h(Failure, { error, reload }) : h(Loading, { what: "runs" });
   const count = (run, name) => number(run.counts[name] ?? 0);
   return h(Stack, { gap: 5 },
@@ -129,7 +130,7 @@ function Runs({ sync, now, runId }) {
         "aria-current": run.run_id === runId ? "true" : undefined,
         bg: run.run_id === runId ? "bg.info" : undefined,
         cells: [
-          h(Moment, { at: run.started_at, now }), run.state ? h(RunLink, { dagId: run.dag_id, runId: run.run_id }) : h(Foreign, { mono: false, text: run.run_id }), // Airflow has it no more
+          h(Moment, { at: run.started_at, now }), run.state || !run.run_id ? h(RunLink, { dagId: run.dag_id, runId: run.run_id }) : h(Foreign, { mono: false, text: run.run_id }), // Airflow has it no more
           run.state ? h(Level, { level: { failed: "error", success: "ok" }[run.state] ?? "busy" }, run.state) : run.finished_at ? "ended" : "not ended",
           duration(run.seconds), count(run, "listed"), count(run, "new"), count(run, "changed"), count(run, "indexed"),
           number((run.counts.failed ?? 0) + (run.counts.quarantined ?? 0)), count(run, "deferred"), count(run, "deleted"), size(run.counts.bytes ?? 0),

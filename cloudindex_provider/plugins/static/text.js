@@ -3,29 +3,32 @@
 const React = globalThis.React;
 const h = React.createElement;
 
-// What would be invisible, move the cursor or turn the reading direction.
-const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\ud800-\udfff]/;
-const PARTS = /([\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff]|(?:[\ud800-\udbff](?![\udc00-\udfff]))|(?:(?<![\ud800-\udbff])[\udc00-\udfff]))/;
-
-export function escaped(text) {
-  return text.split(PARTS).map((part, at) => (at % 2 ? code(part) : part)).join("");
-}
+// What would be invisible, move the cursor, turn the reading direction, or look like a space or like nothing at all.
+const HIDDEN = /([\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]|(?![ \u3000])\p{Zs}|^ | $)/u;
 
 function code(char) {
-  return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const hex = char.codePointAt(0).toString(16);
+  return hex.length > 4 ? `\\U${hex.padStart(8, "0")}` : `\\u${hex.padStart(4, "0")}`;
+}
+
+function Mark({ title, children }) {
+  return h("span", { style: { border: "1px solid currentColor", borderRadius: 3, fontSize: "0.85em", padding: "0 2px" }, title }, children);
 }
 
 // A key or another text that somebody else has chosen. React makes text of it, never markup.
 export function Foreign({ text, mono = true }) {
   const value = String(text ?? "");
   const parts = HIDDEN.test(value)
-    ? value.split(PARTS).map((part, at) =>
-        at % 2
-          ? h("span", { key: at, style: { border: "1px solid currentColor", borderRadius: 3, fontSize: "0.85em", padding: "0 2px" }, title: "A character that isn't shown" }, code(part))
-          : part)
+    ? value.split(HIDDEN).map((part, at) => (at % 2 ? h(Mark, { key: at, title: "A character that isn't shown" }, code(part)) : part))
     : value;
   const style = { fontFamily: mono ? "var(--chakra-fonts-mono, monospace)" : undefined, overflowWrap: "anywhere", unicodeBidi: "isolate", whiteSpace: "pre-wrap" };
   return h("bdi", { dir: "ltr", style }, parts);
+}
+
+// The key of an object. Two can look alike in every pixel, and differ in how their accents are encoded.
+export function ObjectKey({ text }) {
+  const isDecomposed = text !== text.normalize("NFC");
+  return h("span", null, h(Foreign, { text }), isDecomposed ? [" ", h(Mark, { key: "form", title: "Its accents are characters of their own (decomposed Unicode, as macOS writes names): typed on a keyboard it is another key" }, "NFD")] : null);
 }
 
 export function number(value) {
@@ -38,6 +41,7 @@ export function plural(value, noun) {
 
 export function size(bytes) {
   if (bytes === null || bytes === undefined) return "–";
+  if (bytes === 1) return "1 byte";
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let value = bytes;
   let at = 0;
@@ -73,6 +77,13 @@ export function Moment({ at, now }) {
   const away = at - now;
   const words = Math.abs(away) < 5 ? "now" : away > 0 ? `in ${duration(away)}` : `${duration(-away)} ago`;
   return h("time", { dateTime: new Date(at * 1000).toISOString(), title: new Date(at * 1000).toLocaleString() }, words);
+}
+
+// When Airflow runs it next. A moment that has passed is still ahead of it: it comes as soon as there is room.
+export function NextRun({ sync, now }) {
+  if (sync.is_paused) return "paused";
+  if (!sync.next_run_at) return "not scheduled";
+  return sync.next_run_at <= now ? "due now" : h(Moment, { at: sync.next_run_at, now });
 }
 
 // A moment as S3 lists it, in the way of Airflow's own tables.

@@ -39,7 +39,7 @@ export function To({ to, children, ...rest }) {
 }
 
 export function RunLink({ dagId, runId, children }) {
-  if (!dagId) return h(Foreign, { text: runId ?? "by a person", mono: false });
+  if (!dagId) return children ?? h(Foreign, { text: runId === "" ? "of a DAG that you may not read" : runId ?? "by a person", mono: false });
   const path = `/dags/${encodeURIComponent(dagId)}/runs/${encodeURIComponent(runId)}`;
   return h(To, { to: path }, children ?? h(Foreign, { text: runId, mono: false }));
 }
@@ -70,6 +70,8 @@ const TITLES = {
   signed_out: "You are signed out",
   refused: "This isn't allowed",
   not_found: "There is nothing here that you may see",
+  settings: "This address isn't right",
+  unknown: "Airflow answered with an error",
 };
 
 export function Failure({ error, reload }) {
@@ -83,15 +85,16 @@ export function Empty({ title, children }) {
   return h(Box, { borderRadius: "md", borderWidth: 1, p: 6 }, h(Heading, { as: "h3", size: "sm" }, title), h(Text, { color: "fg.muted", mt: 1 }, children));
 }
 
-// columns: [{name, end, width}], rows: [[cells]]; it scrolls by itself, by keyboard, too.
+// columns: [{name, end, text, width}], rows: [[cells]]; it scrolls by itself, by keyboard, too. A column of `text`, which
+// breaks anywhere, is never squeezed to a letter a line by its neighbours.
 export function DataTable({ label, columns, rows, minWidth = "40rem" }) {
   return h(Table.ScrollArea, { "aria-label": label, borderWidth: 1, borderRadius: "md", role: "region", tabIndex: 0 },
     h(Table.Root, { "aria-label": label, interactive: true, minW: minWidth, size: "sm" },
       h(Table.Header, null, h(Table.Row, null, columns.map((column) =>
-        h(Table.ColumnHeader, { key: column.name, scope: "col", textAlign: column.end ? "end" : "start", width: column.width }, column.name)))),
+        h(Table.ColumnHeader, { key: column.name, scope: "col", minW: column.text ? "16rem" : undefined, textAlign: column.end ? "end" : "start", width: column.width }, column.name)))),
       h(Table.Body, null, rows.map(({ key, cells, ...rest }) =>
         h(Table.Row, { key, ...rest }, cells.map((cell, at) =>
-          h(Table.Cell, { fontVariantNumeric: columns[at].end ? "tabular-nums" : undefined, key: columns[at].name, textAlign: columns[at].end ? "end" : "start", verticalAlign: "top" }, cell)))))));
+          h(Table.Cell, { fontVariantNumeric: columns[at].end ? "tabular-nums" : undefined, key: columns[at].name, textAlign: columns[at].end ? "end" : "start", verticalAlign: "top", whiteSpace: columns[at].text ? "normal" : undefined }, cell)))))));
 }
 
 export function Numbers({ items }) {
