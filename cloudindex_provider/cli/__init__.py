@@ -12,7 +12,8 @@
     prune          ``prune``
     repair         ``rebuild`` and ``audit``
     dags           ``dags``: the shipped DAGs, to copy
-    notifications  ``notifications`` and ``iam-policy``
+    notifications  ``notifications``
+    iam_policy     ``iam-policy``
 
 May import ``operators``, ``sensors`` and what is below them; not ``transfers``.
 """

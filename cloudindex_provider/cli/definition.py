@@ -214,7 +214,7 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                 GroupCommand(name="notifications", help="How S3's events get to a queue", subcommands=_NOTIFICATIONS),
                 _command(
                     "iam-policy",
-                    "notifications.policy",
+                    "iam_policy.policy",
                     "The least-privilege AWS policy for a sync, for following events, or for notifications",
                     (ARG_PART, ARG_BUCKET, ARG_PREFIX, ARG_QUEUE_ARN, ARG_OUTPUT),
                 ),

@@ -1,4 +1,4 @@
-"""``airflow cloudindex notifications`` and ``iam-policy``: how S3's events get to a queue, and what may do what."""
+"""``airflow cloudindex notifications``: how S3's events get to a queue."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 from cloudindex_provider.cli.common import FINDINGS, OK, command
 from cloudindex_provider.cli.output import emit
 from cloudindex_provider.cli.session import aws_conn_id
-from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.notifications import BucketNotifications, Change, target_of
-from cloudindex_provider.s3.aws_policies import iam_policy
 from cloudindex_provider.s3.event_chain import BROKEN
 from cloudindex_provider.s3.event_chain import OK as LINK_OK
 
-__all__ = ["apply", "check", "policy", "remove", "test"]
+__all__ = ["apply", "check", "remove", "test"]
 
 
 @command
@@ -55,16 +53,6 @@ def remove(args: Namespace) -> int:
     """Take back what ``apply`` has made."""
     target = target_of(args.target, prefix=args.prefix or "", suffix=args.suffix or "") if args.target else None
     return _say(_bucket(args).remove(target, write=args.yes), args)
-
-
-@command
-def policy(args: Namespace) -> int:
-    """The least-privilege policy of one part."""
-    if args.part != "sync" and not args.queue_arn:
-        raise SettingsError("No queue is named.", field="queue_arn", hint="Give --queue-arn.")
-    found = iam_policy(args.part, bucket=args.bucket, prefix=args.prefix or "", queue_arn=args.queue_arn or "")
-    emit(args, found, [], json.dumps(found, indent=2).splitlines())
-    return OK
 
 
 def _bucket(args: Namespace) -> BucketNotifications:
