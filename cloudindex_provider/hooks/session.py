@@ -121,7 +121,7 @@ def _budgets(db: Database) -> Iterator[Database]:
     if not db.read_only:
         yield db
         return
-    budgets = Database(db.url, must_exist=True)
+    budgets = Database(db.address, must_exist=True)
     try:
         yield budgets
     finally:

@@ -20,31 +20,32 @@ from sqlalchemy.exc import ArgumentError
 from cloudindex_provider.errors import SettingsError, StateError, StateUnavailableError
 from cloudindex_provider.hooks.connections import ConnectionType, Unusable, find_connection
 from cloudindex_provider.hooks.one_machine import refuse_several_machines, warn_of_passing_disk
+from cloudindex_provider.state.db.address import Address
 from cloudindex_provider.state.db.database import Database, has_state
 
-__all__ = ["SECTION", "open_state", "preview_state", "resolve_state_url"]
+__all__ = ["SECTION", "open_state", "preview_state", "resolve_state"]
 
 log = logging.getLogger("cloudindex_provider.state")
 SECTION = "cloudindex"
 
 
-def resolve_state_url(*, state_url: str | None = None, state_conn_id: str | None = None) -> URL:
-    """The SQLAlchemy URL of the state's database.
+def resolve_state(*, state_url: str | None = None, state_conn_id: str | None = None) -> Address:
+    """The address of the state's database: its URL, and how to log in there.
 
-    :raises SettingsError: when an argument can't be used
+    :raises SettingsError: when an argument or the connection can't be used
     :raises StateError: when it would be SQLite, and tasks may run on several machines
     """
     if state_url and state_conn_id:
         raise SettingsError("Both state_url and state_conn_id are given.", field="state_url", hint="Give one of them.")
     if state_url:
-        url = _given(state_url)
+        address = Address(_given(state_url))
     elif conn_id := state_conn_id or conf.get(SECTION, "state_conn_id", fallback="") or "":
-        url = _postgres(conn_id)
+        address = _postgres(conn_id)
     else:
-        url = URL.create("sqlite", database=str(_default_path()))
-    if url.get_backend_name() == "sqlite":
+        address = Address(URL.create("sqlite", database=str(_default_path())))
+    if address.url.get_backend_name() == "sqlite":
         refuse_several_machines()
-    return url
+    return address
 
 
 def _given(state_url: str) -> URL:
@@ -90,7 +91,7 @@ def _check_absolute(field: str, path: Path) -> Path:
     return path
 
 
-def _postgres(conn_id: str) -> URL:
+def _postgres(conn_id: str) -> Address:
     connection = find_connection(conn_id, _POSTGRES)
     if isinstance(connection, Unusable):
         if connection.may_pass:
@@ -101,7 +102,7 @@ def _postgres(conn_id: str) -> URL:
             hint=f"{connection.hint} Or leave state_conn_id out, for SQLite on one machine.",
         )
     query = {name: str(value) for name, value in connection.extra_dejson.items() if name in _LIBPQ_OPTIONS}
-    return URL.create(
+    url = URL.create(
         "postgresql+psycopg2",
         username=connection.login or None,
         password=connection.password or None,
@@ -110,6 +111,7 @@ def _postgres(conn_id: str) -> URL:
         database=connection.schema or None,
         query=query,
     )
+    return Address(url)
 
 
 _POSTGRES = ConnectionType("postgres", "Postgres")
@@ -132,13 +134,14 @@ def open_state(
     :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
         never taken for an empty one
     """
-    url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
-    if connect_timeout is not None and url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
-        url = url.update_query_dict({"connect_timeout": str(connect_timeout)})
+    address = resolve_state(state_url=state_url, state_conn_id=state_conn_id)
+    url = address.url
+    if connect_timeout is not None and url.get_backend_name() == "postgresql":
+        address = address.defaulting(connect_timeout=str(connect_timeout))
     if url.get_backend_name() == "sqlite" and not (must_exist or read_only):
         warn_of_passing_disk(Path(url.database or ""))
     try:
-        return Database(url, must_exist=must_exist, read_only=read_only)
+        return Database(address, must_exist=must_exist, read_only=read_only)
     except ModuleNotFoundError as error:
         raise StateError(
             f"The state is in a {url.get_backend_name()} database, and its driver {error.name} isn't installed.",
@@ -152,9 +155,10 @@ def preview_state(*, state_url: str | None = None, state_conn_id: str | None = N
 
     :raises StateError: when it can't be used
     """
-    url = resolve_state_url(state_url=state_url, state_conn_id=state_conn_id)
+    address = resolve_state(state_url=state_url, state_conn_id=state_conn_id)
+    url = address.url
     with ExitStack() as stack:
-        if has_state(url):
+        if has_state(address):
             db = open_state(state_url=state_url, state_conn_id=state_conn_id, read_only=True)
         else:
             where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()

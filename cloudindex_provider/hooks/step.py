@@ -18,7 +18,7 @@ from cloudindex_provider.api.ratelimit import LocalPacer
 from cloudindex_provider.errors import StateError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.session import LONGEST_WAIT, shared_pacer
-from cloudindex_provider.hooks.state import open_state, resolve_state_url
+from cloudindex_provider.hooks.state import open_state, resolve_state
 from cloudindex_provider.state.db.database import Database, has_state
 from cloudindex_provider.sync.context import sleep_until_stopped
 
@@ -63,11 +63,11 @@ def step_session(
 
 def _open(*, reads_state: bool) -> Database | None:
     try:
-        url = resolve_state_url()
+        address = resolve_state()
     except StateError as error:
         log.info("This task paces its requests alone, and remembers nothing for its next try: %s", error.message)
         return None
-    if reads_state and not has_state(url):
+    if reads_state and not has_state(address):
         log.debug("There is no state, so this task paces its requests alone.")
         return None
     return open_state(must_exist=reads_state)

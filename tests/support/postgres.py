@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,12 +36,22 @@ class PostgresServer:
             query={"host": str(self.socket_dir), "port": str(self.port)},
         )  # fmt: skip
 
-    def sql(self, *statements: str) -> None:
+    def sql(self, *statements: str) -> list[Any]:
+        """The last one's first column."""
         engine = sa.create_engine(self.url("psycopg2"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
+            results = [connection.exec_driver_sql(statement) for statement in statements]
+            found = list(results[-1].scalars()) if results[-1].returns_rows else []
         engine.dispose()
+        return found
+
+    def ask_for_password(self, role: str) -> None:
+        """From now on this role comes in by its password alone; all others need none."""
+        rules = f"ARRAY['local all {role} scram-sha-256', 'local all all trust']"
+        loaded = self.sql("SELECT pg_conf_load_time()")
+        self.sql(f"COPY (SELECT unnest({rules})) TO '{self.socket_dir}/data/pg_hba.conf'", "SELECT pg_reload_conf()")
+        while self.sql("SELECT pg_conf_load_time()") == loaded:
+            time.sleep(0.01)
 
 
 def find_binaries() -> Path | None:

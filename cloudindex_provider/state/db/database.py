@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from cloudindex_provider.errors import StateError, StateUnavailableError
+from cloudindex_provider.state.db.address import Address
 from cloudindex_provider.state.db.first_migrations import Migration
 from cloudindex_provider.state.db.migrations import MIGRATIONS
 from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, MISSING_HINT, has_sqlite_file, prepare_sqlite_file
@@ -40,7 +41,7 @@ _SCHEMA_HINT = (
 class Database:
     """The state's database, opened, checked and at this version's schema.
 
-    :param url: an SQLAlchemy URL (sqlite or postgresql)
+    :param place: an SQLAlchemy URL (sqlite or postgresql), or an address with what else a login needs
     :param migrations: those that make this version's schema, from the first on
     :param must_exist: refuse to begin a new state
     :param read_only: only look: nothing is begun, brought up to date or written
@@ -50,13 +51,14 @@ class Database:
 
     def __init__(
         self,
-        url: str | URL,
+        place: str | URL | Address,
         *,
         migrations: Sequence[Migration] = MIGRATIONS,
         must_exist: bool = False,
         read_only: bool = False,
     ) -> None:
-        self.url = make_url(url)
+        self.address = Address.of(place)
+        self.url = self.address.url
         self.read_only = read_only
         self._must_exist = must_exist or read_only
         self._migrations = migrations
@@ -64,7 +66,7 @@ class Database:
         self._next_write = threading.local()  # ``is_durable``, of this thread's
         if self.is_sqlite:
             prepare_sqlite_file(self.url, must_exist=self._must_exist)
-        self._engine = _engine(self.url, read_only=read_only)
+        self._engine = _engine(self.address, read_only=read_only)
         try:
             self._migrate()
         except BaseException:
@@ -156,7 +158,9 @@ class Database:
             if _is_damage(error):
                 raise StateError(f"The state in {self.name} is damaged: {_cause(error)}.", hint=DAMAGE_HINT) from None
             if not _is_refusal(error):
-                raise StateUnavailableError(f"The state in {self.name} can't be used now: {_cause(error)}.") from None
+                raise StateUnavailableError(
+                    f"The state in {self.name} can't be used now: {_cause(error)}.", hint=self.address.hint
+                ) from None
             raise StateError(
                 f"The state in {self.name} refused a statement: {_cause(error)}.",
                 hint="Check that the database is the state's own, and that its user may create tables there.",
@@ -224,12 +228,12 @@ class Database:
         return version
 
 
-def has_state(url: URL) -> bool:
+def has_state(address: Address) -> bool:
     """Whether there is something where the state should be; whoever opens it finds out whether it is one."""
-    if url.get_backend_name() == "sqlite":
-        return has_sqlite_file(url)
+    if address.url.get_backend_name() == "sqlite":
+        return has_sqlite_file(address.url)
     try:
-        engine = _postgres(url)
+        engine = _postgres(address)
     except ModuleNotFoundError:  # its driver: said by the opening
         return True
     try:
@@ -254,10 +258,10 @@ def _no_lock() -> Iterator[None]:
     yield
 
 
-def _engine(url: URL, *, read_only: bool) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        return _sqlite_reader(url) if read_only else _sqlite(url)
-    return _postgres(url)
+def _engine(address: Address, *, read_only: bool) -> Engine:
+    if address.url.get_backend_name() == "sqlite":
+        return _sqlite_reader(address.url) if read_only else _sqlite(address.url)
+    return _postgres(address)
 
 
 def _sqlite_reader(url: URL) -> Engine:
@@ -279,9 +283,17 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
 
-def _postgres(url: URL) -> Engine:
-    if url.get_driver_name() != "psycopg2":
-        return sa.create_engine(url, pool_pre_ping=True)
+def _postgres(address: Address) -> Engine:
+    engine = _psycopg2(address.url) if address.url.get_driver_name() == "psycopg2" else _psycopg(address.url)
+    address.listen(engine)
+    return engine
+
+
+def _psycopg(url: URL) -> Engine:
+    return sa.create_engine(url, pool_pre_ping=True)
+
+
+def _psycopg2(url: URL) -> Engine:
     # psycopg2's own executemany makes a round trip of every row; psycopg 3 sends them in one pipeline.
     engine = sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch")
 

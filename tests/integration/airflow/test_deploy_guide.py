@@ -25,7 +25,7 @@ import cloudindex_provider
 from cloudindex_provider.get_provider_info import get_provider_info
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook, CloudIndexSettings
 from cloudindex_provider.hooks.s3 import s3_client
-from cloudindex_provider.hooks.state import open_state, resolve_state_url
+from cloudindex_provider.hooks.state import open_state, resolve_state
 from tests.contract.test_distribution import build
 from tests.integration.state.conftest import postgres_server  # noqa: F401 - a fixture
 from tests.support.guide_blocks import Block, blocks, connections, environment, requirements, shell_lines
@@ -122,7 +122,7 @@ def test_airflow_reads_every_connection_as_it_is_meant(
         assert (settings.base_url, settings.project_id) == ("https://api.cloudindex.ai/public/v1", PROJECT)
         assert found.password == "API-KEY"
     elif conn_id == "cloudindex_state":
-        assert (resolve_state_url(state_conn_id=conn_id).database, found.conn_type) == ("cloudindex_state", "postgres")
+        assert (resolve_state(state_conn_id=conn_id).url.database, found.conn_type) == ("cloudindex_state", "postgres")
     else:
         assert (conn_id, found.conn_type) == ("aws_default", "aws")
         assert found.extra_dejson["region_name"]

@@ -23,6 +23,7 @@ from cloudindex_provider.state.db.tables import metadata
 from cloudindex_provider.state.records import ObjectRow, Owner, Run, RunName, Source, WorkRow
 from cloudindex_provider.sync.detect.comparison import Comparison
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
+from tests.support.tokens import ROLE, Tokens
 
 BACKENDS = ("sqlite", "psycopg2", "psycopg")
 
@@ -48,6 +49,16 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.skip("PostgreSQL's binaries are missing: apt-get install postgresql")
     with running_postgres(binaries) as server:
         yield server
+
+
+@pytest.fixture
+def tokens(postgres_server: PostgresServer) -> Iterator[Tokens]:
+    """A role of its own, which comes in by its password alone, and a database that is its own."""
+    postgres_server.ask_for_password(ROLE)
+    tokens = Tokens(postgres_server)
+    postgres_server.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{tokens.now}'", f"CREATE DATABASE {ROLE} OWNER {ROLE}")
+    yield tokens
+    postgres_server.sql(f"DROP DATABASE {ROLE} WITH (FORCE)", f"DROP ROLE {ROLE}")
 
 
 @pytest.fixture

@@ -10,10 +10,15 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG
 
 from cloudindex_provider.errors import SettingsError, StateError
-from cloudindex_provider.hooks.state import open_state, resolve_state_url
+from cloudindex_provider.hooks.state import open_state, resolve_state
 from cloudindex_provider.state.db import sqlite_file
 
 PASSWORD = "p@ss:w/rd?#&% é[]"
+
+
+def url_of(**where):
+    """The URL of the state that this names."""
+    return resolve_state(**where).url
 
 
 @pytest.fixture
@@ -42,29 +47,29 @@ def configured(monkeypatch):
 
 def test_without_any_setting_the_state_is_a_file_in_airflows_home(monkeypatch, tmp_path):
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-    url = resolve_state_url()
+    url = url_of()
     assert url.get_backend_name() == "sqlite"
     assert url.database == str(tmp_path / "cloudindex" / "state.db")
 
 
 def test_the_argument_wins_over_the_connection_and_the_connection_over_the_file(configured, postgres, tmp_path):
     configured(state_path=str(tmp_path / "configured.db"))
-    assert resolve_state_url().database == str(tmp_path / "configured.db")
+    assert url_of().database == str(tmp_path / "configured.db")
     configured(state_conn_id="state_db")
-    assert resolve_state_url().host == "db.example"
+    assert url_of().host == "db.example"
     postgres("other_db", host="other.example")
-    assert resolve_state_url(state_conn_id="other_db").host == "other.example"
-    assert resolve_state_url(state_url="sqlite:////elsewhere/state.db").database == "/elsewhere/state.db"
+    assert url_of(state_conn_id="other_db").host == "other.example"
+    assert url_of(state_url="sqlite:////elsewhere/state.db").database == "/elsewhere/state.db"
 
 
 def test_two_arguments_at_once_are_refused():
     with pytest.raises(SettingsError) as caught:
-        resolve_state_url(state_url="sqlite:////x.db", state_conn_id="state_db")
+        url_of(state_url="sqlite:////x.db", state_conn_id="state_db")
     assert caught.value.field == "state_url"
 
 
 def test_every_character_of_a_postgres_connection_arrives(postgres):
-    url = resolve_state_url(state_conn_id="state_db")
+    url = url_of(state_conn_id="state_db")
     assert (url.get_backend_name(), url.host, url.port) == ("postgresql", "db.example", 5433)
     assert (url.username, url.password, url.database) == ("us@er", PASSWORD, "my db/1")
     assert dict(url.query) == {"sslmode": "require"}
@@ -76,20 +81,20 @@ def test_every_character_of_a_postgres_connection_arrives(postgres):
 
 def test_empty_fields_of_a_connection_are_left_to_the_driver(postgres):
     postgres(login="", password="", schema="", port=None)
-    url = resolve_state_url(state_conn_id="state_db")
+    url = url_of(state_conn_id="state_db")
     assert (url.username, url.password, url.database, url.port) == (None, None, None, None)
 
 
 def test_a_connection_of_another_type_is_refused_by_name(postgres):
     postgres(conn_type="mysql")
     with pytest.raises(SettingsError, match="'state_db' is of type 'mysql'") as caught:
-        resolve_state_url(state_conn_id="state_db")
+        url_of(state_conn_id="state_db")
     assert caught.value.field == "state_conn_id"
 
 
 def test_a_connection_that_is_not_there_is_named(postgres):
     with pytest.raises(SettingsError, match="'no_such' is not defined") as caught:
-        resolve_state_url(state_conn_id="no_such")
+        url_of(state_conn_id="no_such")
     assert caught.value.field == "state_conn_id"
 
 
@@ -104,7 +109,7 @@ def test_a_connection_that_is_not_there_is_named(postgres):
 def test_a_password_in_state_url_is_refused_and_not_repeated(url, caplog):
     caplog.set_level(logging.DEBUG)
     with pytest.raises(SettingsError, match="password") as caught:
-        resolve_state_url(state_url=url)
+        url_of(state_url=url)
     assert caught.value.field == "state_url"
     assert "s3cret-word" not in str(caught.value) + repr(caught.value.__dict__) + caplog.text
 
@@ -114,7 +119,7 @@ def test_a_password_in_state_url_is_refused_and_not_repeated(url, caplog):
 )
 def test_what_is_no_url_of_a_database_that_can_hold_the_state_is_refused_unread(url):
     with pytest.raises(SettingsError) as caught:
-        resolve_state_url(state_url=url)
+        url_of(state_url=url)
     assert caught.value.field == "state_url"
     assert "s3cret-word" not in str(caught.value)
 
@@ -122,10 +127,10 @@ def test_what_is_no_url_of_a_database_that_can_hold_the_state_is_refused_unread(
 @pytest.mark.parametrize("path", ["state.db", "./x/state.db"])
 def test_a_relative_path_is_refused_because_it_is_another_file_in_every_process(configured, path):
     with pytest.raises(SettingsError, match="relative"):
-        resolve_state_url(state_url=f"sqlite:///{path}")
+        url_of(state_url=f"sqlite:///{path}")
     configured(state_path=path)
     with pytest.raises(SettingsError, match="state_path"):
-        resolve_state_url()
+        url_of()
 
 
 LOCAL = "airflow.executors.local_executor.LocalExecutor"
@@ -138,7 +143,7 @@ TEAMS = "LocalExecutor;search=CeleryExecutor"
 def test_sqlite_holds_the_state_where_every_executor_runs_on_one_machine(configured, executor):
     """In each spelling that Airflow takes; of teams there is none without ``[core] multi_team``."""
     configured("core", executor=executor)
-    assert resolve_state_url().get_backend_name() == "sqlite"
+    assert url_of().get_backend_name() == "sqlite"
 
 
 @pytest.mark.parametrize(
@@ -162,19 +167,19 @@ def test_any_other_executor_refuses_sqlite_in_one_sentence_and_takes_postgres(co
     with pytest.raises(
         StateError, match=r"state_conn_id to a Postgres connection, or run Airflow with Local"
     ) as caught:
-        resolve_state_url()
+        url_of()
     assert f"{named} may run them on several" in caught.value.message
     assert not caught.value.retryable
     with pytest.raises(StateError):
-        resolve_state_url(state_url="sqlite:////path/state.db")
-    assert resolve_state_url(state_conn_id="state_db").host == "db.example"
+        url_of(state_url="sqlite:////path/state.db")
+    assert url_of(state_conn_id="state_db").host == "db.example"
 
 
 def test_the_executors_of_teams_count_where_there_are_teams(configured):
     """A team's task is a task."""
     configured("core", executor=TEAMS, multi_team="True")
     with pytest.raises(StateError, match="CeleryExecutor may run them"):
-        resolve_state_url()
+        url_of()
 
 
 @pytest.mark.parametrize("mark", ["AIRFLOW_IS_K8S_EXECUTOR_POD", "AIRFLOW_IS_EXECUTOR_CONTAINER"])
@@ -183,7 +188,7 @@ def test_a_container_for_one_task_refuses_sqlite_whatever_it_is_told_of_the_exec
     configured("core", executor="LocalExecutor")
     monkeypatch.setenv(mark, "True")
     with pytest.raises(StateError, match="a container of its own"):
-        resolve_state_url()
+        url_of()
 
 
 def test_a_task_of_dag_test_runs_here_whatever_the_executor(configured, run_dag, monkeypatch, tmp_path):
@@ -192,11 +197,11 @@ def test_a_task_of_dag_test_runs_here_whatever_the_executor(configured, run_dag,
     configured(state_path=str(tmp_path / "state.db"))
     found = []
     with DAG("here", schedule=None) as dag:
-        PythonOperator(task_id="look", python_callable=lambda: found.append(resolve_state_url().database))
+        PythonOperator(task_id="look", python_callable=lambda: found.append(url_of().database))
     assert run_dag(dag) == {("look", -1): ("success", 1)}
     assert found == [str(tmp_path / "state.db")]
     with pytest.raises(StateError):
-        resolve_state_url()
+        url_of()
 
 
 @pytest.mark.parametrize(("kind", "passes"), [("overlay", True), ("tmpfs", True), ("ext4", False), ("xfs", False)])
@@ -216,5 +221,5 @@ def test_a_state_begun_on_a_disk_that_passes_is_said_to_be_lost_with_it(tmp_path
 
 def test_nothing_that_is_logged_or_shown_has_the_password(postgres, caplog):
     caplog.set_level(logging.DEBUG)
-    url = resolve_state_url(state_conn_id="state_db")
+    url = url_of(state_conn_id="state_db")
     assert PASSWORD not in caplog.text + str(url) + repr(url)
