@@ -7,7 +7,7 @@ the budget of requests.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -19,15 +19,17 @@ from sqlalchemy.exc import ArgumentError
 from cloudindex_provider.api.client import CloudIndexClient
 from cloudindex_provider.aws_lambda.environment import StatePlace
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.s3.database_login import DatabaseLogin, TokenPassword
 from cloudindex_provider.s3.source import S3Source
 from cloudindex_provider.state import sources
+from cloudindex_provider.state.db.address import Address
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.pacer import SharedPacer, budget_name
 from cloudindex_provider.state.records import Owner, RunName
 from cloudindex_provider.sync.context import SyncContext
 from cloudindex_provider.sync.settings import SyncSettings
 
-__all__ = ["s3_client", "sync_contexts"]
+__all__ = ["rds_client", "s3_client", "state_address", "sync_contexts"]
 
 _READ_TIMEOUT = 120.0  # seconds a request to CloudIndex may take, as of a connection of Airflow's
 _LONGEST_WAIT = 30.0  # seconds that a closed budget is waited for; a longer one is the next delivery's
@@ -40,20 +42,34 @@ def s3_client() -> Any:
     return boto3.client("s3", config=Config(connect_timeout=10, retries={"total_max_attempts": 1}))
 
 
+def rds_client() -> Any:
+    """Of the function's role, to sign with; it asks RDS nothing."""
+    import boto3
+
+    return boto3.client("rds")
+
+
 @contextmanager
 def sync_contexts(
-    place: StatePlace, settings: Sequence[SyncSettings], s3: Any, *, function: str, request_id: str
+    place: StatePlace,
+    settings: Sequence[SyncSettings],
+    s3: Any,
+    *,
+    rds: Callable[[], Any],
+    function: str,
+    request_id: str,
 ) -> Iterator[list[SyncContext]]:
     """A context for each sync, all on one state; closed at the end.
 
     :param s3: a boto3 client
+    :param rds: gives one of RDS, where the state is logged in to by IAM
     :param function: the function's name, which stands where a DAG's would
     :param request_id: of this start
     :raises StateError: where the state can't be used
     """
     stop = threading.Event()
     with ExitStack() as stack:
-        db = Database(_state_url(place.url))
+        db = Database(state_address(place, rds))
         stack.callback(db.close)
         pacer = SharedPacer(
             db,
@@ -118,6 +134,24 @@ def _context(
         requests_within=pacer.requests_within,
         answered=pacer.answered,
     )
+
+
+def state_address(place: StatePlace, rds: Callable[[], Any]) -> Address:
+    """Where the state is, and how to log in there.
+
+    :raises SettingsError: where the URL can't be used; no message holds it
+    """
+    url = _state_url(place.url)
+    if not place.iam:
+        return Address(url)
+    login = DatabaseLogin.read(
+        "CLOUDINDEX_STATE_URL",
+        host=url.host,
+        port=url.port,
+        user=url.username,
+        has_password=bool(url.password or url.query.get("password")),
+    )
+    return Address.of_rds(url, TokenPassword(login, rds))
 
 
 def _state_url(text: str) -> URL:

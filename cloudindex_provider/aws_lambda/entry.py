@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from cloudindex_provider.aws_lambda.environment import Environment
@@ -22,7 +22,7 @@ __all__ = ["LambdaContext", "handler"]
 
 log = logging.getLogger("cloudindex_provider.aws_lambda")
 _MARGIN = 5.0  # seconds of the function's time that are left for its end
-_kept: dict[str, Any] = {}  # of a warm start: Airflow's token and asset ids, boto3's client
+_kept: dict[str, Any] = {}  # of a warm start: Airflow's token and asset ids, boto3's clients
 
 
 class LambdaContext(Protocol):
@@ -92,16 +92,26 @@ def _sync(
     environment: Environment, deliveries: Sequence[Delivery], until: float, context: LambdaContext
 ) -> tuple[list[Delivery], ProviderError | None]:
     """The messages whose keys aren't done, and the first reason."""
-    from cloudindex_provider.aws_lambda.engine import s3_client, sync_contexts
+    from cloudindex_provider.aws_lambda.engine import rds_client, s3_client, sync_contexts
     from cloudindex_provider.sync.events.handed import work_off
 
-    if "s3" not in _kept:
-        _kept["s3"] = s3_client()
-    name = {"function": context.function_name, "request_id": context.aws_request_id}
-    with sync_contexts(environment.state(), environment.sync_settings(), _kept["s3"], **name) as syncs:
+    with sync_contexts(
+        environment.state(),
+        environment.sync_settings(),
+        _kept_client("s3", s3_client),
+        rds=lambda: _kept_client("rds", rds_client),
+        function=context.function_name,
+        request_id=context.aws_request_id,
+    ) as syncs:
         done = work_off(syncs, deliveries, seconds=max(0.0, until - time.monotonic()))
     _log(done.counts, done.complaints)
     return done.again, done.error
+
+
+def _kept_client(name: str, make: Callable[[], Any]) -> Any:
+    if name not in _kept:
+        _kept[name] = make()
+    return _kept[name]
 
 
 def _log(counts: Mapping[str, int], complaints: Sequence[str]) -> None:

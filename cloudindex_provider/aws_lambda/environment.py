@@ -33,8 +33,12 @@ _PLAIN = (
     "CLOUDINDEX_PROJECT_ID",
     "CLOUDINDEX_AUTH_SCHEME",
     "CLOUDINDEX_CONN_ID",
+    "CLOUDINDEX_STATE_IAM",
 )
-_STATE_HINT = "Write postgresql://USER:PASSWORD@HOST/DATABASE, best in a secret that CLOUDINDEX_STATE_URL_ARN names."
+_STATE_HINT = (
+    "Write postgresql://USER:PASSWORD@HOST/DATABASE, best in a secret that CLOUDINDEX_STATE_URL_ARN names; or, with"
+    " CLOUDINDEX_STATE_IAM=true, postgresql://USER@HOST/DATABASE."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class StatePlace:
 
     :param conn_id: whose budget of requests this is: tasks of Airflow with a connection of this id share it
     :param new_key: the API key as it is now
+    :param iam: the function's role is what logs in to the state, in the place of a password
     """
 
     url: str = field(repr=False)
@@ -62,6 +67,7 @@ class StatePlace:
     auth_scheme: str
     conn_id: str
     new_key: Callable[[], str]
+    iam: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,7 @@ class Environment:
             scheme,
             self._text("CLOUDINDEX_CONN_ID") or "cloudindex_default",
             lambda: self._secret("CLOUDINDEX_API_KEY"),
+            arguments.flag("CLOUDINDEX_STATE_IAM", self._text("CLOUDINDEX_STATE_IAM")),
         )
 
     def _base_url(self) -> str:

@@ -95,8 +95,13 @@ ARG_TEST_SECONDS = _arg("--seconds", help="How long to wait for it (default: 60)
 ARG_QUEUE_POLICY = _arg("--queue-policy", help="Also let S3 send to the queue, by its policy", action="store_true")
 ARG_BUCKET_ACCOUNT = _arg("--bucket-account", help="Account of the bucket, for that policy")
 ARG_PART = _arg(
-    "--for", help="What runs by it", choices=("sync", "events", "notifications"), required=True, dest="part"
+    "--for", help="What runs by it", choices=("sync", "events", "notifications", "state"), required=True, dest="part"
 )
+ARG_POLICY_BUCKET = _arg("--bucket", help="The S3 bucket's name (of all but state)")
+ARG_DB_RESOURCE_ID = _arg(
+    "--db-resource-id", help="Resource ID of the state's RDS instance (db-...), cluster or proxy (default: *, any)"
+)
+ARG_DB_ACCOUNT = _arg("--db-account", help="Account of the state's database (default: *, any)")
 ARG_QUEUE_ARN = _arg("--queue-arn", help="ARN of the SQS queue")
 
 ARG_REQUEST_PAYER = _setting("request_payer", action="store_true", default=None)
@@ -215,8 +220,17 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                 _command(
                     "iam-policy",
                     "iam_policy.policy",
-                    "The least-privilege AWS policy for a sync, for following events, or for notifications",
-                    (ARG_PART, ARG_BUCKET, ARG_PREFIX, ARG_QUEUE_ARN, ARG_OUTPUT),
+                    "The least-privilege AWS policy for a sync, for following events, for notifications, or for a"
+                    " state on Amazon RDS",
+                    (
+                        ARG_PART,
+                        ARG_POLICY_BUCKET,
+                        ARG_PREFIX,
+                        ARG_QUEUE_ARN,
+                        ARG_DB_RESOURCE_ID,
+                        ARG_DB_ACCOUNT,
+                        *_STATE,
+                    ),
                 ),
                 _command(
                     "retry",

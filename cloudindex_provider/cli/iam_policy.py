@@ -3,21 +3,101 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
 
 from cloudindex_provider.cli.common import OK, command
-from cloudindex_provider.cli.output import emit
+from cloudindex_provider.cli.output import emit, say
 from cloudindex_provider.errors import SettingsError
-from cloudindex_provider.s3.aws_policies import iam_policy
+from cloudindex_provider.hooks.state import resolve_state
+from cloudindex_provider.s3.aws_policies import iam_policy, state_policy
+from cloudindex_provider.s3.database_login import TokenPassword
 
 __all__ = ["policy"]
+
+_ANY = "*"
+_RESOURCE_ID = re.compile(r"\*|(?:db|cluster|prx)-[A-Za-z0-9]+")
+_ACCOUNT = re.compile(r"\*|[0-9]{12}")
 
 
 @command
 def policy(args: Namespace) -> int:
-    """The least-privilege policy of one part."""
+    """The policy, and beside the output what would narrow it."""
+    if args.part == "state":
+        found, notes = _of_state(args), list(_notes(args))
+    else:
+        found, notes = _of_bucket(args), []
+    emit(args, found, [], json.dumps(found, indent=2).splitlines())
+    for note in notes:
+        say(note, aside=True)
+    return OK
+
+
+def _of_bucket(args: Namespace) -> dict[str, Any]:
+    if not args.bucket:
+        raise SettingsError("No bucket is named.", field="bucket", hint="Give --bucket.")
     if args.part != "sync" and not args.queue_arn:
         raise SettingsError("No queue is named.", field="queue_arn", hint="Give --queue-arn.")
-    found = iam_policy(args.part, bucket=args.bucket, prefix=args.prefix or "", queue_arn=args.queue_arn or "")
-    emit(args, found, [], json.dumps(found, indent=2).splitlines())
-    return OK
+    return iam_policy(args.part, bucket=args.bucket, prefix=args.prefix or "", queue_arn=args.queue_arn or "")
+
+
+def _of_state(args: Namespace) -> dict[str, Any]:
+    password = _token_password(args)
+    return state_policy(
+        partition=password.partition,
+        region=password.region,
+        account=_account(args.db_account or _ANY),
+        resource_id=_resource_id(args.db_resource_id or _ANY),
+        user=password.login.user,
+    )
+
+
+def _resource_id(text: str) -> str:
+    if _RESOURCE_ID.fullmatch(text):
+        return text
+    raise SettingsError(
+        f"--db-resource-id is {text!r}, which is no resource ID of RDS.",
+        field="db_resource_id",
+        hint="Give the id that never changes, not the name: db-..., cluster-... or prx-....",
+    )
+
+
+def _account(text: str) -> str:
+    if _ACCOUNT.fullmatch(text):
+        return text
+    raise SettingsError(
+        f"--db-account is {text!r}, which is no account of AWS.", field="db_account", hint="Give its 12 digits."
+    )
+
+
+def _token_password(args: Namespace) -> TokenPassword:
+    address = resolve_state(state_url=args.state_url, state_conn_id=args.state_conn_id)
+    if isinstance(address.password, TokenPassword):
+        return address.password
+    if address.url.get_backend_name() == "sqlite":
+        raise SettingsError(
+            f"The state is the file {address.url.database}, so it needs no right of AWS's.",
+            field="state_conn_id",
+            hint="Name a state in Postgres by --state-conn-id, or in [cloudindex], where it isn't that file.",
+        )
+    raise SettingsError(
+        f"The state in {address.url.render_as_string()} is logged in to without IAM, so it needs no right of AWS's.",
+        field="state_conn_id",
+        hint="Its user needs GRANT CREATE, USAGE ON SCHEMA public in that database; or, to use IAM, GRANT rds_iam, and"
+        ' "iam": true in the extras of the connection in the place of its password.',
+    )
+
+
+def _notes(args: Namespace) -> Iterator[str]:
+    """How to find out what no connection says."""
+    if args.db_resource_id in (None, _ANY):
+        yield (
+            "The policy is for every database there. --db-resource-id narrows it to one: DbiResourceId (db-...) in"
+            " `aws rds describe-db-instances`, of Aurora DbClusterResourceId (cluster-...) in"
+            " `aws rds describe-db-clusters`, of an RDS Proxy the end of DBProxyArn (prx-...) in"
+            " `aws rds describe-db-proxies`."
+        )
+    if args.db_account in (None, _ANY):
+        yield "--db-account narrows it to the database's account."

@@ -7,6 +7,7 @@
     s3             the same for S3: a client made at its first use, and S3's errors with the connection's name
     sqs            the same for a queue of S3 events
     notifications  whom a bucket tells of its changes: looked at and changed
+    database_login  the login to its Postgres by IAM, as a connection's extras say
     state          where the state is, as configuration and arguments say
     one_machine    whether that may be a SQLite file
     metrics        metrics by way of Airflow's

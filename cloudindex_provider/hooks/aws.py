@@ -10,7 +10,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk.exceptions import AirflowException
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from cloudindex_provider.errors import SettingsError
 from cloudindex_provider.hooks.connections import check_aws_connection
@@ -25,18 +25,32 @@ def connection_name(aws_conn_id: str | None) -> str:
 
 
 def aws_client(
-    service: str, aws_conn_id: str | None, *, region_name: str | None = None, config: Config | None = None
+    service: str,
+    aws_conn_id: str | None,
+    *,
+    region_name: str | None = None,
+    config: Config | None = None,
+    always: Config | None = None,
 ) -> Any:
     """A client of ``service``, such as ``sqs``.
 
     :param config: defaults; what the connection's own ``config_kwargs`` say wins
-    :raises SettingsError: the connection isn't defined, is of another type, or no client can be made of it
+    :param always: what wins over that
+    :raises SettingsError: the connection isn't defined, is of another type, names no region where one is needed
+        (``field`` is ``region_name`` then), or no client can be made of it
     :raises SourceUnavailableError: the connection can't be read for now
     """
     check_aws_connection(aws_conn_id)
     try:
         hook = AwsBaseHook(aws_conn_id=aws_conn_id, client_type=service, region_name=region_name)
-        return hook.get_client_type(region_name=hook.region_name, config=(config or Config()).merge(hook.config))
+        merged = (config or Config()).merge(hook.config).merge(always or Config())
+        return hook.get_client_type(region_name=hook.region_name, config=merged)
+    except NoRegionError:
+        raise SettingsError(
+            f"connection {connection_name(aws_conn_id)}: no client of {service} can be made of it: no region is named.",
+            field="region_name",
+            hint="Write region_name into the connection's extras.",
+        ) from None
     except (AirflowException, BotoCoreError, ClientError, ValueError) as error:
         raise SettingsError(
             f"connection {connection_name(aws_conn_id)}: no client of {service} can be made of it:"

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from cloudindex_provider.errors import SettingsError, StateError, StateUnavailableError
 from cloudindex_provider.hooks.connections import ConnectionType, Unusable, find_connection
+from cloudindex_provider.hooks.database_login import token_password
 from cloudindex_provider.hooks.one_machine import refuse_several_machines, warn_of_passing_disk
 from cloudindex_provider.state.db.address import Address
 from cloudindex_provider.state.db.database import Database, has_state
@@ -30,7 +31,7 @@ SECTION = "cloudindex"
 
 
 def resolve_state(*, state_url: str | None = None, state_conn_id: str | None = None) -> Address:
-    """The address of the state's database: its URL, and how to log in there.
+    """The address of the state's database: its URL, and the login by IAM where its connection asks for that.
 
     :raises SettingsError: when an argument or the connection can't be used
     :raises StateError: when it would be SQLite, and tasks may run on several machines
@@ -111,7 +112,8 @@ def _postgres(conn_id: str) -> Address:
         database=connection.schema or None,
         query=query,
     )
-    return Address(url)
+    password = token_password(connection)
+    return Address(url) if password is None else Address.of_rds(url, password)
 
 
 _POSTGRES = ConnectionType("postgres", "Postgres")

@@ -19,6 +19,7 @@
     event_patterns      whether a rule of EventBridge lets an event pass
     event_chain         whether events reach a queue: each link looked at
     round_trip          from a bucket to a queue by S3's own test message
+    database_login      tokens for a Postgres on Amazon RDS in the place of a password
     aws_policies        the least that each part needs, and what a policy lets in
     facts               what answers say of one object, each fact in one spelling
     error_mapping       botocore's exceptions to ours

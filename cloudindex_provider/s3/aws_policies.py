@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-__all__ = ["PARTS", "allows_service", "bucket_arn", "iam_policy", "with_statement"]
+__all__ = ["PARTS", "allows_service", "bucket_arn", "iam_policy", "state_policy", "with_statement"]
 
 PARTS = ("sync", "events", "notifications")
 _VERSION = "2012-10-17"
@@ -44,6 +44,21 @@ def bucket_arn(bucket: str, beside: str = "") -> str:
     """A bucket's ARN, in the partition (``aws``, ``aws-cn``, ``aws-us-gov``) of another one."""
     partition = beside.split(":")[1] if beside.startswith("arn:") else "aws"
     return f"arn:{partition}:s3:::{bucket}"
+
+
+def state_policy(*, partition: str, region: str, account: str, resource_id: str, user: str) -> dict[str, Any]:
+    """The least-privilege policy of an identity that logs in to the state on Amazon RDS or Aurora by IAM.
+
+    :param partition: such as ``aws``
+    :param account: of the database; ``*`` is any, as for the next
+    :param resource_id: of the instance (``db-…``), the cluster (``cluster-…``) or the proxy (``prx-…``)
+    :param user: of the database
+    """
+    arn = f"arn:{partition}:rds-db:{region}:{account}:dbuser:{resource_id}/{user}"
+    return {
+        "Version": _VERSION,
+        "Statement": [{"Effect": "Allow", "Action": "rds-db:connect", "Resource": arn}],
+    }
 
 
 def _on_queue(arn: str, actions: Sequence[str]) -> dict[str, Any]:

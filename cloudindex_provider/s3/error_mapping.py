@@ -24,7 +24,7 @@ from cloudindex_provider.errors import (
     SourceUnavailableError,
 )
 
-__all__ = ["is_about_all", "redacted", "s3_errors"]
+__all__ = ["is_about_all", "missing_credentials", "redacted", "s3_errors"]
 
 _BY_CODE: dict[str, type[S3IntegrationError]] = {
     "NoSuchKey": NoSuchKeyError,
@@ -130,6 +130,11 @@ def is_about_all(error: S3IntegrationError) -> bool:
     return isinstance(error, CredentialsError | NoSuchBucketError) or error.code in _OF_ALL or "setup" in error.details
 
 
+def missing_credentials(error: Exception) -> str | None:
+    """What to do where botocore has found none to sign with; ``None`` of other errors."""
+    return next((remedy for kind, remedy in _CREDENTIALS.items() if isinstance(error, kind)), None)
+
+
 def _from_answer(
     error: boto.ClientError, operation: str, bucket: str, key: str | None, *, request_payer: bool
 ) -> S3IntegrationError:
@@ -218,10 +223,9 @@ def _without_answer(error: Exception, operation: str, bucket: str, key: str | No
 
 def _judged(error: Exception, operation: str, where: str) -> tuple[type[S3IntegrationError], str, str | None, str]:
     """(type, sentence, remedy or the type's own, code or the error's name)"""
-    for kind, remedy in _CREDENTIALS.items():
-        if isinstance(error, kind):
-            said = f"There are no AWS credentials for {operation} on {where} ({_named(error)})."
-            return CredentialsError, said, remedy, ""
+    if remedy := missing_credentials(error):
+        said = f"There are no AWS credentials for {operation} on {where} ({_named(error)})."
+        return CredentialsError, said, remedy, ""
     if isinstance(error, _BROKEN_OFF):
         said = f"S3 broke off in the middle of {where} ({type(error).__name__}): its body is cut short."
         hint = "It is read again; if it lasts, check the proxy and firewall on the way to S3."

@@ -215,6 +215,48 @@ def test_the_lines_for_containers_run_the_same_sql() -> None:
     assert [words[-1] for words in lines if "psql" in words] == [one_line, one_line]
 
 
+# Amazon RDS and Aurora, without a password
+
+RDS = "Amazon RDS and Aurora"
+
+
+def test_the_sql_for_rds_makes_a_database_and_leaves_its_administrator_out_of_rds_iam(server: PostgresServer) -> None:
+    """By a user who may make roles and databases, and grant ``rds_iam``, as RDS's own may; but is no superuser."""
+    admin = sa.create_engine(server.url("psycopg2").set(username="rds_admin"), isolation_level="AUTOCOMMIT")
+    server.sql("CREATE ROLE rds_iam", "CREATE ROLE rds_admin LOGIN CREATEROLE CREATEDB IN ROLE pg_monitor")
+    try:
+        server.sql("GRANT rds_iam TO rds_admin WITH ADMIN OPTION")
+        [block] = of(RDS, "sql")
+        with admin.connect() as connection:
+            for statement in block.text.strip().split(";\n"):
+                connection.exec_driver_sql(statement)
+        owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'cloudindex_state'"
+        assert server.sql(owner) == ["cloudindex_state"]
+        assert server.sql("SELECT pg_has_role('cloudindex_state', 'rds_iam', 'USAGE')") == [True]
+        assert server.sql("SELECT pg_has_role('rds_admin', 'cloudindex_state', 'USAGE')") == [False]
+    finally:
+        admin.dispose()
+        server.sql("DROP DATABASE IF EXISTS cloudindex_state", "DROP ROLE IF EXISTS cloudindex_state")
+        server.sql("DROP ROLE rds_admin", "DROP ROLE rds_iam")
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_the_command_for_rds_prints_the_policy_that_stands_below_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the connection that stands above it."""
+    from airflow.cli.cli_parser import get_parser
+
+    connection, policy = of(RDS, "json")
+    define(monkeypatch, connection)
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_CONN_ID", "cloudindex_state")
+    [words] = shell_lines(of(RDS, "bash")[0])
+    args = get_parser().parse_args(words[1:])
+    capsys.readouterr()
+    args.func(args)
+    assert json.loads(capsys.readouterr().out) == json.loads(policy.text)
+
+
 # A virtualenv
 
 

@@ -6,6 +6,7 @@ but fail under CI.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cloudindex_provider.s3.database_login import TokenPassword
 from cloudindex_provider.s3.page import ListedObject
 from cloudindex_provider.state import blocks, claims, outcomes, runs, sources, sweep
 from cloudindex_provider.state.approvals import Hold
@@ -59,6 +61,29 @@ def tokens(postgres_server: PostgresServer) -> Iterator[Tokens]:
     postgres_server.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{tokens.now}'", f"CREATE DATABASE {ROLE} OWNER {ROLE}")
     yield tokens
     postgres_server.sql(f"DROP DATABASE {ROLE} WITH (FORCE)", f"DROP ROLE {ROLE}")
+
+
+@pytest.fixture
+def by_iam(tokens: Tokens, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Tokens:
+    """``[cloudindex] state_conn_id`` is that database, by a connection with ``iam`` and no password.
+
+    The AWS client is a real one; only the token that it would sign is one of the server's.
+    """
+    connection = {
+        "conn_type": "postgres", "login": ROLE, "schema": ROLE, "host": str(postgres_server.socket_dir),
+        "port": postgres_server.port, "extra": {"iam": True, "sslmode": "disable", "aws_conn_id": "aws_state"},
+    }  # fmt: skip
+    aws = {"conn_type": "aws", "login": "AKIASTATE", "password": "secret-5ecret", "extra": {"region_name": "eu-west-1"}}
+    monkeypatch.setenv("AIRFLOW_CONN_STATE_DB", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_CONN_ID", "state_db")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_STATE", json.dumps(aws))
+
+    def token(password: TokenPassword) -> str:
+        assert password.client().meta.region_name == "eu-west-1"
+        return tokens()
+
+    monkeypatch.setattr(TokenPassword, "__call__", token)
+    return tokens
 
 
 @pytest.fixture

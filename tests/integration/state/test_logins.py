@@ -52,7 +52,8 @@ def test_whoever_opens_the_state_again_by_its_address_logs_in_alike(address: Add
     assert (user_of(again), len(tokens.given)) == (ROLE, 2)
     assert has_state(db.address)
     assert len(tokens.given) == 3
-    db.close(), again.close()
+    db.close()
+    again.close()
 
 
 def test_a_refused_login_says_what_to_look_at_and_no_password(

@@ -68,6 +68,12 @@ def test_with_a_state_the_keys_are_synced_here() -> None:
     assert "5ecret" not in repr(place)
 
 
+@pytest.mark.parametrize(("text", "iam"), [("true", True), ("1", True), ("false", False), ("", False), (None, False)])
+def test_the_state_may_be_logged_in_to_by_the_functions_role(text: str | None, iam: bool) -> None:
+    url = "postgresql://cloudindex_state@db/state"
+    assert of(STATE, CLOUDINDEX_STATE_URL=url, CLOUDINDEX_STATE_IAM=text).state().iam is iam
+
+
 def test_a_secret_may_be_kept_elsewhere_and_is_read_when_it_is_needed() -> None:
     arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x"
     environment = of(STATE, CLOUDINDEX_API_KEY=None, CLOUDINDEX_API_KEY_ARN=arn)
@@ -97,6 +103,7 @@ def test_a_secret_may_be_kept_elsewhere_and_is_read_when_it_is_needed() -> None:
         (STATE, {"CLOUDINDEX_STATE_URL": "sqlite:////tmp/5ecret.db"}, "CLOUDINDEX_STATE_URL"),
         (STATE, {"CLOUDINDEX_STATE_URL": "mysql://u:pass-5ecret@db/x"}, "CLOUDINDEX_STATE_URL"),
         (STATE, {"CLOUDINDEX_STATE_URL_ARN": "arn:aws:ssm:r:1:parameter/x"}, "CLOUDINDEX_STATE_URL"),
+        (STATE, {"CLOUDINDEX_STATE_IAM": "perhaps"}, "CLOUDINDEX_STATE_IAM"),
         (STATE, {"CLOUDINDEX_API_KEY": None}, "CLOUDINDEX_API_KEY"),
         (STATE, {"CLOUDINDEX_PROJECT_ID": None}, "project_id"),
         (STATE, {"CLOUDINDEX_AUTH_SCHEME": "Basic"}, "CLOUDINDEX_AUTH_SCHEME"),

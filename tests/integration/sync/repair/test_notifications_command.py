@@ -1,4 +1,4 @@
-"""``airflow cloudindex notifications`` and ``iam-policy``, with moto's S3, SQS, SNS and EventBridge."""
+"""``airflow cloudindex notifications``, with moto's S3, SQS, SNS and EventBridge."""
 
 from __future__ import annotations
 
@@ -308,9 +308,3 @@ def test_a_queue_without_redrive_is_a_warning(cli: Cli, aws: Aws) -> None:
     apply(cli, aws, "--queue-policy", "--yes")
     aws.empty()
     assert states(cli, aws, 0)["redrive"] == "warning"
-
-
-def test_policies_are_printed_as_json(cli: Cli, aws: Aws) -> None:
-    answer = cli("iam-policy", "--for", "events", "--bucket", aws.bucket, "--queue-arn", aws.arn)
-    assert answer.json["Statement"][0]["Resource"] == aws.arn
-    assert "queue" in cli("iam-policy", "--for", "events", "--bucket", aws.bucket).error
