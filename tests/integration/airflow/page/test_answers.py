@@ -163,7 +163,7 @@ def test_no_next_run_is_told_of_a_dag_that_has_none(viewer: TestClient, known: K
 
     def plan(**values: Any) -> None:
         with create_session() as session:
-            session.query(DagModel).filter(DagModel.dag_id == "mine").update(values)
+            session.query(DagModel).filter(DagModel.dag_id == "mine").update(dict[Any, Any](values))
 
     sync = known.sync()
     usual = {"is_stale": False, "is_paused": False}

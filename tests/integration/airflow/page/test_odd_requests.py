@@ -37,7 +37,7 @@ def test_a_number_that_no_sync_can_have_is_refused(admin: TestClient, known: Kno
 
 
 def test_a_number_that_no_plan_can_have_is_refused(admin: TestClient, sync: Kept) -> None:
-    params = {"plan": TOO_LARGE, "action": "upload"}
+    params: dict[str, str | int] = {"plan": TOO_LARGE, "action": "upload"}
     assert admin.get(f"{sync.url}/plan/keys", params=params).status_code == 422
 
 
