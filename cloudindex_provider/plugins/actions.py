@@ -38,7 +38,8 @@ class Actor(Found):
 
     def log(self, event: str, **details: Any) -> None:
         source = self.row.source
-        dag_id = next((one for one in self.row.dag_ids if one in self.dags), None)
+        there = (one for one in self.row.dag_ids if one in self.dags and one not in self.hidden)
+        dag_id = next(there, None)
         where = {"sync": source.id, "bucket": source.bucket, "prefix": source.prefix}
         log_action(event, self.who.name, dag_id, where | details)
 

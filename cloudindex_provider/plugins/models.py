@@ -16,6 +16,8 @@ MAX_KEYS = 1000
 MAX_NUMBER = 2**63 - 1  # that a database can hold: of a greater one it has no row, and its driver an error
 Action = Literal["upload", "delete", "keep", "skip"]
 ObjectKey = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
+# Postgres' driver takes no U+0000, and no token has one.
+Token = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]+$")]
 
 
 class _Answer(BaseModel):
@@ -337,14 +339,14 @@ class Resync(_Request):
 class Approve(_Request):
     """Let up to ``ceiling`` documents go, of the hold of this token."""
 
-    token: str | None
+    token: Token | None
     ceiling: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
 
 
 class Keep(_Request):
     """Let the documents of the hold of this token stay."""
 
-    token: str
+    token: Token
 
 
 class Done(_Answer):

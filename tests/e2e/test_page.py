@@ -6,7 +6,7 @@ import functools
 import re
 import urllib.error
 from collections.abc import Callable, Iterator
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -238,6 +238,22 @@ def test_everybody_can_use_it(enter: Callable[..., Window], failing: str, held: 
         assert window.violations() == [], place
     dark = window.page.evaluate("document.documentElement.classList.contains('dark')")
     assert dark is (theme == "dark")
+
+
+def test_an_address_that_isnt_right_says_so(
+    browser: Browser, stack: Stack, sessions: Callable[[str, str], Session]
+) -> None:
+    """Whatever somebody has written into a link, the page asks its own API for a sync, and nothing else."""
+    window = open_window(browser, stack.airflow.url, sessions(stack.airflow.url, "viewer"))
+    asked: list[str] = []
+    window.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    window.page.goto(f"{stack.airflow.url}/plugin/cloudindex?sync={quote('../../../api/v2/nowhere?', safe='')}&key=a")
+    window.page.locator("[data-cloudindex] [role=alert]").wait_for()
+    ours = [path for path in asked if path.startswith("/cloudindex/api/")]
+    assert ours
+    assert all(path.startswith("/cloudindex/api/syncs/") for path in ours)
+    assert not [path for path in asked if path.startswith("/api/v2/nowhere")]
+    window.page.context.close()
 
 
 NARROW = """() => {

@@ -12,7 +12,7 @@ export class Problem extends Error {
   constructor(status, body) {
     super(body?.message ?? said(body?.detail) ?? `The api-server answered ${status}.`);
     this.status = status;
-    this.what = body?.what ?? (status === 401 ? "signed_out" : status === 403 ? "refused" : status === 422 ? "settings" : "unknown");
+    this.what = body?.what ?? (status === 401 ? "signed_out" : status === 403 ? "refused" : status === 404 ? "not_found" : status === 422 ? "settings" : "unknown");
     this.hint = body?.hint ?? "";
   }
 }

@@ -18,7 +18,7 @@ function CloudIndex({ dagId, runId }) {
 
 function Place({ dagId, runId }) {
   const { link, params } = usePlace();
-  const named = params.get("sync");
+  const named = params.has("sync") ? encodeURIComponent(params.get("sync")) : null; // a name, and no path
   // A DAG with one sync leads to that sync.
   const { data, error, reload } = usePoll(dagId && !named ? "syncs" : null, { dag_id: dagId, limit: 2 }, 60);
   const id = named ?? (data?.total === 1 ? data.syncs[0].id : undefined);
@@ -30,7 +30,6 @@ function Place({ dagId, runId }) {
   return h(Sync, { home, id, key: id, runId });
 }
 
-globalThis.CloudIndex = CloudIndex;
-globalThis.AirflowPlugin = CloudIndex;
+globalThis.CloudIndex = CloudIndex; // by the name that the plugin gives it: what all plugins share, another one could take for its own
 
 export default CloudIndex;

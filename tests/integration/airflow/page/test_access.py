@@ -149,6 +149,30 @@ def test_runs_of_a_dag_that_one_may_not_read_are_not_named(sign_in: SignIn, know
     assert answers[3].json()["events"][0]["event"] == "failed"
 
 
+@pytest.mark.usefixtures("_may_read_mine_only")
+def test_the_audit_log_files_an_action_under_a_dag_of_the_persons_own(sign_in: SignIn, known: Known) -> None:
+    """Not under another one of the sync's, whose log they may not read."""
+    from airflow.models.dag import DagModel
+    from airflow.models.log import Log
+    from airflow.utils.session import create_session
+
+    sync = known.sync(dag_id="aaa-others")
+    with create_session() as session:
+        session.merge(DagModel(dag_id="aaa-others", bundle_name="dags-folder", fileloc="x", relative_fileloc="x"))
+    sync.list("a")
+    sync.fail("a")
+    known.sync(dag_id="mine")
+    try:
+        assert sign_in("user").post(f"{sync.url}/retry", json={"all": "failed"}).status_code == 200
+        with create_session() as session:
+            line = session.query(Log).order_by(Log.id.desc()).first()
+            assert line is not None
+            assert (line.event, line.dag_id) == ("cloudindex.retry", "mine")
+    finally:
+        with create_session() as session:
+            session.query(DagModel).filter(DagModel.dag_id == "aaa-others").delete()
+
+
 def test_a_dag_that_airflow_has_no_more_is_named_as_one(sign_in: SignIn, known: Known) -> None:
     """It was renamed, say, and there is no page of it to lead to."""
     sync = known.sync(dag_id="before")

@@ -49,6 +49,7 @@ BODIES = [
     ("approve", f'{{"token": null, "ceiling": {TOO_LARGE}}}'.encode()),
     ("approve", b'{"token": null, "ceiling": 1e30}'), ("approve", b'{"token": null, "ceiling": NaN}'),
     ("approve", b'{"token": "\\ud800", "ceiling": 1}'), ("keep", b'{"token": "\\ud800"}'),
+    ("approve", b'{"token": "a\\u0000", "ceiling": 1}'), ("keep", b'{"token": "a\\u0000"}'), ("keep", b'{"token": ""}'),
 ]  # fmt: skip
 
 
