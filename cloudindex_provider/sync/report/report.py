@@ -67,6 +67,7 @@ class SyncReport:
     dry_run: bool = False
     plan: dict[str, list[str]] = field(default_factory=dict)  # the first keys, of a dry run
     plan_hash: str | None = None
+    named: int | None = None  # keys that the run was about, and no others; else the whole prefix
     left: Estimate = field(default_factory=lambda: Estimate(0, 0, DEFAULT_MAX_REQUEST_SIZE))  # to upload after the run
 
     def as_dict(self) -> dict[str, Any]:
@@ -140,6 +141,7 @@ def empty_report(settings: SyncSettings, source_id: int | None = None) -> SyncRe
         bucket=settings.bucket,
         prefix=settings.prefix,
         sync_id=settings.sync_id,
+        named=None if settings.keys is None else len(settings.keys),
     )
 
 

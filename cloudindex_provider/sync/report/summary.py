@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloudindex_provider.sync.report.estimate import Estimate
-from cloudindex_provider.words import count, plain, quoted, shortened
+from cloudindex_provider.words import count, plain, quoted, shortened, verb
 
 __all__ = ["Problem", "Reported", "summary", "things_to_do"]
 
@@ -73,6 +73,8 @@ class Reported(Protocol):
     @property
     def dry_run(self) -> bool: ...
     @property
+    def named(self) -> int | None: ...
+    @property
     def left(self) -> Estimate: ...
     @property
     def page_url(self) -> str | None: ...
@@ -127,6 +129,9 @@ def _headline(report: Reported) -> str:
         return f"Dry run of {where}."
     if any(report.counts.get(name) for name in _OPEN):
         return f"The sync of {where} is done, and some keys are out of step."
+    if report.named is not None:
+        what = f"{count(report.named, 'named key')} of {report.where} {verb(report.named)}"
+        return f"{what} in step with {project}; the run was about no other." if report.named else "No key was named."
     return f"{report.where} is in step with {project}."
 
 
@@ -146,7 +151,8 @@ def _numbers(report: Reported) -> str:
     if not counts.get("listed") and not any(counts.values()):
         return ""
     done = [count(counts[name], one, more) for name, one, more in _DONE if counts.get(name)]
-    text = f"Of {count(counts.get('listed', 0), 'object')}: {', '.join(done) or 'nothing to do'}."
+    what = count(counts.get("listed", 0), "object") if report.named is None else count(report.named, "key")
+    text = f"Of {what}: {', '.join(done) or 'nothing to do'}."
     if report.left.documents:
         time = report.left.time()
         text += f" Still to upload: {count(report.left.documents, 'document')}{f', {time}' if time else ''}."

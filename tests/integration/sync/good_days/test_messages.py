@@ -94,3 +94,11 @@ def test_a_hold_names_page_command_and_the_setting_that_helps(
         assert setting in text
     if setting.startswith("or raise"):
         assert "max_delete_documents (2)" in str(caught.value)
+
+
+def test_a_run_of_named_keys_is_summed_up_as_one(in_memory: Mirror) -> None:
+    """The prefix may have others that nobody has looked at."""
+    key = in_memory.put("a.txt")
+    in_memory.put("b.txt")
+    assert in_memory.run(keys=(key,)).summary().startswith("1 named key of ")
+    assert "is in step" in in_memory.run().summary()

@@ -72,6 +72,27 @@ def test_what_is_not_in_step_is_never_called_so() -> None:
         assert "is in step" not in report(counts={"listed": 3, name: 1}).summary()
 
 
+@pytest.mark.parametrize(
+    ("named", "counts", "said"),
+    [
+        (
+            1, {"listed": 1, "uploaded": 1, "indexed": 1},
+            "1 named key of s3://b/docs/ is in step with CloudIndex project p-1; the run was about no other. Of 1 key:"
+            " 1 document uploaded, 1 key in step by now.",
+        ),
+        (
+            2, {"listed": 1, "unchanged": 1, "deleted": 1},
+            "2 named keys of s3://b/docs/ are in step with CloudIndex project p-1; the run was about no other. Of 2"
+            " keys: 1 key's documents deleted, 1 unchanged.",
+        ),
+        (0, {"listed": 0}, "No key was named."),
+    ],
+)  # fmt: skip
+def test_a_run_of_named_keys_says_nothing_of_the_others(named: int, counts: dict[str, int], said: str) -> None:
+    """It hasn't looked at them."""
+    assert report(named=named, counts=counts).summary() == said
+
+
 def test_a_red_run_names_first_what_a_person_must_do() -> None:
     """Before the numbers, and held deletes before a failed document."""
     found = report(
