@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -24,7 +24,14 @@ from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state.db.address import Address
 from cloudindex_provider.state.db.first_migrations import Migration
 from cloudindex_provider.state.db.migrations import MIGRATIONS
-from cloudindex_provider.state.db.sqlite_file import DAMAGE_HINT, MISSING_HINT, has_sqlite_file, prepare_sqlite_file
+from cloudindex_provider.state.db.sqlite_file import (
+    DAMAGE_HINT,
+    MISSING_HINT,
+    RIGHTS_HINT,
+    find_denial,
+    has_sqlite_file,
+    prepare_sqlite_file,
+)
 
 __all__ = ["BLOCK", "Database", "has_state"]
 
@@ -32,6 +39,7 @@ BLOCK = 5000  # rows a writing transaction holds at most
 _BUSY_TIMEOUT = 30.0  # seconds
 # One migration at a time, whatever starts at once.
 _MIGRATION_LOCK = 0x436C6F75
+_READ_ONLY = "25006"  # read_only_sql_transaction
 _SCHEMA_HINT = (
     "Nothing was changed, and another try would fail alike. Check that the state's user may create and alter tables;"
     " if it may, report this, and go back to the version of airflow-provider-cloudindex that wrote the state."
@@ -157,6 +165,8 @@ class Database:
         except (DatabaseError, InterfaceError, PoolTimeoutError) as error:
             if _is_damage(error):
                 raise StateError(f"The state in {self.name} is damaged: {_cause(error)}.", hint=DAMAGE_HINT) from None
+            if denial := self._denial(error):
+                raise StateError(f"The state in {self.name} can't be used: {denial}.", hint=RIGHTS_HINT) from None
             if not _is_refusal(error):
                 raise StateUnavailableError(
                     f"The state in {self.name} can't be used now: {_cause(error)}.", hint=self.address.hint
@@ -165,6 +175,12 @@ class Database:
                 f"The state in {self.name} refused a statement: {_cause(error)}.",
                 hint="Check that the database is the state's own, and that its user may create tables there.",
             ) from None
+
+    def _denial(self, error: SQLAlchemyError) -> str | None:
+        original = getattr(error, "orig", None)
+        if not isinstance(original, sqlite3.Error):
+            return None
+        return find_denial(self.url, original, read_only=self.read_only)
 
     def _migrate(self) -> None:
         with self.read() as connection:
@@ -286,6 +302,7 @@ def _begin(connection: Connection) -> None:
 def _postgres(address: Address) -> Engine:
     engine = _psycopg2(address.url) if address.url.get_driver_name() == "psycopg2" else _psycopg(address.url)
     address.listen(engine)
+    sa.event.listen(engine, "handle_error", _leave_replica)
     return engine
 
 
@@ -304,6 +321,14 @@ def _psycopg2(url: URL) -> Engine:
             dbapi_connection.isolation_level = None
 
     return engine
+
+
+def _leave_replica(context: ExceptionContext) -> None:
+    """Give up connections to what may only be read now: after a failover that is the old primary, which answers every
+    ping, and a new connection leads to the new one."""
+    code = getattr(context.original_exception, "sqlstate", None) or getattr(context.original_exception, "pgcode", None)
+    if code == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def _sqlite(url: URL) -> Engine:
@@ -355,7 +380,8 @@ def _is_damage(error: SQLAlchemyError) -> bool:
 def _is_refusal(error: SQLAlchemyError) -> bool:
     """Whether the statement itself is refused (a table or column that isn't there, say), so that no retry helps."""
     if not isinstance(error, OperationalError):
-        return isinstance(error, DatabaseError)
+        # Whatever a server says when it ends the connection, it is no word on the statement.
+        return isinstance(error, DatabaseError) and not error.connection_invalidated
     # SQLite has one class for this and for locks, full disks and the like, and tells them apart by code.
     code = getattr(error.orig, "sqlite_errorcode", None)
     return code is not None and code & 0xFF == sqlite3.SQLITE_ERROR

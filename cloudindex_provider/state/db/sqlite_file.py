@@ -8,6 +8,7 @@ SQLite could change it. Writes nothing but the missing folder.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -16,10 +17,22 @@ from sqlalchemy.engine import URL
 
 from cloudindex_provider.errors import StateError
 
-__all__ = ["DAMAGE_HINT", "MISSING_HINT", "file_system", "has_sqlite_file", "prepare_sqlite_file"]
+__all__ = [
+    "DAMAGE_HINT",
+    "MISSING_HINT",
+    "RIGHTS_HINT",
+    "file_system",
+    "find_denial",
+    "has_sqlite_file",
+    "prepare_sqlite_file",
+]
 
 MISSING_HINT = "Run a sync first, or say where its state is: [cloudindex] state_path or state_conn_id."
 DAMAGE_HINT = "Nothing was changed. Restore a backup of the file, or move it away to begin anew."
+RIGHTS_HINT = (
+    "Nothing was changed, and another try would fail alike. Let one user run all tasks, commands and the API server, or"
+    " give the folder and its files to a group of theirs that may write."
+)
 # File systems on which SQLite's locks or its shared memory don't work between machines.
 _NETWORK_FILE_SYSTEMS = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "beegfs",
@@ -92,6 +105,29 @@ def _check_existing(path: Path) -> None:
             f"The state in {path} is an empty file, so it is lost.",
             hint="Restore a backup of it, or run a sync, which finds by itself what CloudIndex has already.",
         )
+
+
+def find_denial(url: URL, error: sqlite3.Error, *, read_only: bool) -> str | None:
+    """What this user may not do with the file or its folder, where that is why SQLite has failed.
+
+    Asked afterwards, because what SQLite needs depends on what is there: a reader writes, too, where the log has no
+    index yet.
+    """
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _MAYBE_DENIED:
+        return None
+    path = Path(url.database or "").absolute()
+    if path.is_dir():
+        return "it is a folder, not a file"
+    log, index = (path.with_name(f"{path.name}-{end}") for end in ("wal", "shm"))
+    needs = os.R_OK if read_only else os.R_OK | os.W_OK
+    denied = next((one for one in (path, log, index) if one.exists() and not os.access(one, needs)), None)
+    if denied is None and not (read_only and index.exists()) and not os.access(path.parent, os.W_OK | os.X_OK):
+        denied, needs = path.parent, os.W_OK
+    what = "read it" if needs == os.R_OK else "write there"
+    return f"it needs {denied}, and user {os.getuid()} may not {what}" if denied else None
+
+
+_MAYBE_DENIED = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 
 
 def file_system(folder: Path) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -162,6 +164,48 @@ def test_missing_rights_are_a_state_error(request: pytest.FixtureRequest) -> Non
         server.sql("DROP DATABASE locked WITH (FORCE)", "DROP ROLE reader")
 
 
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_server_that_is_only_a_replica_now_is_away_and_left_for_the_one_after_it(
+    request: pytest.FixtureRequest, driver: str
+) -> None:
+    """After a failover the old primary answers and refuses to write, and only a new connection finds the new one."""
+    server = request.getfixturevalue("postgres_server")
+    server.sql("CREATE DATABASE failover")
+    change = sa.text("UPDATE meta SET value = value")
+    db = Database(server.url(driver, "failover"))
+    try:
+        with db.write() as connection:  # a connection of the pool, to what is the primary so far
+            connection.exec_driver_sql("SET default_transaction_read_only = on")
+        with pytest.raises(StateUnavailableError, match="read-only transaction") as caught, db.write() as connection:
+            connection.execute(change)
+        assert caught.value.retryable
+        with db.write() as connection:  # over a new connection
+            connection.execute(change)
+    finally:
+        db.close()
+        server.sql("DROP DATABASE failover WITH (FORCE)")
+
+
+def _write_after_a_rest(connection: sa.Connection) -> None:
+    for _ in range(2):
+        connection.execute(sa.text("UPDATE meta SET value = value"))
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_connection_that_the_server_has_ended_refuses_nothing(request: pytest.FixtureRequest, driver: str) -> None:
+    """Whatever the reason that it gives: here a limit on idle transactions, as managed databases have."""
+    server = request.getfixturevalue("postgres_server")
+    server.sql("CREATE DATABASE idle", "ALTER DATABASE idle SET idle_in_transaction_session_timeout = 100")
+    db = Database(server.url(driver, "idle"))
+    try:
+        with pytest.raises(StateUnavailableError), db.write() as connection:
+            _write_after_a_rest(connection)
+    finally:
+        db.close()
+        server.sql("DROP DATABASE idle WITH (FORCE)")
+
+
 # The file
 
 ROWS = 3000
@@ -316,6 +360,67 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match="folder"):
         Database(f"sqlite:///{tmp_path}/file/state.db")
+
+
+def _open_as_nobody(path: str, *, read_only: bool) -> str:
+    """In a process of its own: what another user than the state's is told; root would be refused nothing."""
+    os.setgid(65534)
+    os.setuid(65534)
+    os.umask(0o022)
+    try:
+        db = Database(f"sqlite:///{path}", read_only=read_only)
+        with db.read() if read_only else db.write() as connection:
+            connection.exec_driver_sql("SELECT * FROM meta" if read_only else "UPDATE meta SET value = value")
+        db.close()
+    except StateError as error:
+        return f"{type(error).__name__}: {error}"
+    return "opened"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root, to become somebody else")
+@pytest.mark.parametrize(
+    ("what", "folder", "file", "read_only", "told"),
+    [
+        (
+            "a new one in a folder of root's, as a Docker volume is",
+            0o755,
+            None,
+            False,
+            "{folder}, and user 65534 may not",
+        ),
+        ("root's file in root's folder", 0o755, 0o644, False, "{file}, and user 65534 may not"),
+        ("root's file, open folder", 0o777, 0o644, False, "{file}, and user 65534 may not"),
+        ("an open file in root's folder", 0o755, 0o666, False, "{folder}, and user 65534 may not"),
+        ("to look, where the log's index can't be made", 0o755, 0o644, True, "{folder}, and user 65534"),
+        ("to look at a secret file", 0o777, 0o600, True, "{file}, and user 65534 may not"),
+        ("to look at a file, in an open folder", 0o777, 0o644, True, None),
+        ("all open", 0o777, 0o666, False, None),
+    ],
+)
+def test_a_file_or_folder_of_another_user_is_named_and_no_try_helps(
+    what: str, folder: int, file: int | None, read_only: bool, told: str | None
+) -> None:
+    """As ``run_as_user``, a volume or a command as root make it."""
+    where = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to other users
+    path = where / "state.db"
+    try:
+        if file is not None:
+            Database(f"sqlite:///{path}").close()
+            path.chmod(file)
+        where.chmod(folder)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            found = pool.submit(_open_as_nobody, str(path), read_only=read_only).result()
+    finally:
+        shutil.rmtree(where)
+    assert found == "opened" if told is None else found.startswith("StateError: ")
+    assert told is None or told.format(folder=where, file=path) in found
+
+
+def test_a_folder_of_the_files_name_is_named(tmp_path: Path) -> None:
+    """``state_path`` is a file."""
+    with pytest.raises(StateError, match="is a folder") as caught:
+        Database(f"sqlite:///{tmp_path}")
+    assert not caught.value.retryable
 
 
 def test_the_file_is_in_wal_mode(full_file: Path) -> None:
