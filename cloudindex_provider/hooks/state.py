@@ -77,9 +77,14 @@ def _given(state_url: str) -> URL:
 def _default_path() -> Path:
     configured = conf.get(SECTION, "state_path", fallback="")
     if configured:
-        return _check_absolute("[cloudindex] state_path", Path(configured).expanduser())
+        return _check_absolute("[cloudindex] state_path", _expanded(configured))
     home = os.environ.get("AIRFLOW_HOME") or "~/airflow"  # Airflow's own default
-    return Path(home).expanduser() / "cloudindex" / "state.db"
+    return _check_absolute("The state's default place below AIRFLOW_HOME", _expanded(home) / "cloudindex" / "state.db")
+
+
+def _expanded(path: str) -> Path:
+    """As Airflow reads its paths: what sets a variable may have expanded nothing."""
+    return Path(os.path.expanduser(os.path.expandvars(path)))  # noqa: PTH111 - Path's raises where there is no such user
 
 
 def _check_absolute(field: str, path: Path) -> Path:
