@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from argparse import Namespace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -22,7 +23,7 @@ def dags(args: Namespace) -> int:
     facts = {file.name: {"file": file.name, "about": _about(file)} for file in shipped}
     lines = ["They are copied by --copy-to DIR, where DIR is Airflow's DAGs folder or what is deployed to it."]
     if args.copy_to is not None:
-        done = _copy(shipped, Path(args.copy_to).expanduser(), overwrite=args.overwrite)
+        done = _copy(shipped, _folder(args.copy_to), overwrite=args.overwrite)
         facts = {name: {**one, "done": done[name]} for name, one in facts.items()}
         lines = []
     emit(args, list(facts.values()), list(facts.values()), lines)
@@ -38,6 +39,16 @@ def _shipped() -> list[Traversable]:
 
 def _about(file: Traversable) -> str:
     return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+
+
+def _folder(given: str) -> Path:
+    if not given.strip():
+        raise SettingsError(
+            "--copy-to is given without a folder.",
+            field="copy_to",
+            hint="Name Airflow's DAGs folder; the variable that should may not be set in this shell.",
+        )
+    return Path(os.path.expanduser(given))  # noqa: PTH111 - Path's raises where there is no such user
 
 
 def _copy(shipped: list[Traversable], to: Path, *, overwrite: bool) -> dict[str, str]:

@@ -101,6 +101,16 @@ def test_no_block_and_no_command_is_left_unchecked() -> None:
     assert firsts - assignments == EXECUTED | {name.split()[0] for name in TOOLS}
 
 
+def test_every_variable_of_a_shell_is_set_before_it_is_used() -> None:
+    """In the same section: what isn't set anywhere is empty for whoever follows the recipe, and the path another."""
+    for section in SECTIONS:
+        known = {"HOME"}
+        for block in (one for one in BLOCKS if (one.section, one.language) == (section, "bash")):
+            for line in block.text.replace("\\\n", " ").splitlines():
+                assert {*re.findall(r"\$\{?(\w+)", line)} <= known, line
+                known |= {*re.findall(r"^(?:export )?(\w+)=", line)}
+
+
 def test_the_package_is_named_with_its_version_and_extra() -> None:
     """What is to be installed is what this is."""
     named = {one for block in BLOCKS for one in requirements(block)}
@@ -311,13 +321,19 @@ def test_the_commands_after_it_do_what_they_say(
     from airflow.utils.session import create_session
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.delenv("AIRFLOW_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = tmp_path / "airflow"
     Path("connections.json").write_text(of("The connections", "json")[0].text, encoding="utf-8")
     parser, said = get_parser(), {}
     ours = ("cloudindex_default", "aws_default", "cloudindex_state")
     _forget_connections(ours)
     try:
         for words in shell_lines(of("A virtualenv", "bash")[1]):
+            if words[0] == "export":
+                name, _, value = words[1].partition("=")
+                monkeypatch.setenv(name, os.path.expandvars(value))
+                continue
             args = parser.parse_args([os.path.expandvars(word) for word in words[1:]])
             if words[1] != "standalone":
                 capfd.readouterr()
@@ -331,13 +347,13 @@ def test_the_commands_after_it_do_what_they_say(
             assert stored["cloudindex_default"].host == "api.cloudindex.ai/public/v1"
     finally:
         _forget_connections(ours)
-    assert sorted(path.name for path in (tmp_path / "dags").iterdir()) == sorted(
+    assert sorted(path.name for path in (home / "dags").iterdir()) == sorted(
         path.name for path in (ROOT / "dags").glob("*.py")
     )
     code, text = said.pop("cloudindex sources list")
     assert (code, "There is no state" in text) == (2, True)
     assert {code for code, _ in said.values()} == {0}
-    assert not (tmp_path / "cloudindex").exists()
+    assert not (home / "cloudindex").exists()
 
 
 def _call(args: Any) -> int:
@@ -363,9 +379,18 @@ def test_the_dockerfile_installs_into_the_image_that_it_names() -> None:
     """Only instructions of Docker's; Airflow itself is pinned, so that pip can't replace it."""
     [block] = [block for block in BLOCKS if block.language == "dockerfile"]
     lines = [line.split(maxsplit=1) for line in block.text.splitlines()]
-    assert [line[0] for line in lines] == ["FROM", "RUN"]
+    assert [line[0] for line in lines] == ["FROM", "RUN", "RUN"]
     assert re.fullmatch(r"apache/airflow:\d+\.\d+\.\d+-python3\.1[123]", lines[0][1])
     assert '"apache-airflow==${AIRFLOW_VERSION}"' in lines[1][1]
+
+
+def test_the_folder_of_the_volume_is_in_the_image_and_airflows_own() -> None:
+    """A new volume has the owner and mode of the image's folder; without one it is root's, and Airflow runs as another
+    user: 50000, or AIRFLOW_UID, of the group 0 that the image's user has, too."""
+    [block] = [block for block in BLOCKS if block.language == "dockerfile"]
+    (compose,) = (yaml.safe_load(block.text) for block in of("Docker", "yaml"))
+    [folder] = {one.partition(":")[2] for service in compose["services"].values() for one in service["volumes"]}
+    assert f"RUN mkdir --mode=775 {folder}\n" in block.text
 
 
 def test_the_variables_of_docker_are_read_as_docker_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +405,8 @@ def test_the_variables_of_docker_are_read_as_docker_reads_them(monkeypatch: pyte
 def test_the_yaml_is_what_compose_the_chart_and_kubernetes_take() -> None:
     """Keys that they have; the folder of the volume is that of the state, and the secret is the one that is named."""
     (compose,) = (yaml.safe_load(block.text) for block in of("Docker", "yaml"))
-    assert set(compose["services"]) <= {"airflow-scheduler", "airflow-apiserver", "airflow-triggerer", "airflow-worker"}
+    # Tasks, the page, and the commands, to whom a state that they don't see would be a first run's.
+    assert set(compose["services"]) == {"airflow-scheduler", "airflow-apiserver", "airflow-cli"}
     for service in compose["services"].values():
         assert service == {"volumes": ["cloudindex-state:/opt/airflow/cloudindex"]}
     assert list(compose["volumes"]) == ["cloudindex-state"]

@@ -72,3 +72,13 @@ def test_a_folder_that_is_a_file_is_an_error_in_one_sentence(dags: Callable[...,
     """As every error of a command."""
     (tmp_path / "file").write_text("")
     assert "can't be written" in dags("--copy-to", str(tmp_path / "file" / "dags"))
+
+
+def test_a_folder_without_a_name_is_refused(
+    dags: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``--copy-to "$DAGS"`` is where that isn't set: not the folder that one happens to be in."""
+    monkeypatch.chdir(tmp_path)
+    for nothing in ("", " "):
+        assert dags("--copy-to", nothing).startswith("2: ")
+    assert list(tmp_path.iterdir()) == []

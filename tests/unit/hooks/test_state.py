@@ -139,7 +139,7 @@ def test_airflows_home_is_read_as_airflow_reads_it(monkeypatch, tmp_path, home):
     monkeypatch.setenv("CI_ROOT", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AIRFLOW_HOME", home)
-    assert resolve_state_url().database == str(tmp_path / "home" / "cloudindex" / "state.db")
+    assert url_of().database == str(tmp_path / "home" / "cloudindex" / "state.db")
 
 
 @pytest.mark.parametrize("home", ["airflow", "./airflow", "$CI_NOT_SET/airflow", "~nobody-of-this-name/airflow"])
@@ -147,13 +147,13 @@ def test_a_home_that_is_another_folder_in_every_process_is_refused(monkeypatch, 
     """Each task would begin a state of its own there, and each of them would be lost."""
     monkeypatch.setenv("AIRFLOW_HOME", home)
     with pytest.raises(SettingsError, match="AIRFLOW_HOME is the relative path"):
-        resolve_state_url()
+        url_of()
 
 
 def test_a_user_who_is_not_there_is_no_traceback(configured):
     configured(state_path="~nobody-of-this-name/state.db")
     with pytest.raises(SettingsError, match="state_path"):
-        resolve_state_url()
+        url_of()
 
 
 LOCAL = "airflow.executors.local_executor.LocalExecutor"
