@@ -97,12 +97,13 @@ ARG_BUCKET_ACCOUNT = _arg("--bucket-account", help="Account of the bucket, for t
 ARG_PART = _arg(
     "--for", help="What runs by it", choices=("sync", "events", "notifications", "state"), required=True, dest="part"
 )
-ARG_POLICY_BUCKET = _arg("--bucket", help="The S3 bucket's name (of all but state)")
+ARG_POLICY_BUCKET = _arg("--bucket", help="The S3 bucket's name, or its access point's ARN (of all but state)")
 ARG_DB_RESOURCE_ID = _arg(
     "--db-resource-id", help="Resource ID of the state's RDS instance (db-...), cluster or proxy (default: *, any)"
 )
 ARG_DB_ACCOUNT = _arg("--db-account", help="Account of the state's database (default: *, any)")
 ARG_QUEUE_ARN = _arg("--queue-arn", help="ARN of the SQS queue")
+ARG_KEY_ARN = _arg("--key-arn", help="ARN of the KMS key of your own that encrypts the bucket or the queue")
 
 ARG_REQUEST_PAYER = _setting("request_payer", action="store_true", default=None)
 _STATE = (ARG_STATE_CONN_ID, ARG_STATE_URL, ARG_OUTPUT)
@@ -227,6 +228,8 @@ def get_cloudindex_cli_commands() -> list[GroupCommand]:
                         ARG_POLICY_BUCKET,
                         ARG_PREFIX,
                         ARG_QUEUE_ARN,
+                        ARG_KEY_ARN,
+                        ARG_AWS_CONN_ID,
                         ARG_DB_RESOURCE_ID,
                         ARG_DB_ACCOUNT,
                         *_STATE,

@@ -10,14 +10,18 @@ from typing import Any
 
 from cloudindex_provider.cli.common import OK, command
 from cloudindex_provider.cli.output import emit, say
+from cloudindex_provider.cli.session import aws_conn_id
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.hooks.aws import aws_region
 from cloudindex_provider.hooks.state import resolve_state
 from cloudindex_provider.s3.aws_policies import iam_policy, state_policy
 from cloudindex_provider.s3.database_login import TokenPassword
+from cloudindex_provider.s3.place import partition_of
 
 __all__ = ["policy"]
 
 _ANY = "*"
+_ALIAS = "-s3alias"  # at the end of what AWS takes for a bucket's name in requests
 _RESOURCE_ID = re.compile(r"\*|(?:db|cluster|prx)-[A-Za-z0-9]+")
 _ACCOUNT = re.compile(r"\*|[0-9]{12}")
 
@@ -28,7 +32,7 @@ def policy(args: Namespace) -> int:
     if args.part == "state":
         found, notes = _of_state(args), list(_notes(args))
     else:
-        found, notes = _of_bucket(args), []
+        found, notes = _of_bucket(args), list(_bucket_notes(args))
     emit(args, found, [], json.dumps(found, indent=2).splitlines())
     for note in notes:
         say(note, aside=True)
@@ -38,9 +42,48 @@ def policy(args: Namespace) -> int:
 def _of_bucket(args: Namespace) -> dict[str, Any]:
     if not args.bucket:
         raise SettingsError("No bucket is named.", field="bucket", hint="Give --bucket.")
+    if args.bucket.endswith(_ALIAS):
+        raise SettingsError(
+            f"--bucket is {args.bucket!r}, the alias of an access point, which means nothing in a policy.",
+            field="bucket",
+            hint="Give the ARN of the access point: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.",
+        )
     if args.part != "sync" and not args.queue_arn:
         raise SettingsError("No queue is named.", field="queue_arn", hint="Give --queue-arn.")
-    return iam_policy(args.part, bucket=args.bucket, prefix=args.prefix or "", queue_arn=args.queue_arn or "")
+    _check_arn("--queue-arn", args.queue_arn, "sqs")
+    _check_arn("--key-arn", args.key_arn, "kms")
+    return iam_policy(
+        args.part,
+        bucket=args.bucket,
+        prefix=args.prefix or "",
+        queue_arn=args.queue_arn or "",
+        key_arn=args.key_arn or "",
+        partition=partition_of(aws_region(aws_conn_id(args))),
+    )
+
+
+def _check_arn(option: str, arn: str | None, service: str) -> None:
+    parts = (arn or "").split(":")
+    is_alias = service == "kms" and not parts[-1].startswith("key/")
+    if arn and (len(parts) < 6 or parts[0] != "arn" or parts[2] != service or is_alias):
+        raise SettingsError(
+            f"{option} is {arn!r}, which is no ARN of {service}.",
+            field=option.removeprefix("--").replace("-", "_"),
+            hint=f"Give arn:aws:{service}:REGION:ACCOUNT:...; of a key :key/..., because an alias means nothing there.",
+        )
+
+
+def _bucket_notes(args: Namespace) -> Iterator[str]:
+    if not args.key_arn:
+        encrypted = "bucket" if args.part == "sync" else "queue"
+        yield f"Where a KMS key of your own encrypts the {encrypted}, --key-arn adds the right to use it."
+    if args.part == "notifications":
+        yield (
+            "The statements of sns and events are for `notifications check` alone, where S3's events come by a topic or"
+            " a rule: leave out what the bucket doesn't use."
+        )
+    if args.bucket.startswith("arn:") and args.part == "sync":
+        yield "The policy of the bucket must let its access point do the same."
 
 
 def _of_state(args: Namespace) -> dict[str, Any]:

@@ -5,23 +5,35 @@ Builds clients, sends nothing. S3's own client has more to it: see ``s3``.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk.exceptions import AirflowException
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.session import get_session
 
-from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.errors import SettingsError, SourceUnavailableError
 from cloudindex_provider.hooks.connections import check_aws_connection
 from cloudindex_provider.s3.error_mapping import redacted
 
-__all__ = ["aws_client", "connection_name"]
+__all__ = ["aws_client", "aws_region", "connection_name"]
 
 
 def connection_name(aws_conn_id: str | None) -> str:
     """The connection as a message names it."""
     return repr(aws_conn_id) if aws_conn_id else "none (boto3's own credentials)"
+
+
+def aws_region(aws_conn_id: str | None) -> str | None:
+    """The region that a connection names, or else boto3's own, also where the connection can't be had here."""
+    with suppress(SettingsError, SourceUnavailableError):
+        check_aws_connection(aws_conn_id)
+        if region := AwsBaseHook(aws_conn_id=aws_conn_id).region_name:
+            return str(region)
+    region = get_session().get_config_variable("region")
+    return str(region) if region else None
 
 
 def aws_client(

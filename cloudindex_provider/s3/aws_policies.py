@@ -7,43 +7,84 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from cloudindex_provider.s3.ranges import is_directory_bucket
+
 __all__ = ["PARTS", "allows_service", "bucket_arn", "iam_policy", "state_policy", "with_statement"]
 
 PARTS = ("sync", "events", "notifications")
 _VERSION = "2012-10-17"
+_PARTITION = "aws"
+_CONSUMED = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")
 _SOURCES = ("ArnLike", "ArnEquals", "StringLike", "StringEquals")  # operators of conditions
 
 
-def iam_policy(part: str, *, bucket: str, prefix: str = "", queue_arn: str = "") -> dict[str, Any]:
+def iam_policy(
+    part: str, *, bucket: str, prefix: str = "", queue_arn: str = "", key_arn: str = "", partition: str = ""
+) -> dict[str, Any]:
     """The least-privilege policy of an identity that runs one part of the package.
 
     :param part: ``sync`` (S3 is listed and read), ``events`` (a queue is consumed; S3 is the sync's), or
-        ``notifications`` (the bucket is told whom to tell, and the queue to take it)
+        ``notifications`` (the bucket is told whom to tell, the queue to take it, and the way between is looked at)
+    :param bucket: its name, or the ARN of an access point
     :param queue_arn: of ``events`` and ``notifications``
+    :param key_arn: of KMS, where a key of one's own encrypts the bucket (``sync``) or the queue
+    :param partition: ``aws``, ``aws-cn``, ``aws-us-gov``, where no ARN tells it
     """
-    arn = bucket_arn(bucket, queue_arn)
+    beside = queue_arn or key_arn or f"arn:{partition or _PARTITION}:"
     if part == "sync":
-        listing: dict[str, Any] = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
-        if prefix:
-            listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*"]}}
-        reading = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{arn}/{prefix}*"}
-        statements = [listing, reading]
+        statements = _of_sync(bucket, prefix, beside)
     elif part == "events":
-        actions = ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"]
-        statements = [_on_queue(queue_arn, actions)]
+        statements = [_on_queue(queue_arn, [*_CONSUMED, "GetQueueAttributes"])]
     else:
-        actions = ["s3:GetBucketNotification", "s3:PutBucketNotification"]
-        statements = [
-            {"Effect": "Allow", "Action": actions, "Resource": arn},
-            _on_queue(queue_arn, ["GetQueueUrl", "GetQueueAttributes", "SetQueueAttributes"]),
-        ]
+        statements = _of_notifications(bucket_arn(bucket, beside), queue_arn)
+    if key_arn:
+        looked_at = ["kms:DescribeKey", "kms:GetKeyPolicy"] if part == "notifications" else []
+        statements.append(_allow(["kms:Decrypt", *looked_at], key_arn))
     return {"Version": _VERSION, "Statement": statements}
 
 
+def _of_sync(bucket: str, prefix: str, beside: str) -> list[dict[str, Any]]:
+    """Two rights, on the bucket and on its objects; HEAD is GetObject's, and a 404 ListBucket's."""
+    if is_directory_bucket(bucket):  # whose rights are those of a session, which boto3 makes by itself
+        kind = "accesspoint" if bucket.endswith("--xa-s3") else "bucket"
+        session = _allow("s3express:CreateSession", f"arn:{_partition(beside)}:s3express:*:*:{kind}/{bucket}")
+        return [session | {"Condition": {"StringEquals": {"s3express:SessionMode": "ReadOnly"}}}]
+    arn = bucket_arn(bucket, beside)
+    listing = _allow("s3:ListBucket", arn)
+    if prefix:
+        listing["Condition"] = {"StringLike": {"s3:prefix": [f"{_literal(prefix)}*"]}}
+    objects = f"{arn}/object" if bucket.startswith("arn:") else arn  # of an access point
+    return [listing, _allow("s3:GetObject", f"{objects}/{_literal(prefix)}*")]
+
+
+def _of_notifications(bucket: str, queue: str) -> list[dict[str, Any]]:
+    """``apply`` and ``remove`` write; ``test`` takes its message out of the queue; the last two are ``check``'s, for
+    topics and rules, which are those of the queue's region and may be another account's than the queue.
+    """
+    partition, region = _partition(queue), (queue.split(":") + [""] * 4)[3]
+    topics, rules = f"arn:{partition}:sns:{region}:*:*", f"arn:{partition}:events:{region}:*:rule/*"
+    return [
+        _allow(["s3:GetBucketNotification", "s3:PutBucketNotification"], bucket),
+        _on_queue(queue, ["GetQueueUrl", "GetQueueAttributes", "SetQueueAttributes", *_CONSUMED]),
+        _allow(["sns:ListSubscriptionsByTopic", "sns:GetTopicAttributes"], topics),
+        _allow(["events:DescribeRule", "events:ListTargetsByRule"], rules),
+        # AWS gives these two for every resource or for none.
+        _allow(["sns:GetSubscriptionAttributes", "events:ListRuleNamesByTarget"], "*"),
+    ]
+
+
+def _literal(prefix: str) -> str:
+    """The prefix as a policy takes it for the characters that it has."""
+    return "".join(f"${{{one}}}" if one in "*?$" else one for one in prefix)
+
+
 def bucket_arn(bucket: str, beside: str = "") -> str:
-    """A bucket's ARN, in the partition (``aws``, ``aws-cn``, ``aws-us-gov``) of another one."""
-    partition = beside.split(":")[1] if beside.startswith("arn:") else "aws"
-    return f"arn:{partition}:s3:::{bucket}"
+    """A bucket's ARN, in the partition (``aws``, ``aws-cn``, ``aws-us-gov``) of another one. An ARN is itself."""
+    return bucket if bucket.startswith("arn:") else f"arn:{_partition(beside)}:s3:::{bucket}"
+
+
+def _partition(arn: str) -> str:
+    return arn.split(":")[1] if arn.startswith("arn:") else _PARTITION
 
 
 def state_policy(*, partition: str, region: str, account: str, resource_id: str, user: str) -> dict[str, Any]:
@@ -57,12 +98,16 @@ def state_policy(*, partition: str, region: str, account: str, resource_id: str,
     arn = f"arn:{partition}:rds-db:{region}:{account}:dbuser:{resource_id}/{user}"
     return {
         "Version": _VERSION,
-        "Statement": [{"Effect": "Allow", "Action": "rds-db:connect", "Resource": arn}],
+        "Statement": [_allow("rds-db:connect", arn)],
     }
 
 
 def _on_queue(arn: str, actions: Sequence[str]) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": [f"sqs:{action}" for action in actions], "Resource": arn}
+    return _allow([f"sqs:{action}" for action in actions], arn)
+
+
+def _allow(actions: str | Sequence[str], resource: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resource}
 
 
 def with_statement(policy: str | None, statement: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from botocore.exceptions import BotoCoreError, ClientError, UnknownRegionError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cloudindex_provider.errors import SettingsError, StateError, StateUnavailableError
 from cloudindex_provider.s3.error_mapping import missing_credentials, redacted
+from cloudindex_provider.s3.place import partition_of
 
 __all__ = ["DatabaseLogin", "TokenPassword"]
 
@@ -99,12 +100,7 @@ class TokenPassword:
     @property
     def partition(self) -> str:
         """Of that region, as ARNs begin with it."""
-        from botocore.session import get_session  # a command's need alone
-
-        try:
-            return str(get_session().get_partition_for_region(self.region))
-        except UnknownRegionError:
-            return "aws"
+        return partition_of(self.region)
 
 
 def _unsigned(error: Exception, login: DatabaseLogin) -> StateError:

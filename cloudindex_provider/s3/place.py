@@ -12,7 +12,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["bucket_place", "is_of_aws", "store_of"]
+__all__ = ["bucket_place", "is_of_aws", "partition_of", "store_of"]
 
 _PORTS = {"http": 80, "https": 443}
 # AWS's hosts of S3, and no others under the same domains: a load balancer or an EC2 machine may be anybody's store.
@@ -52,6 +52,17 @@ def store_of(endpoint_url: str, bucket: str = "") -> str | None:
 def is_of_aws(client: Any) -> bool:
     """Whether a boto3 client of S3 speaks to AWS, and to no other store."""
     return store_of(client.meta.endpoint_url) in ("aws", "aws-us-gov", *_PARTITIONS.values())
+
+
+def partition_of(region: str | None) -> str:
+    """As ARNs of the region begin with it, such as ``aws-cn``; ``aws`` where botocore doesn't know the region."""
+    from botocore.exceptions import UnknownRegionError
+    from botocore.session import get_session  # a command's need alone
+
+    try:
+        return str(get_session().get_partition_for_region(region)) if region else "aws"
+    except UnknownRegionError:
+        return "aws"
 
 
 def _partition(host: str, domain: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.errors import SettingsError
-from cloudindex_provider.s3.aws_policies import PARTS, allows_service, iam_policy, with_statement
+from cloudindex_provider.s3.aws_policies import allows_service, iam_policy, with_statement
 from cloudindex_provider.s3.notifications import (
     Target,
     entries,
@@ -183,14 +183,6 @@ TLS = {"Condition": {"Bool": {"aws:SecureTransport": "false"}}}
 )
 def test_a_policy_lets_s3_in_or_not(policy: str | None, allowed: bool) -> None:
     assert allows_service(policy, **S3) is allowed
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_policies_name_what_they_are_for_and_nothing_wider(part: str) -> None:
-    policy = iam_policy(part, bucket="bucket", prefix="documents/", queue_arn=QUEUE)
-    resources = {statement["Resource"] for statement in policy["Statement"]}
-    assert resources <= {"arn:aws:s3:::bucket", "arn:aws:s3:::bucket/documents/*", QUEUE}
-    assert "*" not in str([statement["Action"] for statement in policy["Statement"]])
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])

@@ -42,6 +42,49 @@ def test_policies_are_printed_as_json(cli: Cli) -> None:
     assert "No bucket is named" in cli("iam-policy", "--for", "sync").error
 
 
+@pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+def test_a_syncs_partition_is_that_of_its_connection(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, region: str, partition: str
+) -> None:
+    """No ARN says it; and where no connection is defined yet, boto3's own region does."""
+
+    def listed(conn_id: str) -> str:
+        found = cli("iam-policy", "--for", "sync", "--bucket", "b", "--aws-conn-id", conn_id).json["Statement"]
+        return str(found[0]["Resource"])
+
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AIRFLOW_CONN_CHINA", json.dumps({"conn_type": "aws", "extra": {"region_name": region}}))
+    assert listed("china") == f"arn:{partition}:s3:::b"
+    assert listed("not_there") == "arn:aws:s3:::b"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    assert listed("not_there") == listed("") == f"arn:{partition}:s3:::b"
+
+
+@pytest.mark.parametrize("part", ["sync", "events", "notifications"])
+def test_a_key_of_ones_own_is_an_option_that_is_told_of(cli: Cli, part: str) -> None:
+    words = ["iam-policy", "--for", part, "--bucket", "b", *(["--queue-arn", QUEUE] if part != "sync" else [])]
+    answer = cli(*words)
+    assert "kms:" not in answer.out
+    assert "--key-arn" in answer.err
+    key = "arn:aws:kms:us-east-1:123456789012:key/k"
+    answer = cli(*words, "--key-arn", key)
+    assert answer.json["Statement"][-1]["Resource"] == key
+    assert "--key-arn" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--queue-arn", "https://sqs.us-east-1.amazonaws.com/1/q"], "which is no ARN of sqs"),
+        (["--queue-arn", QUEUE, "--key-arn", "alias/documents"], "which is no ARN of kms"),
+        (["--queue-arn", QUEUE, "--key-arn", "arn:aws:kms:us-east-1:123456789012:alias/documents"], "no ARN of kms"),
+        (["--queue-arn", QUEUE, "--bucket", "point-abc123-s3alias"], "the ARN of the access point"),
+    ],
+)
+def test_what_would_mean_nothing_in_a_policy_is_refused(cli: Cli, words: list[str], said: str) -> None:
+    assert said in cli("iam-policy", "--for", "events", "--bucket", "b", *words).error
+
+
 def test_the_states_policy_is_what_its_connection_says(cli: Cli, connect: Callable[..., None]) -> None:
     """And what it can't say is an option; then there is nothing to add."""
     connect()
