@@ -56,9 +56,11 @@ def static(name: Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]*\.(js|svg)$")]) -
     return Response(file.read_bytes(), media_type=_KINDS[f".{name.rpartition('.')[2]}"], headers=_HEADERS)
 
 
-def _on_error(_: Request, error: Exception) -> JSONResponse:
+def _on_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ProviderError):  # whom this is not for
         raise error
+    if isinstance(error, StateError):
+        request.app.state.reader.doubt()
     status, what, hint = _meaning(error)
     problem = models.Problem(what=what, message=error.message, hint=hint)  # type: ignore[arg-type]
     return JSONResponse(problem.model_dump(), status_code=status)

@@ -67,6 +67,11 @@ class StateReader:
         self._file, self._opened_at = _identity(db), time.monotonic()
         return db
 
+    def doubt(self) -> None:
+        """A statement has failed: before the next one, look again whether it is this version's state, and is there."""
+        with self._lock:
+            self._opened_at = -_KEPT_OPEN
+
     def numbers(self) -> Numbers:
         """How many keys are in which status; of the last seconds."""
         with self._counting:

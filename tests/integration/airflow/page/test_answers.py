@@ -367,6 +367,19 @@ def test_a_state_of_another_version_is_not_migrated(viewer: TestClient, configur
     assert configured.read_bytes() == before
 
 
+def test_a_state_that_was_upgraded_meanwhile_is_said_to_be_newer(viewer: TestClient, known: Known) -> None:
+    """The page was open then: what it asks next is refused by the tables, and from then on the reason is told."""
+    sync = known.sync()
+    assert viewer.get(sync.url).status_code == 200
+    with sqlite3.connect(known.path) as connection:
+        connection.execute("UPDATE meta SET value = '9999' WHERE name = 'schema'")
+        connection.execute("ALTER TABLE run RENAME COLUMN complete TO completed")
+    assert viewer.get(sync.url).status_code == 503
+    answer = viewer.get(sync.url)
+    assert answer.status_code == 503
+    assert "has schema 9999" in answer.json()["message"]
+
+
 def test_a_file_of_something_else_is_named(viewer: TestClient, configured: Path) -> None:
     """It is nobody's state."""
     configured.parent.mkdir()
