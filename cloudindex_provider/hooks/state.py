@@ -132,12 +132,14 @@ def open_state(
     must_exist: bool = False,
     read_only: bool = False,
     connect_timeout: int | None = None,
+    lock_timeout: int | None = None,
 ) -> Database:
     """The state, for the caller to close.
 
     :param must_exist: refuse to begin a new one
     :param read_only: only look: nothing is begun, brought up to date or written
     :param connect_timeout: seconds to wait for a Postgres that doesn't answer, where its connection doesn't say
+    :param lock_timeout: seconds to wait in reading for a table that somebody has locked in Postgres
     :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
         never taken for an empty one
     """
@@ -148,7 +150,7 @@ def open_state(
     if url.get_backend_name() == "sqlite" and not (must_exist or read_only):
         warn_of_passing_disk(Path(url.database or ""))
     try:
-        return Database(address, must_exist=must_exist, read_only=read_only)
+        return Database(address, must_exist=must_exist, read_only=read_only, lock_timeout=lock_timeout)
     except ModuleNotFoundError as error:
         raise StateError(
             f"The state is in a {url.get_backend_name()} database, and its driver {error.name} isn't installed.",

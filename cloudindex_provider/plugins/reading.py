@@ -22,6 +22,7 @@ __all__ = ["StateReader"]
 
 _KEPT_OPEN, _KEPT_FAILED = 30.0, 3.0  # seconds
 _CONNECT_TIMEOUT = 5
+_LOCK_TIMEOUT = 3  # a migration locks tables, and each request that waits for it has a thread of the api-server
 _SHARE = 25  # of the time that counting takes: so many times as long the numbers are kept
 _KEPT_NUMBERS = 2.0  # seconds, at least
 
@@ -58,7 +59,7 @@ class StateReader:
             before.close()  # whoever reads from it goes on
         self._failure = None
         try:
-            self._db = db = open_state(read_only=True, connect_timeout=_CONNECT_TIMEOUT)
+            self._db = db = open_state(read_only=True, connect_timeout=_CONNECT_TIMEOUT, lock_timeout=_LOCK_TIMEOUT)
         except ProviderError as error:
             self._failure, self._failed_at = error, time.monotonic()
             raise

@@ -53,6 +53,7 @@ class Database:
     :param migrations: those that make this version's schema, from the first on
     :param must_exist: refuse to begin a new state
     :param read_only: only look: nothing is begun, brought up to date or written
+    :param lock_timeout: seconds for which a snapshot waits for a table that somebody has locked in Postgres
     :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
         never taken for an empty one
     """
@@ -64,10 +65,12 @@ class Database:
         migrations: Sequence[Migration] = MIGRATIONS,
         must_exist: bool = False,
         read_only: bool = False,
+        lock_timeout: int | None = None,
     ) -> None:
         self.address = Address.of(place)
         self.url = self.address.url
         self.read_only = read_only
+        self._lock_timeout = None if self.is_sqlite else lock_timeout
         self._must_exist = must_exist or read_only
         self._migrations = migrations
         self._write_lock = threading.Lock()
@@ -136,6 +139,8 @@ class Database:
         else:
             options = {"isolation_level": "REPEATABLE READ" if snapshot else "AUTOCOMMIT"}
         with self._errors(), self._engine.connect().execution_options(**options) as connection:
+            if snapshot and self._lock_timeout is not None:  # of this transaction alone, which a pooler lets pass
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._lock_timeout}s'"))
             yield connection
 
     def now(self, connection: Connection) -> float:

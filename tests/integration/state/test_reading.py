@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from cloudindex_provider.errors import StateUnavailableError
 from cloudindex_provider.state.db.database import Database
 
 
@@ -29,6 +30,25 @@ def test_a_snapshot_is_one_moment(db: Database, snapshot: bool) -> None:
             before = names(connection)
             put(db, f"meanwhile {len(before)}")
             assert (names(connection) == before) is snapshot
+
+
+def test_a_locked_table_is_waited_for_no_longer_than_is_said(db: Database) -> None:
+    """A statement that waits for a lock of Postgres does so without end, unless it is told; SQLite's readers wait for
+    nobody."""
+    reader = Database(db.url, read_only=True, lock_timeout=1)
+    try:
+        with db.write() as connection:
+            if not db.is_sqlite:
+                connection.execute(sa.text("LOCK TABLE lease IN ACCESS EXCLUSIVE MODE"))
+                with pytest.raises(StateUnavailableError, match="lock timeout"), reader.read() as reading:
+                    names(reading)
+            else:
+                with reader.read() as reading:
+                    assert names(reading) == set()
+        with reader.read() as reading:
+            assert names(reading) == set()
+    finally:
+        reader.close()
 
 
 @pytest.mark.parametrize("snapshot", [True, False])
