@@ -122,7 +122,15 @@ def _postgres(conn_id: str) -> Address:
 
 
 _POSTGRES = ConnectionType("postgres", "Postgres")
-_LIBPQ_OPTIONS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options"}
+# All of libpq's but what a connection has fields for, names of other files of settings, and secrets: the state's name,
+# which is shown, has them. Other extras are those of Airflow's own hook.
+_LIBPQ_OPTIONS = {
+    "sslmode", "sslnegotiation", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "sslsni", "sslcompression",
+    "ssl_min_protocol_version", "ssl_max_protocol_version", "requirepeer", "require_auth", "channel_binding",
+    "gssencmode", "gsslib", "gssdelegation", "krbsrvname", "hostaddr", "target_session_attrs", "load_balance_hosts",
+    "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+    "application_name", "fallback_application_name", "options",
+}  # fmt: skip
 
 
 def open_state(

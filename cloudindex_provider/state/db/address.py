@@ -18,6 +18,9 @@ _REFUSED_HINT = (
     "Where the login is refused, check that the host is RDS's own endpoint, that the identity has rds-db:connect"
     " (airflow cloudindex iam-policy --for state), and that the user was granted rds_iam. It is tried again."
 )
+# A failover of RDS, or a NAT that forgets, drops packets without a word. The kernel's own patience is two hours for who
+# waits for an answer (150 s of them were seen; with this it took 57 s), and a quarter of one for who has sent.
+_PROBING = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 5, "tcp_user_timeout": 55_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class Address:
         """The same with options of the driver, such as ``sslmode``, where the URL doesn't say."""
         given = {name: value for name, value in options.items() if name not in self.url.query}
         return replace(self, url=self.url.update_query_dict(given))
+
+    @property
+    def probing(self) -> dict[str, int]:
+        """How a connection to Postgres finds out in a minute that nobody is there, where the URL doesn't say."""
+        return {name: value for name, value in _PROBING.items() if name not in self.url.query}
 
     def listen(self, engine: Engine) -> None:
         """Have every connection that this engine makes, now or after hours, ask for its password."""

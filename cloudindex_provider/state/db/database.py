@@ -305,19 +305,21 @@ def _begin(connection: Connection) -> None:
 
 
 def _postgres(address: Address) -> Engine:
-    engine = _psycopg2(address.url) if address.url.get_driver_name() == "psycopg2" else _psycopg(address.url)
+    engine = _psycopg2(address) if address.url.get_driver_name() == "psycopg2" else _psycopg(address)
     address.listen(engine)
     sa.event.listen(engine, "handle_error", _leave_replica)
     return engine
 
 
-def _psycopg(url: URL) -> Engine:
-    return sa.create_engine(url, pool_pre_ping=True)
+def _psycopg(address: Address) -> Engine:
+    return sa.create_engine(address.url, pool_pre_ping=True, connect_args=address.probing)
 
 
-def _psycopg2(url: URL) -> Engine:
+def _psycopg2(address: Address) -> Engine:
     # psycopg2's own executemany makes a round trip of every row; psycopg 3 sends them in one pipeline.
-    engine = sa.create_engine(url, pool_pre_ping=True, executemany_mode="values_plus_batch")
+    engine = sa.create_engine(
+        address.url, pool_pre_ping=True, connect_args=address.probing, executemany_mode="values_plus_batch"
+    )
 
     @sa.event.listens_for(engine, "checkin")
     def _on_checkin(dbapi_connection: Any, _record: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sqlite3
 import tempfile
 import time
@@ -22,6 +23,7 @@ from cloudindex_provider.state.db import database, sqlite_file
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
 from cloudindex_provider.state.db.tables import metadata
+from tests.support.postgres import FAST, find_binaries, running_postgres
 
 
 def open_and_write(url: str) -> int:
@@ -184,6 +186,34 @@ def test_a_server_that_is_only_a_replica_now_is_away_and_left_for_the_one_after_
     finally:
         db.close()
         server.sql("DROP DATABASE failover WITH (FORCE)")
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_a_server_that_has_gone_without_a_word_is_noticed_in_a_minute(driver: str) -> None:
+    """A failover of RDS drops every packet to the old primary: without probes of the connection's own a read waits two
+    hours there, and a write a quarter of one. What the connection says itself counts."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL's binaries are missing: apt-get install postgresql")
+    with running_postgres(binaries, f"{FAST} -c listen_addresses=127.0.0.1") as server:
+        url = sa.URL.create(f"postgresql+{driver}", "postgres", None, "127.0.0.1", server.port, "state")
+        assert _probing(url) == (30, 5, 5, 55_000)
+        assert _probing(url.update_query_dict({"keepalives_idle": "90", "tcp_user_timeout": "7000"})) == (
+            90,
+            5,
+            5,
+            7000,
+        )
+
+
+def _probing(url: sa.URL) -> tuple[int, ...]:
+    """What the socket of a state's connection has been told."""
+    db = Database(url)
+    with db.read() as connection, socket.socket(fileno=os.dup(connection.connection.fileno())) as one:
+        names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        found = tuple(one.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+    db.close()
+    return found
 
 
 def _write_after_a_rest(connection: sa.Connection) -> None:

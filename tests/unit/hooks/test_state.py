@@ -79,6 +79,17 @@ def test_every_character_of_a_postgres_connection_arrives(postgres):
     assert make_url(url.render_as_string(hide_password=False)) == url
 
 
+def test_what_libpq_is_told_by_extras_arrives_and_what_is_airflows_hooks_own_does_not(postgres):
+    """One that were left out would be a protection or a failover that somebody believes to have."""
+    mine = {
+        "sslmode": "verify-full", "sslcrl": "/crl.pem", "channel_binding": "require", "require_auth": "scram-sha-256",
+        "target_session_attrs": "read-write", "keepalives_idle": "30", "tcp_user_timeout": "9000",
+    }  # fmt: skip
+    postgres(host="one,two", extra={**mine, "cursor": "dictcursor", "log_cmd": True, "sslpassword": "s3cret-word"})
+    url = url_of(state_conn_id="state_db")
+    assert (url.host, dict(url.query)) == ("one,two", mine)
+
+
 def test_empty_fields_of_a_connection_are_left_to_the_driver(postgres):
     postgres(login="", password="", schema="", port=None)
     url = url_of(state_conn_id="state_db")
