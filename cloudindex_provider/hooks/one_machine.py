@@ -30,7 +30,7 @@ _ONE_MACHINE = {
 # LocalExecutor's, so the configuration isn't asked there.
 _OWN_CONTAINER = ("AIRFLOW_IS_K8S_EXECUTOR_POD", "AIRFLOW_IS_EXECUTOR_CONTAINER")
 # What a container's own disk is, and memory: gone with the container, or at the next start.
-_PASSING = {"overlay", "aufs", "tmpfs", "ramfs"}
+_PASSING = {"overlay", "fuse.fuse-overlayfs", "aufs", "tmpfs", "ramfs"}
 
 
 def refuse_several_machines() -> None:

@@ -36,7 +36,9 @@ RIGHTS_HINT = (
 # File systems on which SQLite's locks or its shared memory don't work between machines.
 _NETWORK_FILE_SYSTEMS = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "beegfs",
-    "fuse.s3fs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.rclone", "fuse.goofys", "fuse.gcsfuse",
+    "fuse.s3fs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse", "fuse.rclone", "fuse.goofys",
+    "fuse.gcsfuse", "fuse.blobfuse", "fuse.blobfuse2", "fuse.juicefs",
+    "fuse",  # without a name of its own: Mountpoint for Amazon S3, and others of object stores
 }  # fmt: skip
 _MOUNTS = Path("/proc/self/mounts")
 _log = logging.getLogger("cloudindex_provider.state")

@@ -359,7 +359,7 @@ def test_a_new_and_a_crashed_file_open(tmp_path: Path, full_file: Path) -> None:
     recovered.close()
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.s3fs", "9p"])
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.s3fs", "9p", "fuse", "fuse.ceph-fuse", "fuse.blobfuse2"])
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """SQLite isn't used where its locks don't hold, also through a symlink; the mount that is nearest counts."""
     share, local = tmp_path / "a share", tmp_path / "local"

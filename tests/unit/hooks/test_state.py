@@ -238,7 +238,10 @@ def test_a_task_of_dag_test_runs_here_whatever_the_executor(configured, run_dag,
         url_of()
 
 
-@pytest.mark.parametrize(("kind", "passes"), [("overlay", True), ("tmpfs", True), ("ext4", False), ("xfs", False)])
+@pytest.mark.parametrize(
+    ("kind", "passes"),
+    [("overlay", True), ("fuse.fuse-overlayfs", True), ("tmpfs", True), ("ext4", False), ("xfs", False)],
+)
 def test_a_state_begun_on_a_disk_that_passes_is_said_to_be_lost_with_it(tmp_path, monkeypatch, caplog, kind, passes):
     """Whenever one is begun there, which is after each loss; never where one is, and never on a volume."""
     mounts = tmp_path / "mounts"
