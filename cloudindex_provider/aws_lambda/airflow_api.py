@@ -7,6 +7,8 @@ which needs no login but the function's role. Sending twice is harmless: a key t
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +26,8 @@ _MOST_KEYS = 500  # of one event, which Airflow keeps as one row
 _PAGE = 100  # assets
 _TIMEOUT = 15.0  # seconds
 _EVENTS = "/assets/events"
+# Of a connection that was kept while Lambda had the function frozen, and that somebody on the way has closed since.
+_BROKEN_OFF = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,10 @@ class Answer:
 
 
 class Api(Protocol):
-    """What is used of Airflow's stable REST API. Paths are below ``/api/v2``."""
+    """What is used of Airflow's stable REST API. Paths are below ``/api/v2``. Answers count ``until`` then, by the
+    monotonic clock."""
+
+    until: float
 
     def ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> Answer: ...
 
@@ -46,6 +53,7 @@ class RestApi:
 
     place: AirflowPlace
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=_TIMEOUT))
+    until: float = math.inf
     _token: str = field(default="", repr=False)
 
     def ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> Answer:
@@ -78,16 +86,24 @@ class RestApi:
     def _send(self, method: str, path: str, query: Any, body: Any, token: str) -> Answer:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            answer = self.client.request(method, self.place.url + path, params=query, json=body, headers=headers)
+            answer = self._exchange(method, self.place.url + path, params=query, json=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            # What httpx can't send it repeats, and that may be the token.
+            said = "" if isinstance(error, httpx.LocalProtocolError) else redacted(error).rstrip(".")
             raise HandOverError(
-                f"Airflow at {self.place.url} gives no answer: {redacted(error).rstrip('.') or type(error).__name__}.",
+                f"Airflow at {self.place.url} gives no answer: {said or type(error).__name__}.",
                 hint="Check CLOUDINDEX_AIRFLOW_URL, and that the function's network leads there.",
             ) from None
         try:
             return Answer(answer.status_code, answer.json())
         except ValueError:
             return Answer(answer.status_code)
+
+    def _exchange(self, method: str, url: str, **request: Any) -> httpx.Response:
+        try:
+            return self.client.request(method, url, timeout=_seconds_until(self.until), **request)
+        except _BROKEN_OFF:
+            return self.client.request(method, url, timeout=_seconds_until(self.until), **request)
 
 
 @dataclass(slots=True)
@@ -96,6 +112,7 @@ class MwaaApi:
 
     client: Any
     environment: str
+    until: float = math.inf
 
     def ask(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> Answer:
         """The answer, whatever it says.
@@ -106,6 +123,7 @@ class MwaaApi:
 
         given = {"QueryParameters": query, "Body": body}
         request = {name: value for name, value in given.items() if value is not None}
+        _seconds_until(self.until)
         try:
             answer = self.client.invoke_rest_api(Name=self.environment, Method=method, Path=path, **request)
         except (ClientError, BotoCoreError) as error:
@@ -124,8 +142,22 @@ def open_api(place: AirflowPlace) -> Api:
     if not place.mwaa_environment:
         return RestApi(place)
     import boto3  # the runtime's own
+    from botocore.config import Config
 
-    return MwaaApi(boto3.client("mwaa"), place.mwaa_environment)
+    return MwaaApi(boto3.client("mwaa", config=Config(connect_timeout=10, read_timeout=30)), place.mwaa_environment)
+
+
+def _seconds_until(end: float) -> float:
+    """How long a request may take.
+
+    :raises HandOverError: where it is too late for one
+    """
+    if (left := end - time.monotonic()) > 0:
+        return min(_TIMEOUT, left)
+    raise HandOverError(
+        "The function's time is over before Airflow has taken every key.",
+        hint="Give the function a timeout of a minute.",
+    )
 
 
 @dataclass(slots=True)
@@ -186,6 +218,7 @@ def _refused(what: str, answer: Answer, right: str, resource: str) -> HandOverEr
         200: "What answered is no Airflow, perhaps the login page of a proxy: check CLOUDINDEX_AIRFLOW_URL.",
         401: "Check the token or the login.",
         403: f"Give the login the right to {right} {resource}.",
+        404: "Check CLOUDINDEX_AIRFLOW_URL: the address of an API server of Airflow 3, without /api/v2.",
     }
     return HandOverError(
         f"Airflow {what} ({answer.status}{said}).", status=answer.status, hint=hints.get(answer.status)

@@ -7,6 +7,7 @@ the budget of requests.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from cloudindex_provider.sync.settings import SyncSettings
 __all__ = ["rds_client", "s3_client", "state_address", "sync_contexts"]
 
 _READ_TIMEOUT = 120.0  # seconds a request to CloudIndex may take, as of a connection of Airflow's
+_FIRST_TRY = 1_577_836_800  # 2020, in seconds since 1970: a try's number is a small integer in the state
 _LONGEST_WAIT = 30.0  # seconds that a closed budget is waited for; a longer one is the next delivery's
 
 
@@ -81,7 +83,8 @@ def sync_contexts(
         )
         # A run an hour, not one a start: what a start has done is folded into it.
         name = RunName(f"aws_lambda/{function}", f"{datetime.now(UTC):%Y-%m-%dT%H}", "handler")
-        owner = Owner(f"aws_lambda|{function}|{request_id}", 1)
+        # Lambda's own retry of a start that was killed has the same request id: it takes that one's claims over.
+        owner = Owner(f"aws_lambda|{function}|{request_id}", int(time.time()) - _FIRST_TRY)
         yield [
             _context(one, db, s3, stack.enter_context(_client(place, one, pacer)), pacer, name, owner, stop)
             for one in settings
@@ -157,8 +160,7 @@ def state_address(place: StatePlace, rds: Callable[[], Any]) -> Address:
 def _state_url(text: str) -> URL:
     """The URL, of the driver that the zip has; the text stays untold, because it holds a password."""
     try:
-        url = make_url(text)
-        return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
+        return make_url(text).set(drivername="postgresql+psycopg2")
     except (ArgumentError, ValueError):  # ValueError: its port is no number
         raise SettingsError(
             "CLOUDINDEX_STATE_URL is no URL of a database.",

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from cloudindex_provider.aws_lambda.environment import Environment
 from cloudindex_provider.aws_lambda.invocations import Invocation, read_invocation
-from cloudindex_provider.errors import HandOverError, ProviderError
+from cloudindex_provider.errors import HandOverError, ProviderError, SettingsError
 from cloudindex_provider.s3.event_queue import Delivery
 from cloudindex_provider.sync.events.gather import Gathered
 from cloudindex_provider.words import count
@@ -21,7 +21,9 @@ from cloudindex_provider.words import count
 __all__ = ["LambdaContext", "handler"]
 
 log = logging.getLogger("cloudindex_provider.aws_lambda")
-_MARGIN = 5.0  # seconds of the function's time that are left for its end
+_MARGIN = 5.0  # seconds of the function's time that are left for its end, where keys are synced
+_LEAST = 8.0  # seconds without which no key would ever be synced; Lambda's own default is 3
+_LAST_MOMENT = 0.5  # the margin where Airflow is told, which has nothing to end
 _kept: dict[str, Any] = {}  # of a warm start: Airflow's token and asset ids, boto3's clients
 
 
@@ -42,16 +44,28 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     :raises SettingsError: naming the environment variable that is missing or wrong
     :raises ProviderError: where nothing could be done, or a start without SQS is to be tried again
     """
-    logging.getLogger("cloudindex_provider").setLevel(logging.INFO)
-    until = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - _MARGIN
+    if "AWS_LAMBDA_LOG_LEVEL" not in os.environ:  # Lambda's own setting, which the runtime has followed
+        logging.getLogger("cloudindex_provider").setLevel(logging.INFO)
+    seconds = context.get_remaining_time_in_millis() / 1000
+    end = time.monotonic() + seconds
     environment = Environment(os.environ)
     environment.check()
     invocation = read_invocation(event)
     if environment.has_state:
-        again, error = _sync(environment, invocation.deliveries, until, context)
+        _check_timeout(seconds)
+        again, error = _sync(environment, invocation.deliveries, end - _MARGIN, context)
     else:
-        again, error = _tell_airflow(environment, invocation.deliveries)
+        again, error = _tell_airflow(environment, invocation.deliveries, end - _LAST_MOMENT)
     return _answer(invocation, again, error)
+
+
+def _check_timeout(seconds: float) -> None:
+    if seconds < _LEAST:
+        raise SettingsError(
+            f"The function has {seconds:.0f} s, in which no key can be synced.",
+            field="timeout",
+            hint="Give it a timeout of five minutes; Lambda's default is 3 s.",
+        )
 
 
 def _answer(invocation: Invocation, again: Sequence[Delivery], error: ProviderError | None) -> dict[str, Any]:
@@ -61,7 +75,7 @@ def _answer(invocation: Invocation, again: Sequence[Delivery], error: ProviderEr
 
 
 def _tell_airflow(
-    environment: Environment, deliveries: Sequence[Delivery]
+    environment: Environment, deliveries: Sequence[Delivery], until: float
 ) -> tuple[list[Delivery], ProviderError | None]:
     """The messages whose keys Airflow hasn't taken, and the first reason."""
     from cloudindex_provider.aws_lambda.airflow_api import AirflowAssets, open_api
@@ -70,6 +84,7 @@ def _tell_airflow(
     if _kept.get("airflow place") != where:
         _kept.update({"airflow place": where, "airflow": AirflowAssets(open_api(where))})
     assets: AirflowAssets = _kept["airflow"]
+    assets.api.until = until
     places = environment.places()
     gathered = Gathered(places)
     for one in deliveries:

@@ -5,11 +5,12 @@ A secret stands in its variable, or its ARN in the same name with ``_ARN`` after
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudindex_provider.api.connection import AUTH_SCHEMES, DEFAULT_AUTH_SCHEME, normalize_base_url
+from cloudindex_provider.api.connection import AUTH_SCHEMES, DEFAULT_AUTH_SCHEME, authorization, normalize_base_url
 from cloudindex_provider.api.limits import DEFAULT_MAX_FILE_SIZE, DEFAULT_MAX_REQUEST_SIZE
 from cloudindex_provider.aws_lambda.secret_store import read_secret
 from cloudindex_provider.errors import CloudIndexError, SettingsError
@@ -35,6 +36,7 @@ _PLAIN = (
     "CLOUDINDEX_CONN_ID",
     "CLOUDINDEX_STATE_IAM",
 )
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+(?!.*/api/v\d+$)(?:/[^\s?#@]*)?", re.IGNORECASE)
 _STATE_HINT = (
     "Write postgresql://USER:PASSWORD@HOST/DATABASE, best in a secret that CLOUDINDEX_STATE_URL_ARN names; or, with"
     " CLOUDINDEX_STATE_IAM=true, postgresql://USER@HOST/DATABASE."
@@ -146,17 +148,29 @@ class Environment:
         if name := self._text("CLOUDINDEX_MWAA_ENVIRONMENT"):
             return AirflowPlace(mwaa_environment=name)
         url = self._text("CLOUDINDEX_AIRFLOW_URL").rstrip("/")
-        if not url.startswith(("https://", "http://")) or "@" in url:
+        if not _ADDRESS.fullmatch(url):
             raise SettingsError(
                 "CLOUDINDEX_AIRFLOW_URL is no URL.",
                 field="CLOUDINDEX_AIRFLOW_URL",
-                hint="Write the address of Airflow's API server, such as https://airflow.example.com, without a login.",
+                hint="Write the address of Airflow's API server, such as https://airflow.example.com, without a login"
+                " and without /api/v2.",
             )
         if self._is_given("CLOUDINDEX_AIRFLOW_TOKEN"):
-            return AirflowPlace(url, token=self._secret("CLOUDINDEX_AIRFLOW_TOKEN"))
+            return AirflowPlace(url, token=self._token())
         hint = "Set CLOUDINDEX_AIRFLOW_TOKEN, or CLOUDINDEX_AIRFLOW_USERNAME and CLOUDINDEX_AIRFLOW_PASSWORD."
         username = self._required("CLOUDINDEX_AIRFLOW_USERNAME", hint)
         return AirflowPlace(url, username=username, password=self._secret("CLOUDINDEX_AIRFLOW_PASSWORD", hint))
+
+    def _token(self) -> str:
+        """As a header takes it; otherwise httpx would say it in an error."""
+        token = self._secret("CLOUDINDEX_AIRFLOW_TOKEN")
+        if token.isascii() and token.isprintable() and " " not in token:
+            return token
+        raise SettingsError(
+            "CLOUDINDEX_AIRFLOW_TOKEN holds characters that no token has.",
+            field="CLOUDINDEX_AIRFLOW_TOKEN",
+            hint="Write the token alone, in one line and without a word before it.",
+        )
 
     def state(self) -> StatePlace:
         """What the other way needs.
@@ -180,12 +194,23 @@ class Environment:
         return StatePlace(
             url,
             self._base_url(),
-            self._secret("CLOUDINDEX_API_KEY"),
+            self._api_key(scheme),
             scheme,
             self._text("CLOUDINDEX_CONN_ID") or "cloudindex_default",
-            lambda: self._secret("CLOUDINDEX_API_KEY"),
+            lambda: self._api_key(scheme),
             arguments.flag("CLOUDINDEX_STATE_IAM", self._text("CLOUDINDEX_STATE_IAM")),
         )
+
+    def _api_key(self, scheme: str) -> str:
+        key = self._secret("CLOUDINDEX_API_KEY")
+        try:
+            authorization(key, scheme)
+        except CloudIndexError as error:
+            hint = f"Write the key alone, in one line, without {' or '.join(AUTH_SCHEMES)} before it."
+            raise SettingsError(
+                f"CLOUDINDEX_API_KEY can't be used: {error.message}", field="CLOUDINDEX_API_KEY", hint=hint
+            ) from None
+        return key
 
     def _base_url(self) -> str:
         try:

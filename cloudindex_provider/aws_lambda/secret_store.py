@@ -57,12 +57,18 @@ def _secret(variable: str, parts: list[str]) -> str:
     """As in a task definition of ECS, the name may be followed by the field of a JSON secret."""
     arn, field = ":".join(parts[:7]), parts[7] if len(parts) > 7 else ""
     text = str(_client("secretsmanager", parts[3]).get_secret_value(SecretId=arn).get("SecretString") or "")
-    if not field:
-        return text
     try:
         values = json.loads(text)
     except ValueError:
         values = None
+    if not field and isinstance(values, dict):
+        raise SettingsError(
+            f"{variable}: {arn} is a JSON secret, and no field of it is named.",
+            field=variable,
+            hint="Write :FIELD after the ARN, such as :api_key.",
+        )
+    if not field:
+        return text
     if not isinstance(values, dict) or not isinstance(values.get(field), str | int | float):
         raise SettingsError(f"{variable}: {arn} has no field {field!r}.", field=variable, hint=_FORMS)
     return str(values[field])

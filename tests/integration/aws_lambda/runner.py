@@ -4,6 +4,7 @@ python -I -S runner.py ZIP_FOLDER RUNTIME_FOLDER SECONDS < event.json
 """
 
 import json
+import os
 import sys
 import time
 
@@ -23,6 +24,10 @@ began = time.monotonic()
 import cloudindex_provider.aws_lambda  # noqa: E402 - what is measured
 
 imported = time.monotonic() - began
+if "KILLED_AT_ITS_UPLOAD" in os.environ:
+    from cloudindex_provider.api.client import CloudIndexClient
+
+    CloudIndexClient.upload_documents = lambda *_, **__: os._exit(137)  # type: ignore[method-assign]
 answers: list[object] = []
 for event in json.load(sys.stdin):
     try:

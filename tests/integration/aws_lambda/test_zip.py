@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,13 @@ class Lambda:
 
     def start(self, *events: Any, seconds: float = 60.0) -> dict[str, Any]:
         """The answers, and what was imported."""
+        done = self.run(*events, seconds=seconds)
+        assert done.returncode == 0, done.stderr[-3000:]
+        answer: dict[str, Any] = json.loads(done.stdout)
+        assert "airflow" not in answer["roots"]
+        return answer
+
+    def run(self, *events: Any, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-I", "-S", str(RUNNER), *map(str, self.folders), str(seconds)]
         aws = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
         done = subprocess.run(
@@ -68,10 +76,7 @@ class Lambda:
             timeout=120,
         )  # fmt: skip
         self.log = done.stderr
-        assert done.returncode == 0, done.stderr[-3000:]
-        answer: dict[str, Any] = json.loads(done.stdout)
-        assert "airflow" not in answer["roots"]
-        return answer
+        return done
 
 
 def of_sqs(*bodies: str) -> dict[str, Any]:
@@ -243,6 +248,24 @@ def test_a_slow_document_is_asked_for_again(syncer: Lambda, mirror: Mirror) -> N
     assert syncer.start(of_sqs(body))["answers"] == [failures()]
     assert mirror.uploads == 1
     mirror.assert_agreement()
+
+
+def test_lambdas_own_retry_takes_over_from_a_start_that_was_killed(syncer: Lambda, mirror: Mirror) -> None:
+    """It has the same request id. It used to prolong the dead one's claims, and to wait for their end."""
+    event = json.loads(s3_message(mirror.bucket, mirror.put("a.txt", "one")))
+    syncer.variables["KILLED_AT_ITS_UPLOAD"] = "1"
+    assert syncer.run(event).returncode == 137
+    del syncer.variables["KILLED_AT_ITS_UPLOAD"]
+    time.sleep(1.0)  # Lambda waits for a minute
+    assert syncer.start(event, seconds=30.0)["answers"] == [{}]
+    assert mirror.uploads == 1
+    mirror.assert_agreement()
+
+
+def test_a_function_with_lambdas_default_timeout_is_told(syncer: Lambda) -> None:
+    (answer,) = syncer.start(of_sqs("x"), seconds=3.0)["answers"]
+    assert answer.startswith("SettingsError: The function has ")
+    assert "five minutes" in answer
 
 
 def test_a_state_that_is_down_is_said_without_its_password(syncer: Lambda) -> None:

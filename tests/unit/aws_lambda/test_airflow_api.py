@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -164,6 +165,50 @@ def test_no_answer_is_said_with_the_address() -> None:
     with pytest.raises(HandOverError, match=r"https://airflow\.test gives no answer") as caught:
         Airflow(refuse=refuse).api().tell(DOCS, ["handbook/a.txt"])
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize("error", [httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError])
+def test_a_connection_that_was_closed_while_the_function_was_frozen_costs_a_second_request(error: Any) -> None:
+    broken = [1]
+
+    def once(request: httpx.Request) -> None:
+        if broken:
+            broken.clear()
+            raise error("Server disconnected", request=request)
+
+    airflow = Airflow(refuse=once)
+    airflow.api(AirflowPlace("https://airflow.test", token="given")).tell(DOCS, ["handbook/a.txt"])
+    assert len(airflow.events) == 1
+
+
+def test_no_answer_is_waited_for_beyond_the_functions_time() -> None:
+    """Lambda would end it without a word of what it waited for."""
+    allowed: list[float] = []
+
+    def note(request: httpx.Request) -> None:
+        allowed.append(request.extensions["timeout"]["read"])
+
+    assets = Airflow(refuse=note).api(AirflowPlace("https://airflow.test", token="given"))
+    assets.api.until = time.monotonic() + 3.0
+    assets.tell(DOCS, ["handbook/a.txt"])
+    assert 0 < max(allowed) <= 3.0
+    assets.api.until = time.monotonic()
+    with pytest.raises(HandOverError, match="time is over") as caught:
+        assets.tell(DOCS, ["handbook/a.txt"])
+    assert caught.value.retryable
+
+
+def test_what_httpx_cannot_send_is_not_repeated() -> None:
+    """Such as a header's value."""
+    api = RestApi(AirflowPlace("http://127.0.0.1:9", token="to\nken-5ecret"))
+
+    def send(*_: Any, **more: Any) -> Any:
+        raise httpx.LocalProtocolError(f"Illegal header value {more['headers']}")
+
+    api.client.request = send  # type: ignore[method-assign]
+    with pytest.raises(HandOverError, match="LocalProtocolError") as caught:
+        api.ask("GET", "/assets")
+    assert "5ecret" not in f"{caught.value} {caught.value.fields()}"
 
 
 # Amazon MWAA

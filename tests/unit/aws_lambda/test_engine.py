@@ -44,6 +44,13 @@ def test_a_password_is_the_urls_own() -> None:
     assert (address.password, address.url.password, dict(address.url.query)) == (None, "pass-5ecret", {})
 
 
+@pytest.mark.parametrize("driver", ["", "+psycopg", "+asyncpg", "+pg8000"])
+def test_the_driver_is_the_one_of_the_zip(driver: str) -> None:
+    """Airflow's own URL of the same state may name another one."""
+    address = state_address(place(f"postgresql{driver}://u:pass-5ecret@{HOST}/state", iam=False), no_client)
+    assert address.url.drivername == "postgresql+psycopg2"
+
+
 @pytest.mark.parametrize(
     ("url", "field"),
     [

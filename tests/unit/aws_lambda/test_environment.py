@@ -28,7 +28,7 @@ STATE = {
 
 def of(base: dict[str, str], **changes: str | None) -> Environment:
     merged = {**base, **changes}
-    return Environment({name: value for name, value in merged.items() if value is not None}, lambda *_: "from AWS")
+    return Environment({name: value for name, value in merged.items() if value is not None}, lambda *_: "from-AWS")
 
 
 def read_all(environment: Environment) -> None:
@@ -49,6 +49,11 @@ def test_the_default_way_is_airflow() -> None:
 
 def test_a_sync_without_a_prefix_is_the_whole_bucket() -> None:
     assert of(AIRFLOW, CLOUDINDEX_SYNCS='[{"bucket": "b-1"}]').places() == [Place("b-1", "")]
+
+
+@pytest.mark.parametrize("url", ["HTTPS://airflow.test", "http://10.0.0.7:8080/airflow", "https://[fd00::7]:8080"])
+def test_an_address_may_have_a_port_and_a_path(url: str) -> None:
+    assert of(AIRFLOW, CLOUDINDEX_AIRFLOW_URL=f" {url}/\n").airflow().url == url
 
 
 def test_a_token_or_mwaa_need_no_login() -> None:
@@ -78,7 +83,7 @@ def test_a_secret_may_be_kept_elsewhere_and_is_read_when_it_is_needed() -> None:
     arn = "arn:aws:secretsmanager:eu-central-1:1:secret:x"
     environment = of(STATE, CLOUDINDEX_API_KEY=None, CLOUDINDEX_API_KEY_ARN=arn)
     place = environment.state()
-    assert (place.api_key, place.new_key()) == ("from AWS", "from AWS")
+    assert (place.api_key, place.new_key()) == ("from-AWS", "from-AWS")
     state = of(STATE, CLOUDINDEX_STATE_URL=None, CLOUDINDEX_STATE_URL_ARN=arn)
     assert state.has_state
 
@@ -95,6 +100,14 @@ def test_a_secret_may_be_kept_elsewhere_and_is_read_when_it_is_needed() -> None:
         (AIRFLOW, {"CLOUDINDEX_AIRFLOW_URL": None}, "CLOUDINDEX_AIRFLOW_URL"),
         (AIRFLOW, {"CLOUDINDEX_AIRFLOW_URL": "airflow.test"}, "CLOUDINDEX_AIRFLOW_URL"),
         (AIRFLOW, {"CLOUDINDEX_AIRFLOW_URL": "https://u:pass-5ecret@airflow.test"}, "CLOUDINDEX_AIRFLOW_URL"),
+        (AIRFLOW, {"CLOUDINDEX_AIRFLOW_URL": "https://airflow.test/api/v2/"}, "CLOUDINDEX_AIRFLOW_URL"),
+        (AIRFLOW, {"CLOUDINDEX_AIRFLOW_URL": "https://airflow.test?x=5ecret"}, "CLOUDINDEX_AIRFLOW_URL"),
+        (AIRFLOW, {"CLOUDINDEX_AIRFLOW_URL": "https://air flow.test"}, "CLOUDINDEX_AIRFLOW_URL"),
+        (AIRFLOW, {"CLOUDINDEX_AIRFLOW_TOKEN": "to\nken-5ecret"}, "CLOUDINDEX_AIRFLOW_TOKEN"),
+        (AIRFLOW, {"CLOUDINDEX_AIRFLOW_TOKEN": "tokén-5ecret"}, "CLOUDINDEX_AIRFLOW_TOKEN"),
+        (AIRFLOW, {"CLOUDINDEX_AIRFLOW_TOKEN": "Bearer token-5ecret"}, "CLOUDINDEX_AIRFLOW_TOKEN"),
+        (STATE, {"CLOUDINDEX_API_KEY": "k\n5ecret"}, "CLOUDINDEX_API_KEY"),
+        (STATE, {"CLOUDINDEX_API_KEY": "ApiKey 5ecret"}, "CLOUDINDEX_API_KEY"),
         (AIRFLOW, {"CLOUDINDEX_AIRFLOW_USERNAME": None}, "CLOUDINDEX_AIRFLOW_USERNAME"),
         (AIRFLOW, {"CLOUDINDEX_AIRFLOW_PASSWORD": " "}, "CLOUDINDEX_AIRFLOW_PASSWORD"),
         (AIRFLOW, {"CLOUDINDEX_MWAA_ENVIRONMENT": "prod"}, "CLOUDINDEX_AIRFLOW_URL"),

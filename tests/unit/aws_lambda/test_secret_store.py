@@ -42,6 +42,13 @@ def test_one_field_of_a_json_secret_is_named_after_the_arn() -> None:
         assert "5ecret" not in str(caught.value)
 
 
+def test_a_json_secret_whose_field_is_not_named_is_no_value() -> None:
+    """As a whole it would be a key that CloudIndex refuses, and nobody would see why."""
+    with pytest.raises(SettingsError, match="no field of it is named") as caught:
+        read_secret("V", secret(json.dumps({"api_key": "key-5ecret"})))
+    assert "5ecret" not in f"{caught.value} {caught.value.fields()}"
+
+
 def test_a_field_of_a_secret_that_is_no_json_is_named() -> None:
     with pytest.raises(SettingsError, match="no field 'x'") as caught:
         read_secret("V", secret("key-5ecret") + ":x")
