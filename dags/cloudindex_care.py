@@ -49,6 +49,7 @@ the actions `prune` alone deletes documents. Who may trigger this DAG may do tha
 ACTIONS = ("sources", "holds", "history", "plan", "audit", "retry", "approve", "rebuild", "prune", "adopt", "forget")
 SOURCE = "{{ params.source }}"
 KEYS = "{{ params['keys'] | tojson }}"  # params.keys is a method
+ONE_KEY = "{{ params['keys'][0] if params['keys'] | length == 1 else '' }}"
 CONNECTIONS = {
     "aws_conn_id": "{{ params.aws_conn_id }}",
     "cloudindex_conn_id": "{{ params.cloudindex_conn_id }}",
@@ -113,7 +114,7 @@ with DAG(
     choose() >> [
         CloudIndexListSourcesOperator(task_id="sources"),
         CloudIndexListHoldsOperator(task_id="holds"),
-        CloudIndexKeyHistoryOperator(task_id="history", source=SOURCE, key="{{ params['keys'] | join }}"),
+        CloudIndexKeyHistoryOperator(task_id="history", source=SOURCE, key=ONE_KEY),
         CloudIndexPlanOperator(task_id="plan", **SYNC),
         CloudIndexAuditOperator(task_id="audit", source=SOURCE, repair="{{ params.repair }}", **CONNECTIONS),
         CloudIndexRetryKeysOperator(

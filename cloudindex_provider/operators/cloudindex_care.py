@@ -131,6 +131,8 @@ class CloudIndexKeyHistoryOperator(BaseCloudIndexSourceOperator):
         self.key = key
 
     def execute(self, context: Context) -> dict[str, Any]:
+        if not arguments.text("key", self.key):
+            raise SettingsError("key names no key.", field="key", hint="Give one whole S3 key, and no second one.")
         with self._state() as db:
             source = sources.get_source(db, self._source_number())
             row, events = key_history(db, source, self.key)

@@ -69,6 +69,14 @@ def delete(world: Any, key: str) -> None:
     CloudIndexDeleteDocumentOperator(task_id="t", document_ids=[one]).execute({})
 
 
+@pytest.mark.parametrize("keys", [[], KEYS[:2]])
+def test_the_history_of_no_key_and_of_two_is_refused(filled: Any, care: Any, keys: list[str]) -> None:
+    """They were taken for one, of their joined names."""
+    with pytest.raises(SettingsError, match="key names no key") as caught:
+        care("history", source=1, keys=keys)
+    assert "one whole S3 key" in caught.value.hint
+
+
 def test_the_dag_looks_and_lets_the_next_run_do_what_a_person_has_decided(
     filled: Any, care: Any, tmp_path: Path
 ) -> None:
