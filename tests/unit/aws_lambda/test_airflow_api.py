@@ -143,7 +143,7 @@ def test_a_given_token_is_used_and_its_end_is_said() -> None:
         ("/auth/token", 401, "CLOUDINDEX_AIRFLOW_USERNAME"),
         ("/auth/token", 200, "CLOUDINDEX_AIRFLOW_USERNAME"),  # a page of something else
         ("/api/v2/assets", 403, "right to read Assets"),
-        ("/api/v2/assets", 404, "doesn't list its assets"),
+        ("/api/v2/assets", 404, "an API server of Airflow 3"),
         ("/api/v2/assets/events", 403, "right to create Assets"),
         ("/api/v2/assets/events", 500, "500: it is down"),
     ],
