@@ -1,6 +1,7 @@
 """The database under the state: SQLite for one machine, Postgres for several.
 
     address      where it is, and what gives the password of each new connection
+    engines      how each driver connects, begins and gives up a connection
     database     opening, checking, migrating, and transactions
     tables       today's tables
     migrations   how a state came to them, version by version: all DDL of the project, frozen

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state.conditions import WORK
-from cloudindex_provider.state.db import database
+from cloudindex_provider.state.db import engines
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.first_migrations import Migration
 from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
@@ -226,7 +226,7 @@ def test_a_locked_state_is_no_error_of_the_schema(
 ) -> None:
     """A migration that another's lock keeps waiting too long may be tried again."""
     url = start_at(1)
-    monkeypatch.setattr(database, "_BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr(engines, "_BUSY_TIMEOUT", 0.2)
     engine = sa.create_engine(url)
     lock = "BEGIN IMMEDIATE" if url.get_backend_name() == "sqlite" else "LOCK TABLE object"
     impatient = url if lock == "BEGIN IMMEDIATE" else url.update_query_dict({"options": "-c lock_timeout=200"})

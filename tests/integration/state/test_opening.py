@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state import looks, sources
-from cloudindex_provider.state.db import database, sqlite_file
+from cloudindex_provider.state.db import engines, sqlite_file
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
 from cloudindex_provider.state.db.tables import metadata
@@ -475,8 +475,8 @@ class _Locked:
 def test_a_lock_during_the_switch_to_wal_is_waited_for() -> None:
     """Another first opening that holds the new file's lock for a moment fails nobody; any other error does at once."""
     cursor: Any = _Locked(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY | (1 << 8))
-    database._use_wal(cursor)
+    engines._use_wal(cursor)
     assert cursor.codes == []
     broken: Any = _Locked(sqlite3.SQLITE_CANTOPEN)
     with pytest.raises(sqlite3.OperationalError):
-        database._use_wal(broken)
+        engines._use_wal(broken)
