@@ -147,7 +147,7 @@ def open_state(
     :param must_exist: refuse to begin a new one
     :param read_only: only look: nothing is begun, brought up to date or written
     :param connect_timeout: seconds to wait for a Postgres that doesn't answer, where its connection doesn't say
-    :param lock_timeout: seconds to wait in reading for a table that somebody has locked in Postgres
+    :param lock_timeout: seconds for which a transaction waits for what somebody has locked in Postgres
     :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
         never taken for an empty one
     """

@@ -87,7 +87,7 @@ class StateReader:
     def writing(self) -> Iterator[Database]:
         """The state, for one action."""
         self.database()  # a schema that this version doesn't know is refused, and none is migrated from a page
-        db = open_state(must_exist=True, connect_timeout=_CONNECT_TIMEOUT)
+        db = open_state(must_exist=True, connect_timeout=_CONNECT_TIMEOUT, lock_timeout=_LOCK_TIMEOUT)
         try:
             yield db
         finally:

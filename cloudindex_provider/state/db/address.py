@@ -21,6 +21,7 @@ _REFUSED_HINT = (
 # A failover of RDS, or a NAT that forgets, drops packets without a word. The kernel's own patience is two hours for who
 # waits for an answer (150 s of them were seen; with this it took 57 s), and a quarter of one for who has sent.
 _PROBING = {"keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 5, "tcp_user_timeout": 55_000}
+_OF_LIBPQ = ("psycopg2", "psycopg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,12 @@ class Address:
 
     @property
     def probing(self) -> dict[str, int]:
-        """How a connection to Postgres finds out in a minute that nobody is there, where the URL doesn't say."""
+        """How a connection to Postgres finds out in a minute that nobody is there, where the URL doesn't say.
+
+        Nothing for a driver that isn't libpq's: it would refuse names that it doesn't know.
+        """
+        if self.url.get_driver_name() not in _OF_LIBPQ:
+            return {}
         return {name: value for name, value in _PROBING.items() if name not in self.url.query}
 
     def listen(self, engine: Engine) -> None:

@@ -49,7 +49,7 @@ class Database:
     :param migrations: those that make this version's schema, from the first on
     :param must_exist: refuse to begin a new state
     :param read_only: only look: nothing is begun, brought up to date or written
-    :param lock_timeout: seconds for which a snapshot waits for a table that somebody has locked in Postgres
+    :param lock_timeout: seconds for which a transaction waits for what somebody has locked in Postgres
     :raises StateError: when it can't be used, or there is none and none is to be begun; a damaged or newer state is
         never taken for an empty one
     """
@@ -108,6 +108,7 @@ class Database:
             if self.is_sqlite:
                 _set_durable(connection, durable=getattr(self._next_write, "is_durable", False))
             with connection.begin():
+                self._limit_waits(connection)
                 yield connection
 
     @contextmanager
@@ -135,9 +136,13 @@ class Database:
         else:
             options = {"isolation_level": "REPEATABLE READ" if snapshot else "AUTOCOMMIT"}
         with self._errors(), self._engine.connect().execution_options(**options) as connection:
-            if snapshot and self._lock_timeout is not None:  # of this transaction alone, which a pooler lets pass
-                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._lock_timeout}s'"))
+            if snapshot:
+                self._limit_waits(connection)
             yield connection
+
+    def _limit_waits(self, connection: Connection) -> None:
+        if self._lock_timeout is not None:  # of this transaction alone, which a pooler lets pass
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{self._lock_timeout}s'"))
 
     def now(self, connection: Connection) -> float:
         """The database server's clock, in seconds since 1970. Leases and times are told by it alone."""

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from cloudindex_provider.errors import StateError, StateUnavailableError
 from cloudindex_provider.state import looks, sources
 from cloudindex_provider.state.db import engines, sqlite_file
+from cloudindex_provider.state.db.address import Address
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.db.migrations import MIGRATIONS, SCHEMA_VERSION
 from cloudindex_provider.state.db.tables import metadata
@@ -214,6 +215,11 @@ def _probing(url: sa.URL) -> tuple[int, ...]:
         found = tuple(one.getsockopt(socket.IPPROTO_TCP, name) for name in names)
     db.close()
     return found
+
+
+def test_a_driver_that_is_not_libpqs_is_told_nothing_of_its_options() -> None:
+    """It would end at the first one that it doesn't know."""
+    assert Address.of("postgresql+pg8000://user@host/state").probing == {}
 
 
 def _write_after_a_rest(connection: sa.Connection) -> None:
