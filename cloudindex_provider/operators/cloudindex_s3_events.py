@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.configuration import conf
 
 from cloudindex_provider.airflow_compat import RetryingOperator
-from cloudindex_provider.errors import DeletesHeldError, SettingsError, SyncFailedError
+from cloudindex_provider.errors import DeletesHeldError, SettingsError, StoppedError, SyncFailedError
 from cloudindex_provider.hooks.cloudindex import CloudIndexHook
 from cloudindex_provider.hooks.metrics import airflow_metrics
 from cloudindex_provider.hooks.session import connection_settings, sync_session
@@ -26,7 +26,7 @@ from cloudindex_provider.retry import CloudIndexRetryPolicy
 from cloudindex_provider.s3.event_queue import LONGEST_VISIBILITY
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.context import SyncContext
-from cloudindex_provider.sync.events.consumer import EventConsumer
+from cloudindex_provider.sync.events.consumer import LONGEST_OUTAGE, EventConsumer
 from cloudindex_provider.sync.events.rows import naming_row, sync_rows
 from cloudindex_provider.sync.polling import EVENTS_POLL_INTERVAL, SHORTEST_EVENTS_POLL
 from cloudindex_provider.triggers.cloudindex import error_from_event
@@ -110,12 +110,12 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
         """Consume.
 
         :raises SettingsError: naming the sync whose arguments can't work
-        :raises EventQueueError: when SQS refuses, or fails for a quarter of an hour
+        :raises EventQueueError: when SQS refuses, or fails for a quarter of an hour or half of ``max_run_time``
         :raises ProviderError: why a sync can't get on; where others do, once they have nothing to do
         :raises SyncFailedError: at the end, when more documents failed than a sync's ``max_failed_documents``
         :raises DeletesHeldError: at the end, when a mass delete is held and the sync's ``on_mass_delete`` is ``fail``
         """
-        until = time.time() + _within("max_run_time", self.max_run_time, lowest=1.0)
+        until = time.time() + self._run_time()
         _within("poll_interval", self.poll_interval, lowest=SHORTEST_EVENTS_POLL)  # the trigger couldn't say so as well
         return self._consume(context, until=until, so_far={})
 
@@ -139,13 +139,10 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
         with self._contexts(context) as syncs:
             name = syncs[0].name
             metrics = airflow_metrics(dag_id=name.dag_id, sync=name.task_id)
-            consumer = EventConsumer(queue, syncs, idle=idle, metrics=metrics)
+            outage = min(LONGEST_OUTAGE, self._run_time() / 2)  # else no short run would ever say it
+            consumer = EventConsumer(queue, syncs, idle=idle, metrics=metrics, outage=outage)
             _restore(consumer, so_far)
-            ended_idle = False
-            while not ended_idle and (left := until - time.time()) > 0:
-                ended_idle = consumer.run(left) and self.deferrable
-                if consumer.error is not None:
-                    raise consumer.error
+            ended_idle = self._consume_until(consumer, until)
             so_far = _stored(consumer)
             limits = [ctx.settings.limits.max_failed_documents for ctx in syncs]
             is_over = not ended_idle or until <= time.time()
@@ -167,6 +164,24 @@ class CloudIndexSyncS3EventsOperator(RetryingOperator, NamesTriggerer):
                 timeout=timedelta(seconds=until - time.time() + _TRIGGER_MARGIN),
             )
         return report
+
+    def _consume_until(self, consumer: EventConsumer, until: float) -> bool:
+        """Whether it ended because there is nothing to do, and may be waited for without a worker.
+
+        :raises StoppedError: when the task is being stopped
+        :raises ProviderError: why a sync can't get on
+        """
+        ended_idle = False
+        while not ended_idle and (left := until - time.time()) > 0:
+            ended_idle = consumer.run(left) and self.deferrable
+            if any(ctx.stop.is_set() for ctx in consumer.syncs):  # before assets are told, which a red task can't
+                raise StoppedError("The task was stopped.")
+            if consumer.error is not None:
+                raise consumer.error
+        return ended_idle
+
+    def _run_time(self) -> float:
+        return _within("max_run_time", self.max_run_time, lowest=1.0)
 
     def _queue_place(self) -> tuple[str, str | None]:
         """The queue's URL and region.

@@ -31,7 +31,7 @@ from cloudindex_provider.sync.polling import EVENTS_OUTAGE_PAUSE, EVENTS_POLL_IN
 from cloudindex_provider.sync.report.report import SyncReport
 from cloudindex_provider.words import count
 
-__all__ = ["EventConsumer"]
+__all__ = ["LONGEST_OUTAGE", "EventConsumer"]
 
 GATHER_SECONDS = 2.0  # how long messages are gathered, so that a storm of one key is one upload
 _MOST_OPEN = 50  # batches; more of them are left in the queue
@@ -39,7 +39,7 @@ _MOST_OPEN = 50  # batches; more of them are left in the queue
 _CONTESTED_COMES_BACK = 5.0
 _POISON_COMES_BACK = 60.0
 _POISON_DOUBLES = 9  # times: to less than the 12 hours from its receive on for which SQS hides a message
-_OUTAGE = 900.0  # seconds for which SQS may fail before the task says so; until then what is open goes on
+LONGEST_OUTAGE = 900.0  # seconds for which SQS may fail before the task says so; until then what is open goes on
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class EventConsumer:
     failures: list[dict[str, str | None]] = field(default_factory=list)  # the first of them
     held: DeletesHeldError | None = None
     metrics: Metrics | None = None
-    outage: float = _OUTAGE
+    outage: float = LONGEST_OUTAGE
     _failing_since: float | None = None  # SQS
     _followers: list[_Follower] = field(init=False)
 

@@ -21,9 +21,13 @@ from cloudindex_provider.errors import (
     EventQueueError,
     EventQueueUnavailableError,
     SettingsError,
+    StoppedError,
     SyncFailedError,
 )
 from cloudindex_provider.operators.cloudindex_s3_events import CloudIndexSyncS3EventsOperator
+from cloudindex_provider.s3.event_queue import EventQueue
+from cloudindex_provider.sync.events import consumer as consumer_module
+from cloudindex_provider.sync.events.consumer import EventConsumer
 from cloudindex_provider.triggers import s3_events as trigger_module
 from cloudindex_provider.triggers.s3_events import CloudIndexS3EventsTrigger
 from tests.integration.airflow.conftest import Ran, World, asset_events
@@ -194,6 +198,38 @@ def test_a_trigger_that_sqs_fails_for_long_wakes_the_task(monkeypatch: pytest.Mo
     began = time.monotonic()
     assert asyncio.run(trigger._watch()) == "success"
     assert 0.2 <= time.monotonic() - began < 10
+
+
+def test_a_short_run_whose_queue_never_answers_is_red(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would end before the quarter of an hour is over, green, and nobody would hear of it."""
+
+    def receive(*_: Any) -> Any:
+        raise EventQueueUnavailableError("No answer.")
+
+    monkeypatch.setattr(consumer_module, "EVENTS_OUTAGE_PAUSE", 0.1)
+    monkeypatch.setattr(EventQueue, "receive", receive)
+    with pytest.raises(EventQueueUnavailableError):
+        operator(world, queue, max_run_time=6).execute({})
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_task_that_is_stopped_begins_no_further_round(
+    world: World, queue: Queue, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    """Airflow goes on in the task after ``on_kill``: it must end by itself, and as what it is."""
+    task, rounds = operator(world, queue, max_run_time=2, deferrable=deferrable), []
+
+    def stopped(_: EventConsumer, seconds: float) -> bool:
+        rounds.append(seconds)
+        task.on_kill()
+        return False
+
+    monkeypatch.setattr(EventConsumer, "run", stopped)
+    with pytest.raises(StoppedError):
+        task.execute({})
+    assert len(rounds) == 1
 
 
 def test_a_queue_that_is_not_there_is_named(world: World, queue: Queue) -> None:

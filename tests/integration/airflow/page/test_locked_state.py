@@ -40,7 +40,9 @@ def test_an_action_waits_no_longer_than_a_look(sign_in: Callable[[str | None], T
         assert admin.get(url).status_code == 200
         with db.write() as connection:
             connection.execute(sa.text(f"LOCK TABLE {lock}"))
-            locked = admin.post(f"{url}/approve", json={"ceiling": 5, "token": None})  # without an end to the wait, as above
+            locked = admin.post(
+                f"{url}/approve", json={"ceiling": 5, "token": None}
+            )  # without an end to the wait, as above
         assert (locked.status_code, locked.json()["what"]) == (503, "state_unavailable")
         assert "lock timeout" in locked.json()["message"]
         assert admin.post(f"{url}/approve", json={"ceiling": 5, "token": None}).status_code == 200
