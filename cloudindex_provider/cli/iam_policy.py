@@ -16,12 +16,12 @@ from cloudindex_provider.hooks.aws import aws_region
 from cloudindex_provider.hooks.state import resolve_state
 from cloudindex_provider.s3.aws_policies import iam_policy, state_policy
 from cloudindex_provider.s3.database_login import TokenPassword
-from cloudindex_provider.s3.place import partition_of
+from cloudindex_provider.s3.place import is_access_point, partition_of
 
 __all__ = ["policy"]
 
 _ANY = "*"
-_ALIAS = "-s3alias"  # at the end of what AWS takes for a bucket's name in requests
+_ALIASES = ("-s3alias", "--ol-s3")  # ends of what AWS takes for a bucket's name in requests
 _RESOURCE_ID = re.compile(r"\*|(?:db|cluster|prx)-[A-Za-z0-9]+")
 _ACCOUNT = re.compile(r"\*|[0-9]{12}")
 
@@ -40,14 +40,7 @@ def policy(args: Namespace) -> int:
 
 
 def _of_bucket(args: Namespace) -> dict[str, Any]:
-    if not args.bucket:
-        raise SettingsError("No bucket is named.", field="bucket", hint="Give --bucket.")
-    if args.bucket.endswith(_ALIAS):
-        raise SettingsError(
-            f"--bucket is {args.bucket!r}, the alias of an access point, which means nothing in a policy.",
-            field="bucket",
-            hint="Give the ARN of the access point: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.",
-        )
+    _check_bucket(args.part, args.bucket)
     if args.part != "sync" and not args.queue_arn:
         raise SettingsError("No queue is named.", field="queue_arn", hint="Give --queue-arn.")
     _check_arn("--queue-arn", args.queue_arn, "sqs")
@@ -60,6 +53,29 @@ def _of_bucket(args: Namespace) -> dict[str, Any]:
         key_arn=args.key_arn or "",
         partition=partition_of(aws_region(aws_conn_id(args))),
     )
+
+
+def _check_bucket(part: str, bucket: str | None) -> None:
+    if not bucket:
+        raise SettingsError("No bucket is named.", field="bucket", hint="Give --bucket.")
+    if part == "notifications" and is_access_point(bucket):
+        raise SettingsError(
+            f"--bucket is the access point {bucket!r}, which has no notifications.",
+            field="bucket",
+            hint="Give the name of the bucket behind it.",
+        )
+    if bucket.endswith(_ALIASES):
+        raise SettingsError(
+            f"--bucket is {bucket!r}, the alias of an access point, which means nothing in a policy.",
+            field="bucket",
+            hint="Give the ARN of the access point: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME.",
+        )
+    if bucket.startswith("arn:") and ":accesspoint/" not in bucket:
+        raise SettingsError(
+            f"--bucket is {bucket!r}, which is no ARN of an access point.",
+            field="bucket",
+            hint="Give a bucket by its name.",
+        )
 
 
 def _check_arn(option: str, arn: str | None, service: str) -> None:

@@ -12,8 +12,9 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["bucket_place", "is_of_aws", "partition_of", "store_of"]
+__all__ = ["bucket_place", "is_access_point", "is_of_aws", "partition_of", "store_of"]
 
+_ALIASES = ("-s3alias", "--ol-s3", "--xa-s3")  # ends of an access point's other name
 _PORTS = {"http": 80, "https": 443}
 # AWS's hosts of S3, and no others under the same domains: a load balancer or an EC2 machine may be anybody's store.
 _AWS = re.compile(
@@ -47,6 +48,11 @@ def store_of(endpoint_url: str, bucket: str = "") -> str | None:
     host = host.removeprefix(f"{bucket.lower()}.") if bucket else host
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}{'' if port in (None, _PORTS.get(parts.scheme)) else f':{port}'}{parts.path.rstrip('/')}"
+
+
+def is_access_point(bucket: str) -> bool:
+    """Whether what a request gives for a bucket is an access point of one: its ARN or its alias."""
+    return bucket.startswith("arn:") or bucket.endswith(_ALIASES)
 
 
 def is_of_aws(client: Any) -> bool:

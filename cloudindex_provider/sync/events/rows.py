@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cloudindex_provider.errors import SettingsError
+from cloudindex_provider.s3.place import is_access_point
 from cloudindex_provider.sync import arguments
 from cloudindex_provider.sync.settings import SETTINGS
 
@@ -14,8 +15,6 @@ __all__ = ["naming_row", "sync_rows"]
 
 # Settings that say something about one run, or about a listing; who follows events has neither.
 _NOT_OF_EVENTS = ("keys", "dry_run", "plan_hash", "max_run_time", "listing_ranges", "audit_interval")
-
-_ALIASES = ("-s3alias", "--ol-s3", "--xa-s3")  # ends of an access point's other name
 
 
 def sync_rows(field: str, syncs: object, *, also: Collection[str] = ()) -> list[Mapping[str, Any]]:
@@ -45,7 +44,7 @@ def sync_rows(field: str, syncs: object, *, also: Collection[str] = ()) -> list[
 
 def _check_bucket(field: str, number: int, bucket: object) -> None:
     """S3's events name the bucket, whichever access point an object came by: such a sync would hear of nothing."""
-    if isinstance(bucket, str) and (bucket.startswith("arn:") or bucket.endswith(_ALIASES)):
+    if isinstance(bucket, str) and is_access_point(bucket):
         raise SettingsError(
             f"{field}[{number}]: bucket is the access point {bucket!r}, which no event names.",
             field=field,

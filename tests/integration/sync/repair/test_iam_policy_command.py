@@ -79,6 +79,9 @@ def test_a_key_of_ones_own_is_an_option_that_is_told_of(cli: Cli, part: str) -> 
         (["--queue-arn", QUEUE, "--key-arn", "alias/documents"], "which is no ARN of kms"),
         (["--queue-arn", QUEUE, "--key-arn", "arn:aws:kms:us-east-1:123456789012:alias/documents"], "no ARN of kms"),
         (["--queue-arn", QUEUE, "--bucket", "point-abc123-s3alias"], "the ARN of the access point"),
+        (["--for", "sync", "--bucket", "point-abc123--ol-s3"], "the ARN of the access point"),
+        (["--for", "sync", "--bucket", "arn:aws:s3:::documents"], "which is no ARN of an access point"),
+        (["--for", "notifications", "--bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/a"], "no notifications"),
     ],
 )
 def test_what_would_mean_nothing_in_a_policy_is_refused(cli: Cli, words: list[str], said: str) -> None:
