@@ -24,7 +24,7 @@ __all__ = ["DatabaseLogin", "TokenPassword"]
 
 _PORT = 5432
 # China's have the two words the other way round, older ones as everywhere.
-_ENDPOINT = re.compile(r"\.(?:([a-z0-9-]+)\.rds|rds\.([a-z0-9-]+))\.amazonaws\.(?:com|com\.cn|eu)\.?$", re.IGNORECASE)
+_ENDPOINT = re.compile(r"\.(?:([a-z0-9-]+)\.rds|rds\.([a-z0-9-]+))\.amazonaws\.(?:com|com\.cn|eu)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,8 @@ class DatabaseLogin:
                 field="host",
                 hint="Name the endpoint of the RDS instance, the Aurora cluster or the RDS Proxy.",
             )
-        return cls(host, port or _PORT, user)
+        # RDS knows its endpoint in this spelling alone; of other ones, DNS knows them and the token would be refused.
+        return cls(host.lower().removesuffix("."), port or _PORT, user)
 
     @property
     def region(self) -> str | None:

@@ -67,7 +67,6 @@ def test_making_a_token_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     ("host", "region"),
     [
         (HOST, "eu-west-1"),
-        ("STATE.ABC123.EU-WEST-1.RDS.AMAZONAWS.COM".lower() + ".", "eu-west-1"),
         ("state.cluster-abc123.us-gov-east-1.rds.amazonaws.com", "us-gov-east-1"),
         ("state.cluster-ro-abc123.ap-southeast-2.rds.amazonaws.com", "ap-southeast-2"),
         ("state.proxy-abc123.eu-central-1.rds.amazonaws.com", "eu-central-1"),
@@ -84,6 +83,13 @@ def test_an_endpoint_of_rds_names_its_region(host: str, region: str | None) -> N
     """An instance's, a cluster's or a proxy's; no other name does, and the client's region counts there."""
     assert DatabaseLogin(host, 5432, "u").region == region
     assert password(host, rds("ap-south-1")).region == (region or "ap-south-1")
+
+
+@pytest.mark.parametrize("host", [HOST.upper(), f"{HOST}."])
+def test_a_token_is_for_the_endpoint_as_rds_spells_it(host: str) -> None:
+    """Whatever else DNS takes for it."""
+    login = DatabaseLogin.read("It", host=host, port=None, user="u", has_password=False)
+    assert (login.host, login.region) == (HOST, "eu-west-1")
 
 
 @pytest.mark.parametrize(
