@@ -30,9 +30,9 @@ def token_password(connection: Connection) -> TokenPassword | None:
     """What gives each new connection its token; ``None`` where the extra ``iam`` doesn't ask for that.
 
     :raises SettingsError: when no token can be made for it
-    :raises ConfigurationError: when an extra can't be read
+    :raises ConfigurationError: when the extras, or one of these, can't be read
     """
-    extras = Extras(connection.conn_id, connection.extra_dejson)
+    extras = Extras.of(connection)  # not extra_dejson, of which broken JSON is no extras: a login without iam and TLS
     if not extras.flag("iam"):
         return None
     name = f"connection {connection.conn_id!r}"

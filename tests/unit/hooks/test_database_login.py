@@ -146,6 +146,14 @@ def test_a_word_that_is_neither_true_nor_false_is_refused(state: State) -> None:
         state({"iam": "maybe"})
 
 
+def test_extras_that_are_no_json_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not taken for none: the login would be another one, and without the TLS that they ask for."""
+    connection = {"conn_type": "postgres", "host": HOST, "extra": '{"iam": true, "sslmode": "verify-full"'}
+    monkeypatch.setenv("AIRFLOW_CONN_STATE_DB", json.dumps(connection))
+    with pytest.raises(ConfigurationError, match="extras of connection 'state_db' are not JSON"):
+        resolve_state(state_conn_id="state_db")
+
+
 def test_an_aws_connection_that_isnt_there_is_named(state: State) -> None:
     """Whatever credentials the machine has aren't taken in its place."""
     with pytest.raises(SettingsError, match="'no_such' is not defined"):
