@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cloudindex_provider.errors import ProviderError
+from cloudindex_provider.errors import ProviderError, StateError, StateUnavailableError
 from cloudindex_provider.hooks.state import open_state
 from cloudindex_provider.state.db.database import Database
 from cloudindex_provider.state.views.numbers import Numbers, read_numbers
@@ -35,7 +35,7 @@ class StateReader:
         self._db: Database | None = None
         self._file: tuple[int, int] | None = None
         self._opened_at = 0.0
-        self._failure: ProviderError | None = None
+        self._failure: StateError | None = None
         self._failed_at = 0.0
         self._numbers: Numbers | None = None
         self._numbers_until = 0.0
@@ -59,8 +59,8 @@ class StateReader:
             before.close()  # whoever reads from it goes on
         self._failure = None
         try:
-            self._db = db = open_state(read_only=True, connect_timeout=_CONNECT_TIMEOUT, lock_timeout=_LOCK_TIMEOUT)
-        except ProviderError as error:
+            self._db = db = _opened(read_only=True)
+        except StateError as error:
             self._failure, self._failed_at = error, time.monotonic()
             raise
         if before is None or before.url != db.url or self._file != _identity(db):
@@ -87,13 +87,29 @@ class StateReader:
     def writing(self) -> Iterator[Database]:
         """The state, for one action."""
         self.database()  # a schema that this version doesn't know is refused, and none is migrated from a page
-        db = open_state(must_exist=True, connect_timeout=_CONNECT_TIMEOUT, lock_timeout=_LOCK_TIMEOUT)
+        db = _opened(must_exist=True)
         try:
             yield db
         finally:
             db.close()
             with self._counting:
                 self._numbers = None
+
+
+def _opened(*, must_exist: bool = False, read_only: bool = False) -> Database:
+    """The state.
+
+    :raises StateError: also where it is a connection or a setting that can't be used; that is no fault of a request's
+    """
+    try:
+        return open_state(
+            must_exist=must_exist, read_only=read_only, connect_timeout=_CONNECT_TIMEOUT, lock_timeout=_LOCK_TIMEOUT
+        )
+    except StateError:
+        raise
+    except ProviderError as error:
+        kind = StateUnavailableError if error.retryable else StateError
+        raise kind(error.message, hint=error.hint) from None
 
 
 def _identity(db: Database) -> tuple[int, int] | None:

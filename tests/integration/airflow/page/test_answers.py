@@ -387,6 +387,25 @@ def test_a_file_of_something_else_is_named(viewer: TestClient, configured: Path)
     assert problem(viewer)["what"] == "state_unusable"
 
 
+@pytest.mark.parametrize(
+    ("connection", "said"),
+    [
+        (None, "'elsewhere'"),
+        ({"host": "db", "login": "u", "password": "p", "extra": {"iam": True}}, "has a password, too"),
+        ({"host": "db", "login": "u", "extra": {"iam": "maybe"}}, "the extra iam"),
+    ],
+)
+def test_a_connection_that_cannot_work_is_the_states_fault_and_no_requests(
+    viewer: TestClient, monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any] | None, said: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_CONN_ID", "elsewhere")
+    if connection is not None:
+        monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", json.dumps({"conn_type": "postgres"} | connection))
+    found = problem(viewer)
+    assert found["what"] == "state_unusable"
+    assert said in found["message"]
+
+
 def test_a_database_that_doesnt_answer_is_said_to_be_unreachable(
     viewer: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
