@@ -110,13 +110,16 @@ def test_the_form_shows_exactly_the_settings_of_the_hook():
 
 
 def test_the_guide_has_the_extras_of_the_form_in_its_words():
-    """One row an extra, with its default; what max_concurrency bounds is said in the same words."""
+    """By name and title, with its default; what max_concurrency bounds is said in the same words."""
     guide = Path(__file__).parents[2].joinpath("docs/connections.md").read_text(encoding="utf-8")
     table = guide.partition("\n## CloudIndex\n")[2].partition("```")[0]
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines() if row.startswith("| `")]
     fields = CONNECTION["conn-fields"]
     assert [name for names, *_ in rows for name in re.findall(r"`(\w+)`", names)] == [*fields]
-    said = next(meaning for names, meaning, _ in rows if names == "`max_concurrency`")
+    assert [title for names, *_ in rows for title in re.findall(r"\*([^*]+)\*", names)] == [
+        field["label"] for field in fields.values()
+    ]
+    said = next(meaning for names, meaning, _ in rows if names.startswith("`max_concurrency`"))
     assert fields["max_concurrency"]["description"].lower().startswith(said)
 
 

@@ -259,7 +259,6 @@ def test_the_command_for_rds_prints_the_policy_that_stands_below_it(
 
     connection, policy = of(RDS, "json")
     define(monkeypatch, connection)
-    monkeypatch.setenv("AIRFLOW__CLOUDINDEX__STATE_CONN_ID", "cloudindex_state")
     [words] = shell_lines(of(RDS, "bash")[0])
     args = get_parser().parse_args(words[1:])
     capsys.readouterr()
