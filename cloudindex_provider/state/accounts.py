@@ -21,8 +21,8 @@ from cloudindex_provider.state.db.driver import execute_many
 from cloudindex_provider.state.records import ObjectRow, Run, Source, WorkRow
 
 __all__ = [
-    "forget_found", "forget_verdicts", "found_by", "hand_over", "key_class", "later_runs", "note_claimed",
-    "note_found", "note_removed", "record_outcome", "record_outcomes",
+    "forget_found", "forget_verdicts", "found_later", "hand_over", "has_later_runs", "key_class",
+    "note_claimed", "note_found", "note_removed", "record_outcome", "record_outcomes",
 ]  # fmt: skip
 
 # Seconds after which a run without an end is taken to have died: nobody asks for its report any more.
@@ -58,29 +58,30 @@ def key_class(row: ObjectRow | WorkRow) -> KeyClass:
     return KeyClass.CHANGED if known else KeyClass.NEW
 
 
-def later_runs(db: Database, source: Source, run: Run | None, *, since: float) -> list[int]:
-    """The ids of the source's runs whose detection wasn't over at that time. Reads every run of the source.
+def has_later_runs(db: Database, source: Source, run: Run | None, *, since: float) -> bool:
+    """Whether a run of the source has detected something since that time, or is about to. Reads every run of it.
 
     :param run: which isn't one of them
     :param since: by the state's clock
     """
-    values = {"source": source.id, "run": run.id if run else -1, "since": since}
     with db.read(snapshot=False) as connection:
-        return [int(one) for one in connection.execute(sa.text(_LATER_RUNS), values).scalars()]
+        return connection.execute(sa.text(f"{_LATER_RUNS} LIMIT 1"), _later(source, run, since)).first() is not None
 
 
-def found_by(db: Database, source: Source, ids: Sequence[int], keys: Collection[str]) -> set[str]:
-    """Those of the keys that one of these runs has found."""
-    if not ids or not keys:
-        return set()
-    named = ", ".join(str(int(one)) for one in ids)
+def found_later(db: Database, source: Source, run: Run | None, keys: Collection[str], *, since: float) -> set[str]:
+    """Those of the keys that such a run has found. In one statement: a run may be folded into another one meanwhile."""
     with db.read(snapshot=False) as connection:
         one_of, known = among(connection, keys)
         statement = (
-            f"SELECT key FROM object WHERE scope_id = :scope AND key {one_of} AND queued_run IN ({named})"
-            f" UNION SELECT key FROM run_key WHERE run_id IN ({named}) AND key {one_of}"
+            f"SELECT key FROM object WHERE scope_id = :scope AND key {one_of} AND queued_run IN ({_LATER_RUNS})"
+            f" UNION SELECT key FROM run_key WHERE run_id IN ({_LATER_RUNS}) AND key {one_of}"
         )
-        return set(connection.execute(sa.text(statement), {"scope": source.scope_id, "keys": known}).scalars())
+        values = {**_later(source, run, since), "scope": source.scope_id, "keys": known}
+        return set(connection.execute(sa.text(statement), values).scalars())
+
+
+def _later(source: Source, run: Run | None, since: float) -> dict[str, float]:
+    return {"source": source.id, "run": run.id if run else -1, "since": since}
 
 
 def hand_over(connection: Connection, run: Run, keys: Sequence[str], now: float) -> None:

@@ -28,12 +28,16 @@ _ITS_OWN = (
     f" OR EXISTS (SELECT 1 FROM run_key WHERE run_key.run_id = :run AND class = '{KeyClass.REMOVED}'"
     f" AND coalesce(outcome, '') <> '{Outcome.DELETED}'))"
 )
+# Small runs end in any order: what the whole has found lately counts by the last of their detections.
 _WHOLE = (
     "INSERT INTO run (source_id, dag_id, run_id, task_id, started_at, detected_at, finished_at, complete)"
     " SELECT source_id, dag_id, run_id, CAST(:whole AS text), started_at, detected_at, finished_at, complete"
     " FROM run WHERE id = :run"
     " ON CONFLICT (source_id, dag_id, run_id, task_id)"
-    " DO UPDATE SET detected_at = excluded.detected_at, finished_at = excluded.finished_at RETURNING id"
+    " DO UPDATE SET detected_at = CASE WHEN run.detected_at > excluded.detected_at THEN run.detected_at"
+    " ELSE excluded.detected_at END,"
+    " finished_at = CASE WHEN run.finished_at > excluded.finished_at THEN run.finished_at ELSE excluded.finished_at END"
+    " RETURNING id"
 )
 # A key that came up again counts by the last of it.
 _KEYS = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cloudindex_provider.errors import S3IntegrationError
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state.accounts import found_by, later_runs
+from cloudindex_provider.state.accounts import found_later, has_later_runs
 from cloudindex_provider.state.records import ObjectRow, Run
 from cloudindex_provider.state.runs import find_run
 from cloudindex_provider.sync.context import SyncContext
@@ -52,9 +52,10 @@ class Overtaken:
         """Keys of which listing and state say something else, and that another run has found meanwhile."""
         db, source = self.ctx.db, self.ctx.source
         self._run = self._run or find_run(db, source, self.ctx.name)
-        ids = later_runs(db, source, self._run, since=self.since)
-        # Mostly there is none; then a page of new keys is never looked at one by one.
-        return found_by(db, source, ids, _different(listed, rows)) if ids else set()
+        if not has_later_runs(db, source, self._run, since=self.since):
+            return set()  # mostly; then a page of new keys is never looked at one by one
+        keys = _different(listed, rows)
+        return found_later(db, source, self._run, keys, since=self.since) if keys else set()
 
 
 def _different(listed: Iterable[ListedObject], rows: Sequence[ObjectRow]) -> list[str]:

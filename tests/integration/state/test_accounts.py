@@ -227,8 +227,9 @@ def test_a_class_is_what_the_key_was_before(state: Any, listed: Listed) -> None:
 
 def others(state: Any, run: Any, keys: list[str], since: float) -> set[str]:
     """The keys that other runs have found since then."""
-    ids = accounts.later_runs(state.db, state.source, run, since=since)
-    return accounts.found_by(state.db, state.source, ids, keys)
+    found = accounts.found_later(state.db, state.source, run, keys, since=since)
+    assert accounts.has_later_runs(state.db, state.source, run, since=since) or not found
+    return found
 
 
 def test_keys_that_others_have_found_since_are_told(state: Any, listed: Listed) -> None:

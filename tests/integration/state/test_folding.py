@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloudindex_provider.s3.page import ListedObject
-from cloudindex_provider.state import outcomes, removals, runs
+from cloudindex_provider.state import accounts, outcomes, removals, runs
 from cloudindex_provider.state.approvals import Hold
 from cloudindex_provider.state.folding import fold_run
 from cloudindex_provider.state.history import key_history
@@ -52,6 +52,24 @@ def test_counters_add_up_and_keys_count_by_the_last_of_them(state: Any, listed: 
     counts = state.counts()
     assert (counts["end:failed"], counts["end:indexed"], counts["uploaded"]) == (1, 2, 2)
     assert {event.run_id for key in "ab" for event in key_history(state.db, state.source, key)[1]} == {"r1"}
+
+
+def test_what_was_found_last_counts_by_its_own_time_whichever_run_ends_last(state: Any, listed: Listed) -> None:
+    """A batch whose document takes long ends after later ones, and is told by a listing that began between the two."""
+    begin(state, "slow")
+    state.index(listed("a"))
+    slow = state.run
+    since = state.db.clock()
+    begin(state, "quick")
+    state.index(listed("a"), listed("b"))
+    runs.finish_run(state.db, state.run)
+    ended = state.sql("SELECT finished_at FROM run WHERE task_id = 'task#quick'")
+    assert fold(state, "b")
+    state.run = slow
+    state.sql("UPDATE run SET finished_at = 1.0 WHERE task_id = 'task#slow'")
+    assert fold(state, "a")
+    assert accounts.found_later(state.db, state.source, None, ["a", "b"], since=since) == {"a", "b"}
+    assert state.sql("SELECT finished_at FROM run WHERE task_id = 'task#'") == ended
 
 
 def test_each_airflow_run_has_its_own(state: Any, listed: Listed) -> None:
