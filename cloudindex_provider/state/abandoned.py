@@ -16,14 +16,16 @@ __all__ = ["abandoned_keys", "close_abandoned"]
 
 _OF_TASK = "run.source_id = :source AND dag_id = :dag AND substr(task_id, 1, :length) = :prefix"
 # What has failed, the next full run tries again.
+_UNSETTLED = f"{WORK} AND status NOT IN ('{Status.FAILED}', '{Status.QUARANTINED}', '{Status.SKIPPED}')"
 _UNDONE = (
-    f"SELECT object.key FROM object JOIN run ON run.id = object.queued_run WHERE object.source_id = :source AND {WORK}"
-    f" AND status NOT IN ('{Status.FAILED}', '{Status.QUARANTINED}', '{Status.SKIPPED}') AND {_OF_TASK}"
+    "SELECT object.key FROM object JOIN run ON run.id = object.queued_run WHERE object.source_id = :source"
+    f" AND {_UNSETTLED} AND {_OF_TASK}"
 )
-_UNREMOVED = (
+# Removed ones; and others that a later run has found, too, which may be over by now.
+_UNANSWERED = (
     "SELECT run_key.key FROM run_key JOIN run ON run.id = run_key.run_id JOIN object ON object.scope_id = :scope"
     " AND object.key = run_key.key AND object.source_id = :source"
-    f" WHERE outcome IS NULL AND class = '{KeyClass.REMOVED}' AND {_OF_TASK}"
+    f" WHERE outcome IS NULL AND (class = '{KeyClass.REMOVED}' OR {_UNSETTLED}) AND {_OF_TASK}"
 )
 _REPLACED = "SELECT key FROM superseded WHERE source_id = :source"
 
@@ -33,7 +35,7 @@ def abandoned_keys(db: Database, source: Source, *, dag_id: str, task_prefix: st
     document is still to be deleted, whoever has replaced it. In key order; a living task's are among them."""
     values = _values(source, dag_id, task_prefix)
     with db.read() as connection:
-        found = [connection.execute(sa.text(sql), values).scalars() for sql in (_UNDONE, _UNREMOVED, _REPLACED)]
+        found = [connection.execute(sa.text(sql), values).scalars() for sql in (_UNDONE, _UNANSWERED, _REPLACED)]
         return sorted({key for keys in found for key in keys})
 
 

@@ -6,7 +6,7 @@ else after the lease. Every change of a claimed row names the claim; 0 rows chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -14,13 +14,16 @@ from sqlalchemy.engine import Connection
 from cloudindex_provider.api.limits import MAX_FILES_PER_REQUEST, fit_request
 from cloudindex_provider.errors import ClaimLostError
 from cloudindex_provider.state.accounts import key_class, note_claimed
+from cloudindex_provider.state.blocks import among
 from cloudindex_provider.state.conditions import (
     ADOPTED,
     CLAIMED,
     FOUND,
+    IDLE,
     MAY_CLAIM,
     MINE,
     READY,
+    UNTRIED,
     WORK,
     KeyClass,
     Status,
@@ -37,6 +40,7 @@ __all__ = [
     "claimed_by_others",
     "free_key",
     "give_back",
+    "has_untried",
     "live_documents",
     "ready_rows",
     "record_intent",
@@ -83,6 +87,18 @@ def backlog(db: Database, source: Source, run: Run | None = None) -> tuple[int, 
             {"source": source.id, "run": run.id if run else None},
         ).one()
     return int(row[0]), int(row[1])
+
+
+def has_untried(db: Database, run: Run, keys: Collection[str]) -> bool:
+    """Whether one of these keys, which the run has found and hasn't tried, is ready and free.
+
+    S3 may move on during an upload; the key is queued anew once that is processed, by whoever asks.
+    """
+    with db.read() as connection:
+        one_of, known = among(connection, keys)
+        statement = sa.text(f"SELECT 1 FROM object WHERE scope_id = :scope AND key {one_of} AND {UNTRIED} AND {IDLE}")
+        values = {"scope": run.source.scope_id, "source": run.source.id, "run": run.id, "now": db.now(connection)}
+        return connection.execute(statement, {**values, "keys": known}).first() is not None
 
 
 def claimed_by_others(db: Database, run: Run, owner: Owner) -> dict[str, float]:

@@ -11,8 +11,7 @@ from cloudindex_provider.state.records import Owner, Run
 
 __all__ = [
     "ADOPTED", "ANSWERED", "CLAIMED", "FOUND", "FREE", "IDLE", "IDLE_OBJECT", "MAY_CLAIM", "MINE",
-    "NO_UPLOAD", "READY",
-    "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
+    "NO_UPLOAD", "READY", "UNTRIED", "WORK", "KeyClass", "Outcome", "Status", "claim_values", "row_values",
 ]  # fmt: skip
 
 
@@ -65,12 +64,13 @@ MINE = "claim_owner = :owner AND claim_try = :try"
 READY = f"status IN ('{Status.PENDING}', '{Status.FAILED}')"
 _OF_RUN = "SELECT 1 FROM run_key WHERE run_id = :run AND run_key.key = object.key"
 FOUND = f"(queued_run = :run OR EXISTS ({_OF_RUN}))"  # by the run
-# What a run may claim: ready, free, found by it, and neither tried nor found removed by it.
-MAY_CLAIM = (
-    f"source_id = :source AND {WORK} AND {READY} AND {FREE}"
+# Ready, found by a run, and neither tried nor found removed by it; and what it may claim of that.
+UNTRIED = (
+    f"source_id = :source AND {WORK} AND {READY}"
     f" AND NOT EXISTS ({_OF_RUN} AND (outcome IS NOT NULL OR class = '{KeyClass.REMOVED}'))"
     f" AND {FOUND}"
 )
+MAY_CLAIM = f"{UNTRIED} AND {FREE}"
 # The reason of an outcome that cost no upload: the project had the document.
 ADOPTED = "adopted"
 # Set: nothing of the key is on its way to CloudIndex.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from cloudindex_provider.errors import DeletesHeldError, ProviderError
-from cloudindex_provider.state import sources
+from cloudindex_provider.state import claims, looks, sources
 from cloudindex_provider.state.folding import fold_run
 from cloudindex_provider.state.tally import count_underway
 from cloudindex_provider.sync.context import SyncContext
@@ -114,9 +114,16 @@ class Batch:
             self._remove()
 
     def _upload(self) -> None:
+        if not self.uploads and self._has_more():
+            self.uploads = 1
         if self.uploads:
             upload_side_by_side(self.ctx, upload_tasks_for(self.ctx, self.uploads))
             self.uploads = 0
+
+    def _has_more(self) -> bool:
+        """Whether what an event told of is ready only now, because an older version was under way before."""
+        db, run, keys = self.ctx.db, self.ctx.run(), self.ctx.settings.keys or ()
+        return claims.has_untried(db, run, keys) and looks.read_looks(db, self.ctx.source).looked
 
     def _remove(self, *, once: bool = False) -> None:
         if once and self._removed:

@@ -132,14 +132,20 @@ def test_an_answer_of_s3_that_was_overtaken_does_not_win(followed: Followed, kno
     mirror.assert_agreement()
 
 
-def test_a_change_while_an_earlier_version_processes_is_followed_to_its_end(followed: Followed) -> None:
-    """Also where a full run has uploaded that, and asks about it first."""
+@pytest.mark.parametrize("asks", ["poll", "run"])
+@pytest.mark.parametrize("idle", [0.0, 3600.0])
+def test_a_change_while_an_earlier_version_processes_is_followed_to_its_end(
+    followed: Followed, asks: str, idle: float
+) -> None:
+    """Also where a full run has uploaded that, and asks about it first; or another full run finds it meanwhile, whose
+    uploads are over when it is processed. And at once, not when the queue is empty for long."""
     mirror = followed.mirror
     mirror.cloud.settings.processing_delay = 0.5
     key = mirror.put("a.txt", "one")
     mirror.run(wait_for_processing=False)
     followed.put("a.txt", "two")
     consumer = followed.consumer()
+    consumer.idle = idle
     batch_looks = 0
 
     def on_call(name: str) -> None:
@@ -148,13 +154,33 @@ def test_a_change_while_an_earlier_version_processes_is_followed_to_its_end(foll
         if batch_looks == 3:  # between the consumer's look and its first question about processing
             mirror.cloud.settings.processing_delay = 0.0
             time.sleep(0.6)
-            poll(mirror.context("run1"))
+            poll(mirror.context("run1")) if asks == "poll" else mirror.run("run2")
             seen.append((mirror.uploads, mirror.rows()[key].status))
+        if mirror.bytes_of(key) == b"two" and not consumer.is_open:
+            consumer.syncs[0].stop.set()
 
     seen: list[tuple[int, str]] = []
     followed.sqs.on_call = on_call
-    assert consumer.run(60.0)
+    assert consumer.run(60.0) is (idle == 0.0) or consumer.syncs[0].stop.is_set()
     assert seen == [(1, "pending")]
+    assert mirror.bytes_of(key) == b"two"
+    mirror.assert_agreement()
+
+
+def test_what_a_full_run_took_over_and_left_is_taken_up_by_the_next_consumer(followed: Followed) -> None:
+    """The consumer that was told is gone by then, and nobody tells it again."""
+    mirror = followed.mirror
+    mirror.cloud.settings.processing_delay = 3600.0
+    key = mirror.put("a.txt", "one")
+    mirror.run(wait_for_processing=False)
+    followed.put("a.txt", "two")
+    assert not followed.consumer("killed").run(0.3)
+    assert followed.sqs.left == []
+    mirror.cloud.settings.processing_delay = 0.0
+    time.sleep(0.1)
+    mirror.run("run2")
+    assert mirror.rows()[key].status == "pending"
+    followed.follow("next")
     assert mirror.bytes_of(key) == b"two"
     mirror.assert_agreement()
 
