@@ -274,7 +274,7 @@ def test_it_can_be_read_in_a_narrow_window(
 ) -> None:
     """Tables scroll by themselves, the page doesn't, and no text stands in a column of a letter a line."""
     window = open_window(browser, stack.airflow.url, sessions(stack.airflow.url, "admin"), size=size)
-    places = ["/plugin/cloudindex", failing, f"{failing}&view=keys", f"{failing}&key={BROKEN}", held]
+    places = ["/plugin/cloudindex", failing, f"{failing}&view=keys", f"{failing}&key={BROKEN}", f"{held}&view=runs"]
     for place in places:
         window.open(place)
         window.page.locator("[data-cloudindex] table").last.wait_for()

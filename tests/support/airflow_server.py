@@ -255,7 +255,9 @@ class AirflowServer:
             if state in ("success", "failed"):
                 return str(state)
             if time.monotonic() > end:
-                raise TimeoutError(f"run {run_id} of {dag_id} is still {state} after {seconds:.0f} s:\n{self.tail()}")
+                tasks = {row["task_id"]: row["state"] for row in self.task_instances(dag_id, run_id)}
+                what = f"run {run_id} of {dag_id} is still {state} after {seconds:.0f} s, and its tasks are {tasks}"
+                raise TimeoutError(f"{what}:\n{self.tail()}")
             time.sleep(0.5)
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:

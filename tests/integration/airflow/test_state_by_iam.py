@@ -115,4 +115,4 @@ def test_a_database_is_opened_where_its_login_is_known_and_nowhere_else() -> Non
         and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("Database", "create_engine")
     }
     by_address = {"hooks/state.py", "hooks/session.py", "aws_lambda/engine.py"}
-    assert found == {"state/db/database.py", *by_address}
+    assert found == {"state/db/engines.py", *by_address}
