@@ -14,7 +14,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cleared": {"cloudindex_conn_id": "cloudindex_quick"},
     "emptied": {"wait_for_documents": True, "sensor_timeout": 4, "sensor_poke_interval": 2},
     "one_task_fails": {},
-    "secrets": {"retry_delay": timedelta(seconds=300)},
+    "secrets": {"retry_delay": timedelta(seconds=5)},
     "slow_processing": {"cloudindex_conn_id": "cloudindex_slow", "deferrable": True},
     "rate_limited": {"retry_delay": timedelta(seconds=300)},
 }
