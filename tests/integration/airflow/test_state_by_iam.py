@@ -25,7 +25,7 @@ from tests.integration.airflow.conftest import World
 from tests.integration.state.conftest import by_iam, postgres_server, tokens  # noqa: F401 - fixtures
 from tests.support.tokens import Tokens
 
-PACKAGE = Path(__file__).parents[3] / "cloudindex_provider"
+PACKAGE = Path(step.__file__).parents[1]  # also where it is installed from a wheel
 
 
 def preview() -> None:
