@@ -113,7 +113,7 @@ def test_a_secret_may_be_kept_elsewhere_and_is_read_when_it_is_needed() -> None:
         (AIRFLOW, {"CLOUDINDEX_MWAA_ENVIRONMENT": "prod"}, "CLOUDINDEX_AIRFLOW_URL"),
         (AIRFLOW, {"CLOUDINDEX_STATE_URL": "postgresql://db/state"}, "CLOUDINDEX_AIRFLOW_URL"),
         (AIRFLOW, {"CLOUDINDEX_AIRFLOW_ULR": "https://airflow.test"}, "CLOUDINDEX_AIRFLOW_ULR"),
-        (STATE, {"CLOUDINDEX_STATE_URL": "sqlite:////tmp/5ecret.db"}, "CLOUDINDEX_STATE_URL"),
+        (STATE, {"CLOUDINDEX_STATE_URL": "sqlite:////srv/5ecret.db"}, "CLOUDINDEX_STATE_URL"),
         (STATE, {"CLOUDINDEX_STATE_URL": "mysql://u:pass-5ecret@db/x"}, "CLOUDINDEX_STATE_URL"),
         (STATE, {"CLOUDINDEX_STATE_URL_ARN": "arn:aws:ssm:r:1:parameter/x"}, "CLOUDINDEX_STATE_URL"),
         (STATE, {"CLOUDINDEX_STATE_IAM": "perhaps"}, "CLOUDINDEX_STATE_IAM"),
